@@ -1,0 +1,27 @@
+import type { BootEntry } from "./boot-entry.ts";
+
+/** Why a machine gets a screen instead of a disk; each has its own text in ipxe-scripts/. */
+export type RefusalReason =
+  | "no-loader" // no loader configured for its firmware class
+  | "ipxe-lacks-iscsi" // even our own iPXE can't
+  | "wrong-network" // it asks on a network that its boot NIC is not on
+  | "mode-unsupported";
+
+/** The answer to one boot request. */
+export type BootDecision =
+  /** Say nothing about booting (DHCP: an address only). */
+  | { kind: "none" }
+  /** Say nothing at all, not even an address. */
+  | { kind: "ignore" }
+  /** Fetch this loader: by TFTP, or by HTTP for UEFI HTTP boot. `file` is relative to the assets. */
+  | { kind: "loader"; file: string; protocol: "tftp" | "http" }
+  /** iPXE: fetch the script at /boot/<mac>. */
+  | { kind: "script" }
+  /** Script: attach this disk and boot it. */
+  | { kind: "sanboot"; entry: BootEntry }
+  /** On to the next boot device. */
+  | { kind: "exit" }
+  /** Show that nothing is assigned yet; ask again for ever. */
+  | { kind: "hold" }
+  /** Show why not, and what an operator should do; ask again for ever. */
+  | { kind: "refuse"; reason: RefusalReason };

@@ -1,0 +1,37 @@
+import type { Ipv4 } from "../values/ipv4.ts";
+import type { Mac } from "../values/mac.ts";
+import type { FirmwareClass } from "./boot-client.ts";
+
+/** The stages of one boot, in their order. */
+export const BOOT_STAGES = [
+  "power-on",
+  "dhcp-firmware", // OFFER or ACK to the firmware
+  "boot-file", // loader fetched
+  "dhcp-ipxe",
+  "script",
+  "iscsi-login-firmware", // iPXE's own session
+  "first-read",
+  "iscsi-login-os",
+  "dhcp-os",
+  "ready",
+] as const;
+export type BootStage = (typeof BOOT_STAGES)[number];
+
+/** One thing seen on the way. Emitted by the servers of the boot path and by operations; never awaited. */
+export type BootEvent = {
+  mac: Mac;
+  stage: BootStage | "refused";
+  at: number;
+  address?: Ipv4;
+  firmware?: FirmwareClass;
+  /** Loader or script name. */
+  file?: string;
+  bytes?: number;
+  seconds?: number;
+  retransmissions?: number;
+  /** Why, for `refused`. */
+  reason?: string;
+};
+
+/** Takes events. Must return at once and never throw. */
+export type BootEventSink = (event: BootEvent) => void;

@@ -1,0 +1,203 @@
+import { z } from "zod";
+import { type Ipv4, parseIpv4, parseSubnet, type Subnet } from "../values/ipv4.ts";
+import { NAME_PATTERN } from "../values/name.ts";
+import { parsed } from "../values/zod.ts";
+
+/**
+ * The whole configuration, one schema. The README's table of keys is generated
+ * from the descriptions (`config/document.ts`); `restart` in a key's meta says
+ * that a change takes effect at the next start only.
+ */
+
+const ipv4 = parsed<Ipv4>(parseIpv4);
+const subnet = parsed<Subnet>(parseSubnet);
+const name = z.string().regex(NAME_PATTERN, "lower-case letters, digits, dots, dashes and underscores");
+const path = z.string().regex(/^\//, "an absolute path");
+const seconds = z.number().int().positive();
+
+const restart = { restart: true };
+
+const addressRange = z.strictObject({
+  from: ipv4.describe("First address."),
+  to: ipv4.describe("Last address, itself included."),
+});
+
+const portal = z.strictObject({
+  address: ipv4.describe("Address of the appliance where nodes reach their disks."),
+  port: z.number().int().min(1).max(65535).default(3260).describe("TCP port."),
+});
+
+const route = z.strictObject({
+  destination: subnet.describe("Where the route leads."),
+  gateway: ipv4.describe("Next hop."),
+});
+
+const network = z.strictObject({
+  name: name.describe("What nodes' NICs and commands call this network."),
+  interface: z
+    .string()
+    .min(1)
+    .max(15)
+    .meta(restart)
+    .describe("Linux interface that is served; nothing is answered anywhere else."),
+  address: ipv4.meta(restart).describe("The appliance's own address there: DHCP server id, TFTP and HTTP boot server."),
+  subnet: subnet.meta(restart).describe("The network's addresses."),
+  pool: z.array(addressRange).default([]).describe("Ranges for machines without a fixed address."),
+  exclude: z.array(ipv4).default([]).describe("Addresses inside the ranges that are never given out."),
+  relayedSubnets: z
+    .array(
+      z.strictObject({
+        subnet: subnet.describe("A subnet behind a DHCP relay; chosen by the relay's address (giaddr)."),
+        pool: z.array(addressRange).default([]).describe("Ranges of that subnet."),
+        router: ipv4.optional().describe("Its default gateway."),
+      }),
+    )
+    .default([])
+    .describe("Subnets whose requests arrive through a relay."),
+  leaseSeconds: seconds.default(3600).describe("Length of a lease; renewal at half, rebinding at seven eighths."),
+  router: ipv4.optional().describe("Default gateway told to nodes (option 3)."),
+  dns: z.array(ipv4).default([]).describe("Name servers (option 6)."),
+  ntp: z.array(ipv4).default([]).describe("Time servers (option 42)."),
+  domain: z.string().optional().describe("Domain name (option 15)."),
+  search: z.array(z.string()).default([]).describe("Domain search list (option 119)."),
+  mtu: z.number().int().min(576).max(65535).optional().describe("Interface MTU told to nodes (option 26)."),
+  routes: z.array(route).default([]).describe("Classless static routes (option 121)."),
+  unknown: z
+    .enum(["ignore", "exit", "hold"])
+    .default("exit")
+    .describe("What a machine that nobody registered gets: no answer, its next boot device, or a waiting screen."),
+  httpPort: z.number().int().min(1).max(65535).default(80).meta(restart).describe("Port of the HTTP boot server."),
+  portals: z.array(portal).min(1).describe("Where this network's nodes reach their disks."),
+  tgtd: z
+    .strictObject({
+      control: z
+        .number()
+        .int()
+        .min(0)
+        .max(32767)
+        .meta(restart)
+        .describe("tgtd's control number (`tgtd -C`), one per network: the sockets are machine-wide."),
+    })
+    .describe("The iSCSI target daemon of this network."),
+});
+
+const loaders = z.strictObject({
+  bios: z.string().optional().describe("Loader for PXE BIOS firmware."),
+  "uefi-x64": z.string().optional().describe("Loader for UEFI PXE, x86-64 (architectures 7 and 9)."),
+  "uefi-arm64": z.string().optional().describe("Loader for UEFI PXE, arm64 (architecture 11)."),
+  "uefi-http-x64": z.string().optional().describe("Loader for UEFI HTTP boot, x86-64 (architecture 16)."),
+  "uefi-http-arm64": z.string().optional().describe("Loader for UEFI HTTP boot, arm64 (architecture 19)."),
+});
+
+export const configSchema = z
+  .strictObject({
+    stateDirectory: path
+      .default("/var/lib/ingot")
+      .meta(restart)
+      .describe("Records, journal, secrets. Owned by ingotd."),
+    runtimeDirectory: path.default("/run/ingot").meta(restart).describe("Sockets: api.sock and storaged.sock."),
+    assetsDirectory: path
+      .default("/usr/share/ingot/boot-assets")
+      .describe("Files served by TFTP and under /assets/ by HTTP."),
+    log: z
+      .strictObject({
+        level: z
+          .enum(["trace", "debug", "info", "warn", "error"])
+          .default("info")
+          .describe("Least severity that is logged."),
+      })
+      .prefault({})
+      .describe("Log output: JSON lines on standard output."),
+    networks: z.array(network).min(1).describe("Provisioning networks, each served on its own interface."),
+    loaders: loaders
+      .prefault({
+        bios: "undionly.kpxe",
+        "uefi-x64": "snponly.efi",
+        "uefi-http-x64": "snponly.efi",
+      })
+      .describe(
+        "iPXE file per firmware class, relative to assetsDirectory; a class without one is refused, and the timeline says so.",
+      ),
+    tftp: z
+      .strictObject({
+        maxTransfers: z.number().int().positive().default(512).describe("Transfers at a time, all clients together."),
+        maxTransfersPerClient: z.number().int().positive().default(8).describe("Transfers at a time of one address."),
+      })
+      .prefault({})
+      .describe("TFTP limits."),
+    pool: z
+      .strictObject({
+        directory: path
+          .default("/var/lib/ingot-pool")
+          .meta(restart)
+          .describe("Image pool, on XFS or btrfs (reflinks)."),
+        importDirectories: z
+          .array(path)
+          .default(["/var/lib/ingot-import"])
+          .describe("Where image files may be imported from."),
+      })
+      .prefault({})
+      .describe("The local reflink pool."),
+    chap: z
+      .enum(["one-way", "mutual"])
+      .default("one-way")
+      .describe("CHAP of new attachments; mutual lets the node check the target too."),
+    operations: z
+      .strictObject({
+        loginSeconds: seconds.default(300).describe("From power-on to the OS's iSCSI login."),
+        readySeconds: seconds.default(600).describe("From iSCSI login to the phone-home, for images that phone home."),
+        softOffSeconds: seconds.default(60).describe("How long an ACPI soft-off may take before the power is cut."),
+        bmcSeconds: seconds.default(60).describe("Deadline of one power action, retries included."),
+      })
+      .prefault({})
+      .describe("Deadlines of operations."),
+    api: z
+      .strictObject({
+        listen: z
+          .strictObject({
+            address: ipv4
+              .default("127.0.0.1" as Ipv4)
+              .meta(restart)
+              .describe("Address; other than loopback wants TLS in front."),
+            port: z
+              .number()
+              .int()
+              .min(0)
+              .max(65535)
+              .default(8470)
+              .meta(restart)
+              .describe("Port; 0 turns the TCP listener off."),
+          })
+          .prefault({})
+          .describe("TCP listener of the admin API; needs a token. The unix socket obeys file mode instead."),
+        tokenFile: path
+          .optional()
+          .describe("File with the admin token for the TCP listener; mode 0600. Without it the listener stays off."),
+      })
+      .prefault({})
+      .describe("Admin API."),
+  })
+  .superRefine((config, context) => {
+    const seen = (values: string[], what: string) => {
+      const twice = values.find((value, index) => values.indexOf(value) !== index);
+      if (twice !== undefined)
+        context.addIssue({ code: "custom", path: ["networks"], message: `two networks share the ${what} ${twice}` });
+    };
+    seen(
+      config.networks.map((one) => one.name),
+      "name",
+    );
+    seen(
+      config.networks.map((one) => one.interface),
+      "interface",
+    );
+    seen(
+      config.networks.map((one) => String(one.tgtd.control)),
+      "tgtd control number",
+    );
+  });
+
+/** The configuration after defaults and checks. */
+export type Config = z.output<typeof configSchema>;
+/** One provisioning network of it. */
+export type NetworkConfig = Config["networks"][number];

@@ -1,0 +1,15 @@
+/** A writable copy-on-write clone of an image, attached to at most one node. */
+export type DiskRecord = {
+  id: string;
+  name: string;
+  project: string;
+  /** Id of the image it was cloned from. */
+  image: string;
+  sizeBytes: number;
+  /** Id of the node that it is attached to. */
+  node?: string;
+  /** Whether its last user shut down in order: decides what a new boot must check. */
+  clean: boolean;
+  createdAt: number;
+  requestedBy: string;
+};

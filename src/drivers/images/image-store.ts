@@ -1,0 +1,35 @@
+/**
+ * Where images and disks live as bytes. Names are immutable ids: human names are metadata elsewhere.
+ * Every verb is idempotent: already there, or already gone, is success. Every verb fails with
+ * DRIVER_FAILED (details: driver, action), POOL_FULL, NOT_FOUND or TIMEOUT.
+ */
+export interface ImageStore {
+  /** Make image `image` from a file. Its format is stated, never probed. Half-made content is never visible under the final name. */
+  import(
+    request: ImportRequest,
+    progress: (doneBytes: number, totalBytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<ImportResult>;
+  /** Make disk `disk`, a writable copy-on-write clone of `image`. */
+  clone(image: string, disk: string, signal: AbortSignal): Promise<{ sizeBytes: number }>;
+  /** Make image `image` from what disk `disk` holds now (crash-consistent while it is in use). */
+  snapshot(disk: string, image: string, signal: AbortSignal): Promise<{ sizeBytes: number }>;
+  /** Put the content of `image` back into `disk`, which nobody uses now. */
+  revert(disk: string, image: string, signal: AbortSignal): Promise<void>;
+  remove(kind: StoredKind, id: string, signal: AbortSignal): Promise<void>;
+  /** Undefined when it does not exist. */
+  stat(kind: StoredKind, id: string, signal: AbortSignal): Promise<StoredSize | undefined>;
+  list(signal: AbortSignal): Promise<{ kind: StoredKind; id: string }[]>;
+  usage(signal: AbortSignal): Promise<PoolUsage>;
+  /** What a target server opens to serve this disk. */
+  backing(disk: string): Promise<Backing>;
+}
+
+export type StoredKind = "image" | "disk";
+export type ImportRequest = { image: string; path: string; format: "raw" | "qcow2" };
+export type ImportResult = { sizeBytes: number; sha256: string };
+/** `sizeBytes`: as the node sees it. `usedBytes`: allocated, shared extents counted once per file. */
+export type StoredSize = { sizeBytes: number; usedBytes: number };
+/** `freeBytes` is the lesser of the pool's and its backing disk's. */
+export type PoolUsage = { totalBytes: number; freeBytes: number; filesystem: string };
+export type Backing = { type: "file" | "rbd"; path: string };

@@ -1,0 +1,18 @@
+/** Power and boot device of one machine through its BMC. Every verb is idempotent; one call at a time per BMC. */
+export interface PowerControl {
+  /** Fails with DRIVER_FAILED, TIMEOUT or UNAUTHENTICATED. */
+  status(signal: AbortSignal): Promise<"on" | "off">;
+  on(signal: AbortSignal): Promise<void>;
+  /** Cuts the power. Returns once the command is taken: `status` tells when it is off. */
+  off(signal: AbortSignal): Promise<void>;
+  /** Asks the OS to shut down (ACPI). */
+  softOff(signal: AbortSignal): Promise<void>;
+  reset(signal: AbortSignal): Promise<void>;
+  /** Where the next boots, all of them, come from. */
+  setBootDevice(device: "network" | "disk", firmware: "bios" | "uefi", signal: AbortSignal): Promise<void>;
+}
+
+/** How to reach one BMC: plain values, the password already read. */
+export type BmcAccount =
+  | { driver: "ipmi"; address: string; port: number; user: string; password: string }
+  | { driver: "manual"; node: string };

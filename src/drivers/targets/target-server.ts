@@ -1,0 +1,49 @@
+import type { Chap, Portal } from "../../boot/boot-entry.ts";
+import type { Ipv4 } from "../../values/ipv4.ts";
+import type { Iqn } from "../../values/iqn.ts";
+import type { Backing } from "../images/image-store.ts";
+
+/**
+ * Serves disks over iSCSI. One target per disk, the disk at LUN 1 (tgt's LUN 0 is its controller).
+ * Every verb is idempotent; fails with DRIVER_FAILED, TIMEOUT or UNAVAILABLE (daemon not running).
+ * `control` chooses the daemon (one per provisioning network).
+ */
+export interface TargetServer {
+  /** Make the target exactly so; what differs is changed, what fits is left alone, sessions included. */
+  ensureTarget(control: number, target: TargetSpec, signal: AbortSignal): Promise<void>;
+  /** Gone, live sessions cut: no re-login, connections closed, target deleted, account deleted. */
+  removeTarget(control: number, iqn: Iqn, signal: AbortSignal): Promise<void>;
+  /** What is served now; sessions and byte counters read back, all targets in one request. */
+  list(control: number, signal: AbortSignal): Promise<TargetState[]>;
+  /** Serve on these portals: called after the targets are there, so that no node meets a half-filled daemon. */
+  ensurePortals(control: number, portals: Portal[], signal: AbortSignal): Promise<void>;
+}
+
+export type TargetSpec = {
+  iqn: Iqn;
+  lun: number;
+  backing: Backing;
+  /** The one address that may log in. tgt ORs its rules: exactly one kind is bound. */
+  address: Ipv4;
+  chap: Chap;
+};
+
+export type TargetState = {
+  iqn: Iqn;
+  /** Backing path of LUN 1, if it has one. */
+  path?: string;
+  /** Addresses bound. */
+  addresses: string[];
+  accounts: string[];
+  sessions: TargetSession[];
+};
+
+/** One iSCSI session (RFC 7143). iPXE's and the OS's differ by their order and their ISID. */
+export type TargetSession = {
+  id: string;
+  initiator: string;
+  addresses: string[];
+  /** Bytes since login. Undefined where the daemon does not tell. */
+  readBytes?: number;
+  writtenBytes?: number;
+};

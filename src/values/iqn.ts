@@ -1,0 +1,15 @@
+/** An iSCSI qualified name (RFC 7143 4.2.7), `iqn.2026-11.…:…`. */
+export type Iqn = string;
+
+/** The naming authority of every name this appliance makes. */
+const AUTHORITY = "iqn.2026-11.org.ingot";
+
+/** The target name of a disk: made of immutable ids only, so that renames and moves never touch a running node. */
+export function targetIqn(applianceId: string, diskId: string): Iqn {
+  return `${AUTHORITY}:${applianceId}:${diskId}`;
+}
+
+/** The initiator name that a node is told to log in with. It identifies, it does not authenticate. */
+export function initiatorIqn(nodeId: string): Iqn {
+  return `${AUTHORITY}:${nodeId}`;
+}

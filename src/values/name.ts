@@ -1,0 +1,19 @@
+import { ApplianceError } from "../errors.ts";
+
+/** What people call nodes, images, disks and networks: they fit file names, URLs and host names. */
+export const NAME_PATTERN = /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/;
+
+/** The name itself; INVALID with the rule in it otherwise. */
+export function parseName(text: string, field = "name"): string {
+  if (!NAME_PATTERN.test(text)) {
+    throw new ApplianceError("INVALID", `${field}: "${text}" can't be a name`, {
+      details: {
+        field,
+        value: text,
+        remedy:
+          "use 1 to 63 lower-case letters, digits, dots, dashes or underscores; begin and end with a letter or digit",
+      },
+    });
+  }
+  return text;
+}
