@@ -31,7 +31,8 @@ function ring(file: string): number {
 }
 
 /** Interface files of drivers: types only, so anything above them may name them. */
-const isDriverInterface = (file: string) => /^drivers\/[a-z]+\/(image-store|target-server|power-control)\.ts$/.test(file);
+const isDriverInterface = (file: string) =>
+  /^drivers\/[a-z]+\/(image-store|target-server|power-control)\.ts$/.test(file);
 
 function offenders(broken: (one: Import) => boolean): string[] {
   return imports.filter(broken).map((one) => `${one.from} -> ${one.to}`);
@@ -45,7 +46,9 @@ describe("the rings of src/", () => {
 
   it("points inwards only", () => {
     expect(
-      offenders(({ from, to }) => !isDriverInterface(to) && ring(from) < ring(to) && !(ring(from) === 5 && ring(to) === 5)),
+      offenders(
+        ({ from, to }) => !isDriverInterface(to) && ring(from) < ring(to) && !(ring(from) === 5 && ring(to) === 5),
+      ),
     ).toEqual([]);
   });
 
@@ -61,20 +64,26 @@ describe("the rings of src/", () => {
 
   it("keeps the boot path away from operations, drivers and the admin API", () => {
     expect(
-      offenders(({ from, to }) => /^(dhcp|tftp|http\/boot)\//.test(from) && /^(operations|drivers|storaged|http\/api)\//.test(to)),
+      offenders(
+        ({ from, to }) =>
+          /^(dhcp|tftp|http\/boot)\//.test(from) && /^(operations|drivers|storaged|http\/api)\//.test(to),
+      ),
     ).toEqual([]);
   });
 
   it("keeps drivers away from the store and from records", () => {
     expect(
       offenders(
-        ({ from, to }) => /^drivers\//.test(from) && /^(store|nodes|images|disks|leases|projects|operations)\//.test(to),
+        ({ from, to }) =>
+          /^drivers\//.test(from) && /^(store|nodes|images|disks|leases|projects|operations)\//.test(to),
       ),
     ).toEqual([]);
   });
 
   it("lets the CLI talk to the API only", () => {
-    expect(offenders(({ from, to }) => /^cli\//.test(from) && !/^(cli|values|config)\/|^(errors|log|clock)\.ts$/.test(to))).toEqual([]);
+    expect(
+      offenders(({ from, to }) => /^cli\//.test(from) && !/^(cli|values|config)\/|^(errors|log|clock)\.ts$/.test(to)),
+    ).toEqual([]);
   });
 
   it("keeps bytes and decisions free of I/O", () => {

@@ -12,12 +12,38 @@ import { installPackages } from "./lab/packages.ts";
 const root = resolve(import.meta.dirname, "..");
 const PACKAGES: Record<string, string[]> = {
   fast: [],
-  integration: ["tgt", "ipmitool", "openipmi", "qemu-utils", "xfsprogs", "btrfs-progs", "libiscsi-bin", "iproute2", "udhcpc", "atftp", "tftp-hpa", "curl", "busybox", "dnsmasq-base", "ipxe", "tcpdump"],
+  integration: [
+    "tgt",
+    "ipmitool",
+    "openipmi",
+    "qemu-utils",
+    "xfsprogs",
+    "btrfs-progs",
+    "libiscsi-bin",
+    "iproute2",
+    "udhcpc",
+    "atftp",
+    "tftp-hpa",
+    "curl",
+    "busybox",
+    "dnsmasq-base",
+    "ipxe",
+    "tcpdump",
+  ],
   e2e: ["lab"],
   full: ["lab", "debootstrap"],
 };
 
-type Report = { testResults: { name: string; message: string; assertionResults: { fullName: string; status: string; failureMessages: string[] }[] }[]; numPassedTests: number; numFailedTests: number; numPendingTests: number };
+type Report = {
+  testResults: {
+    name: string;
+    message: string;
+    assertionResults: { fullName: string; status: string; failureMessages: string[] }[];
+  }[];
+  numPassedTests: number;
+  numFailedTests: number;
+  numPendingTests: number;
+};
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
 let failures: string[] = [];
@@ -44,7 +70,17 @@ process.exitCode = failures.length > 0 ? 1 : 0;
 function runTier(tier: string): string[] {
   const file = join(reportDirectory, `${tier}.json`);
   const vitest = join(root, "node_modules/vitest/vitest.mjs");
-  const args = ["run", "--config", ".config/vitest.config.ts", "--project", tier, "--passWithNoTests=false", "--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
+  const args = [
+    "run",
+    "--config",
+    ".config/vitest.config.ts",
+    "--project",
+    tier,
+    "--passWithNoTests=false",
+    "--reporter=default",
+    "--reporter=json",
+    `--outputFile.json=${file}`,
+  ];
   const { status } = spawnSync(process.execPath, [vitest, ...args], { cwd: root, stdio: "inherit" });
   let report: Report;
   try {
@@ -57,7 +93,9 @@ function runTier(tier: string): string[] {
   totals.skipped += report.numPendingTests;
   const failed = report.testResults.flatMap((suite) => [
     ...(suite.message ? [`${suite.name}\n${suite.message}`] : []),
-    ...suite.assertionResults.filter((one) => one.status === "failed").map((one) => `${suite.name}: ${one.fullName}\n${one.failureMessages.join("\n")}`),
+    ...suite.assertionResults
+      .filter((one) => one.status === "failed")
+      .map((one) => `${suite.name}: ${one.fullName}\n${one.failureMessages.join("\n")}`),
   ]);
   return status !== 0 && failed.length === 0 ? [`${tier}: the test runner ended with ${status}`] : failed;
 }

@@ -35,5 +35,8 @@ export function installPackages(names: string[]): void {
   console.error(`installing ${missing.join(" ")}`);
   const environment = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
   execFileSync("apt-get", ["-qq", "update"], { stdio: ["ignore", "ignore", "inherit"], env: environment });
-  execFileSync("apt-get", ["-qq", "install", "-y", "--no-install-recommends", ...missing], { stdio: ["ignore", "ignore", "inherit"], env: environment });
+  execFileSync("apt-get", ["-qq", "install", "-y", "--no-install-recommends", ...missing], {
+    stdio: ["ignore", "ignore", "inherit"],
+    env: environment,
+  });
 }
