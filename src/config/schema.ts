@@ -2,6 +2,7 @@ import { z } from "zod";
 import { type Ipv4, parseIpv4, parseSubnet, type Subnet } from "../values/ipv4.ts";
 import { NAME_PATTERN } from "../values/name.ts";
 import { parsed } from "../values/zod.ts";
+import { type Misfit, networkMisfits, networksMisfits } from "./cross-checks.ts";
 
 /**
  * The whole configuration, one schema. The README's table of keys is generated
@@ -9,13 +10,43 @@ import { parsed } from "../values/zod.ts";
  * that a change takes effect at the next start only.
  */
 
-const ipv4 = parsed<Ipv4>(parseIpv4);
-const subnet = parsed<Subnet>(parseSubnet);
-const name = z.string().regex(NAME_PATTERN, "lower-case letters, digits, dots, dashes and underscores");
-const path = z.string().regex(/^\//, "an absolute path");
+/** Text with its own parser. `parsed` alone would let numbers pass: YAML reads 10.20 as one. */
+const text = <T>(parse: (text: string) => T) => z.string().pipe(parsed<T>(parse) as z.ZodType<T, string>);
+
+const ipv4 = text<Ipv4>(parseIpv4).meta({ kind: "IPv4 address" });
+const subnet = text<Subnet>(parseSubnet).meta({ kind: "subnet" });
+const name = z
+  .string()
+  .regex(
+    NAME_PATTERN,
+    "use 1 to 63 lower-case letters, digits, dots, dashes or underscores, a letter or digit at the ends",
+  )
+  .meta({ kind: "name" });
+const path = z
+  .string()
+  .regex(/^\/[^\0]*$/, "write the absolute path, from / on")
+  .meta({ kind: "path" });
+const loader = z
+  .string()
+  .regex(
+    /^(?!\/)(?!(?:.*\/)?\.\.?(?:\/|$))[^\\\0]+(?<!\/)$/,
+    "write a path inside assetsDirectory, without leading /, .. or \\",
+  )
+  .meta({ kind: "relative path" });
+const interfaceName = z
+  .string()
+  .regex(/^(?!\.\.?$)[^\s/:]{1,15}$/, "write an interface as `ip link` lists it, 1 to 15 characters")
+  .meta({ kind: "interface" });
+const port = z.number().int().min(1).max(65535);
 const seconds = z.number().int().positive();
 
 const restart = { restart: true };
+
+/** Hands what a cross check found to zod. */
+function report(misfits: Misfit[], context: z.RefinementCtx, path: string[] = []): void {
+  for (const { path: inner, message } of misfits)
+    context.addIssue({ code: "custom", path: [...path, ...inner], message });
+}
 
 const addressRange = z.strictObject({
   from: ipv4.describe("First address."),
@@ -24,7 +55,7 @@ const addressRange = z.strictObject({
 
 const portal = z.strictObject({
   address: ipv4.describe("Address of the appliance where nodes reach their disks."),
-  port: z.number().int().min(1).max(65535).default(3260).describe("TCP port."),
+  port: port.default(3260).describe("TCP port."),
 });
 
 const route = z.strictObject({
@@ -32,61 +63,62 @@ const route = z.strictObject({
   gateway: ipv4.describe("Next hop."),
 });
 
-const network = z.strictObject({
-  name: name.describe("What nodes' NICs and commands call this network."),
-  interface: z
-    .string()
-    .min(1)
-    .max(15)
-    .meta(restart)
-    .describe("Linux interface that is served; nothing is answered anywhere else."),
-  address: ipv4.meta(restart).describe("The appliance's own address there: DHCP server id, TFTP and HTTP boot server."),
-  subnet: subnet.meta(restart).describe("The network's addresses."),
-  pool: z.array(addressRange).default([]).describe("Ranges for machines without a fixed address."),
-  exclude: z.array(ipv4).default([]).describe("Addresses inside the ranges that are never given out."),
-  relayedSubnets: z
-    .array(
-      z.strictObject({
-        subnet: subnet.describe("A subnet behind a DHCP relay; chosen by the relay's address (giaddr)."),
-        pool: z.array(addressRange).default([]).describe("Ranges of that subnet."),
-        router: ipv4.optional().describe("Its default gateway."),
-      }),
-    )
-    .default([])
-    .describe("Subnets whose requests arrive through a relay."),
-  leaseSeconds: seconds.default(3600).describe("Length of a lease; renewal at half, rebinding at seven eighths."),
-  router: ipv4.optional().describe("Default gateway told to nodes (option 3)."),
-  dns: z.array(ipv4).default([]).describe("Name servers (option 6)."),
-  ntp: z.array(ipv4).default([]).describe("Time servers (option 42)."),
-  domain: z.string().optional().describe("Domain name (option 15)."),
-  search: z.array(z.string()).default([]).describe("Domain search list (option 119)."),
-  mtu: z.number().int().min(576).max(65535).optional().describe("Interface MTU told to nodes (option 26)."),
-  routes: z.array(route).default([]).describe("Classless static routes (option 121)."),
-  unknown: z
-    .enum(["ignore", "exit", "hold"])
-    .default("exit")
-    .describe("What a machine that nobody registered gets: no answer, its next boot device, or a waiting screen."),
-  httpPort: z.number().int().min(1).max(65535).default(80).meta(restart).describe("Port of the HTTP boot server."),
-  portals: z.array(portal).min(1).describe("Where this network's nodes reach their disks."),
-  tgtd: z
-    .strictObject({
-      control: z
-        .number()
-        .int()
-        .min(0)
-        .max(32767)
-        .meta(restart)
-        .describe("tgtd's control number (`tgtd -C`), one per network: the sockets are machine-wide."),
-    })
-    .describe("The iSCSI target daemon of this network."),
-});
+const network = z
+  .strictObject({
+    name: name.describe("What nodes' NICs and commands call this network."),
+    interface: interfaceName
+      .meta(restart)
+      .describe("Linux interface that is served; nothing is answered anywhere else."),
+    address: ipv4
+      .meta(restart)
+      .describe("The appliance's own address there: DHCP server id, TFTP and HTTP boot server."),
+    subnet: subnet.meta(restart).describe("The network's addresses."),
+    pool: z.array(addressRange).default([]).describe("Ranges for machines without a fixed address."),
+    exclude: z.array(ipv4).default([]).describe("Addresses inside the ranges that are never given out."),
+    relayedSubnets: z
+      .array(
+        z.strictObject({
+          subnet: subnet.describe("A subnet behind a DHCP relay; chosen by the relay's address (giaddr)."),
+          pool: z.array(addressRange).default([]).describe("Ranges of that subnet."),
+          router: ipv4.optional().describe("Its default gateway."),
+        }),
+      )
+      .default([])
+      .describe("Subnets whose requests arrive through a relay."),
+    leaseSeconds: seconds.default(3600).describe("Length of a lease; renewal at half, rebinding at seven eighths."),
+    router: ipv4.optional().describe("Default gateway told to nodes (option 3)."),
+    dns: z.array(ipv4).default([]).describe("Name servers (option 6)."),
+    ntp: z.array(ipv4).default([]).describe("Time servers (option 42)."),
+    domain: z.string().optional().describe("Domain name (option 15)."),
+    search: z.array(z.string()).default([]).describe("Domain search list (option 119)."),
+    mtu: z.number().int().min(576).max(65535).optional().describe("Interface MTU told to nodes (option 26)."),
+    routes: z.array(route).default([]).describe("Classless static routes (option 121)."),
+    unknown: z
+      .enum(["ignore", "exit", "hold"])
+      .default("exit")
+      .describe("What a machine that nobody registered gets: no answer, its next boot device, or a waiting screen."),
+    httpPort: port.default(80).meta(restart).describe("Port of the HTTP boot server."),
+    portals: z.array(portal).min(1).describe("Where this network's nodes reach their disks."),
+    tgtd: z
+      .strictObject({
+        control: z
+          .number()
+          .int()
+          .min(0)
+          .max(32767)
+          .meta(restart)
+          .describe("tgtd's control number (`tgtd -C`), one per network: the sockets are machine-wide."),
+      })
+      .describe("The iSCSI target daemon of this network."),
+  })
+  .superRefine((one, context) => report(networkMisfits(one), context));
 
 const loaders = z.strictObject({
-  bios: z.string().optional().describe("Loader for PXE BIOS firmware."),
-  "uefi-x64": z.string().optional().describe("Loader for UEFI PXE, x86-64 (architectures 7 and 9)."),
-  "uefi-arm64": z.string().optional().describe("Loader for UEFI PXE, arm64 (architecture 11)."),
-  "uefi-http-x64": z.string().optional().describe("Loader for UEFI HTTP boot, x86-64 (architecture 16)."),
-  "uefi-http-arm64": z.string().optional().describe("Loader for UEFI HTTP boot, arm64 (architecture 19)."),
+  bios: loader.optional().describe("Loader for PXE BIOS firmware."),
+  "uefi-x64": loader.optional().describe("Loader for UEFI PXE, x86-64 (architectures 7 and 9)."),
+  "uefi-arm64": loader.optional().describe("Loader for UEFI PXE, arm64 (architecture 11)."),
+  "uefi-http-x64": loader.optional().describe("Loader for UEFI HTTP boot, x86-64 (architecture 16)."),
+  "uefi-http-arm64": loader.optional().describe("Loader for UEFI HTTP boot, arm64 (architecture 19)."),
 });
 
 export const configSchema = z
@@ -178,23 +210,11 @@ export const configSchema = z
       .describe("Admin API."),
   })
   .superRefine((config, context) => {
-    const seen = (values: string[], what: string) => {
-      const twice = values.find((value, index) => values.indexOf(value) !== index);
-      if (twice !== undefined)
-        context.addIssue({ code: "custom", path: ["networks"], message: `two networks share the ${what} ${twice}` });
-    };
-    seen(
-      config.networks.map((one) => one.name),
-      "name",
-    );
-    seen(
-      config.networks.map((one) => one.interface),
-      "interface",
-    );
-    seen(
-      config.networks.map((one) => String(one.tgtd.control)),
-      "tgtd control number",
-    );
+    report(networksMisfits(config.networks), context, ["networks"]);
+    if (config.pool.directory === config.stateDirectory) {
+      const message = `the pool can't be the state directory; a full pool would stop the journal, name another`;
+      report([{ path: ["pool", "directory"], message }], context);
+    }
   });
 
 /** The configuration after defaults and checks. */
