@@ -1,0 +1,131 @@
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ApplianceError } from "../../../src/errors.ts";
+import { createLog } from "../../../src/log.ts";
+import type { Journal } from "../../../src/store/journal.ts";
+import { Store, type StoreOptions } from "../../../src/store/store.ts";
+
+let directory: string;
+let logged: string[];
+const log = createLog("trace", { write: (line: string) => void logged.push(line) });
+const open = (options?: StoreOptions) => Store.open(directory, log, options);
+const put = (key: string, value: object | null) => ({ collection: "things", key, value });
+const things = (store: Store) => Object.fromEntries(store.collection("things").entries());
+const segments = () => readdirSync(join(directory, "journal")).sort();
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "ingot-store-"));
+  logged = [];
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+describe("the store", () => {
+  it("finds after a crash all that was committed", async () => {
+    const store = await open();
+    await Promise.all([store.commit([put("a", { n: 1 }), put("b", { n: 2 })]), store.commit([put("a", { n: 3 })])]);
+    await store.commit([put("b", null)]);
+    const reopened = await open(); // the first one was never closed
+    expect(things(reopened)).toEqual({ a: { n: 3 } });
+  });
+
+  it("shows a commit to readers at once and freezes it", async () => {
+    const store = await open();
+    const done = store.commit([put("a", { inner: { n: 1 } })]);
+    const record = store.collection<{ inner: { n: number } }>("things").get("a");
+    expect(record).toEqual({ inner: { n: 1 } });
+    expect(() => {
+      (record as { inner: { n: number } }).inner.n = 2;
+    }).toThrow(TypeError);
+    await done;
+  });
+
+  it("cuts a torn tail, says so, and goes on", async () => {
+    const store = await open();
+    await store.commit([put("a", { n: 1 })]);
+    const segment = join(directory, "journal", segments()[0] as string);
+    const whole = readFileSync(segment, "utf8");
+    for (let length = 1; length < whole.length; length++) {
+      writeFileSync(segment, whole + whole.replace('"seq":1', '"seq":2').slice(0, length));
+      if (length === whole.length - 1) appendFileSync(segment, "\0\0\0\n");
+      logged = [];
+      const reopened = await open();
+      expect(things(reopened)).toEqual({ a: { n: 1 } });
+      expect(logged.join("")).toContain("cut a torn journal tail");
+    }
+    const last = await open();
+    await last.commit([put("b", { n: 2 })]);
+    expect(things(await open())).toEqual({ a: { n: 1 }, b: { n: 2 } });
+  });
+
+  it("refuses to start on damage before good lines, naming file and line", async () => {
+    const store = await open();
+    for (let n = 1; n <= 3; n++) await store.commit([put("a", { n })]);
+    const segment = join(directory, "journal", segments()[0] as string);
+    writeFileSync(segment, readFileSync(segment, "utf8").replace('{"n":2}', '{"n":7}'));
+    await expect(open()).rejects.toThrow(new RegExp(`${segment}:2: a damaged line stands before good ones`));
+  });
+
+  it("refuses to start on a damaged checkpoint", async () => {
+    const store = await open();
+    await store.commit([put("a", { n: 1 })]);
+    await store.close();
+    const file = join(directory, "store/things.json");
+    expect(readFileSync(file, "utf8")).toContain('"a":{"n":1}');
+    for (const text of ["", "{", '{"schema":2,"through":0,"records":{}}', '{"schema":1}']) {
+      writeFileSync(file, text);
+      await expect(open()).rejects.toMatchObject({ code: "CORRUPT", message: expect.stringContaining(file) });
+    }
+  });
+
+  it("compacts under load and loses nothing", async () => {
+    const store = await open({ compactAtBytes: 2000 });
+    for (let round = 0; round < 40; round++) {
+      await Promise.all(
+        Array.from({ length: 10 }, (_, n) =>
+          store.commit([put(`k${n}`, { round }), { collection: "others", key: `r${round}`, value: { n } }]),
+        ),
+      );
+      if (round % 10 === 0) {
+        const crashed = await open({ compactAtBytes: 1e9 });
+        expect(things(crashed)).toEqual(Object.fromEntries(Array.from({ length: 10 }, (_, n) => [`k${n}`, { round }])));
+      }
+    }
+    await store.compact();
+    expect(segments().length).toBeLessThanOrEqual(2);
+    const reopened = await open();
+    expect(reopened.collection("others").size).toBe(40);
+    expect(things(reopened)).toEqual(
+      Object.fromEntries(Array.from({ length: 10 }, (_, n) => [`k${n}`, { round: 39 }])),
+    );
+  });
+
+  it("takes back, newest first, what the disk refused", async () => {
+    let refuse = false;
+    const wrapJournal = (journal: Journal): Journal => ({
+      get segmentBytes() {
+        return journal.segmentBytes;
+      },
+      rotate: (seq) => journal.rotate(seq),
+      dropBefore: (seq) => journal.dropBefore(seq),
+      close: () => journal.close(),
+      append(entry, durable, failed) {
+        if (!refuse) return journal.append(entry, durable, failed);
+        refused.unshift(failed);
+      },
+    });
+    const refused: ((error: ApplianceError) => void)[] = [];
+    const store = await open({ wrapJournal });
+    await store.commit([put("a", { n: 0 })]);
+    refuse = true;
+    const outcomes = [1, 2].map((n) => store.commit([put("a", { n }), put(`b${n}`, { n })]));
+    expect(things(store)).toEqual({ a: { n: 2 }, b1: { n: 1 }, b2: { n: 2 } });
+    for (const failed of refused) failed(new ApplianceError("UNAVAILABLE", "disk full"));
+    for (const outcome of outcomes) await expect(outcome).rejects.toThrow("disk full");
+    expect(things(store)).toEqual({ a: { n: 0 } });
+    refuse = false;
+    await store.commit([put("c", { n: 1 })]);
+    expect(things(await open())).toEqual({ a: { n: 0 }, c: { n: 1 } });
+  });
+});
