@@ -10,7 +10,12 @@ import { Store, type StoreOptions } from "../../../src/store/store.ts";
 let directory: string;
 let logged: string[];
 const log = createLog("trace", { write: (line: string) => void logged.push(line) });
-const open = (options?: StoreOptions) => Store.open(directory, log, options);
+const opened: Store[] = [];
+const open = async (options?: StoreOptions) => {
+  const store = await Store.open(directory, log, options);
+  opened.push(store);
+  return store;
+};
 const put = (key: string, value: object | null) => ({ collection: "things", key, value });
 const things = (store: Store) => Object.fromEntries(store.collection("things").entries());
 const segments = () => readdirSync(join(directory, "journal")).sort();
@@ -19,7 +24,10 @@ beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "ingot-store-"));
   logged = [];
 });
-afterEach(() => rmSync(directory, { recursive: true, force: true }));
+afterEach(async () => {
+  for (const store of opened.splice(0)) await store.close();
+  rmSync(directory, { recursive: true, force: true });
+});
 
 describe("the store", () => {
   it("finds after a crash all that was committed", async () => {

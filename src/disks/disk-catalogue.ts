@@ -1,0 +1,54 @@
+import { ApplianceError } from "../errors.ts";
+import type { Collection, Records } from "../store/records.ts";
+import { parseName } from "../values/name.ts";
+import type { DiskRecord } from "./disk.ts";
+
+/** The disks that there are, by project and name. */
+export class DiskCatalogue {
+  readonly #disks: Collection<DiskRecord>;
+
+  constructor(records: Records) {
+    this.#disks = records.collection("disks");
+  }
+
+  /** All disks of a project (or of all), by name. */
+  list(project?: string): DiskRecord[] {
+    return [...this.#disks.values()]
+      .filter((disk) => project === undefined || disk.project === project)
+      .sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+  }
+
+  /** The disk of this name or id in the project; NOT_FOUND otherwise. */
+  get(project: string, nameOrId: string): DiskRecord {
+    const disk = this.list(project).find((one) => one.name === nameOrId || one.id === nameOrId);
+    if (!disk) {
+      throw new ApplianceError("NOT_FOUND", `there is no disk "${nameOrId}" in project ${project}`, {
+        details: { field: "disk", value: nameOrId, remedy: "ingot disk list shows those that there are" },
+      });
+    }
+    return disk;
+  }
+
+  find(id: string): DiskRecord | undefined {
+    return this.#disks.get(id);
+  }
+
+  /** The disk that this node has. */
+  ofNode(nodeId: string): DiskRecord | undefined {
+    return [...this.#disks.values()].find((disk) => disk.node === nodeId);
+  }
+
+  /** EXISTS when the name is taken in the project, INVALID when it can't be a name. */
+  checkNewName(project: string, name: string): void {
+    parseName(name);
+    if (this.list(project).some((one) => one.name === name)) {
+      throw new ApplianceError("EXISTS", `project ${project} has a disk "${name}" already`, {
+        details: {
+          field: "diskName",
+          value: name,
+          remedy: `choose another name, or boot that one with --disk ${name}`,
+        },
+      });
+    }
+  }
+}

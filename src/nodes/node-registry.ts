@@ -1,0 +1,148 @@
+import type { Clock } from "../clock.ts";
+import type { Config } from "../config/schema.ts";
+import { ApplianceError } from "../errors.ts";
+import type { Collection, Records } from "../store/records.ts";
+import { newId } from "../values/id.ts";
+import { type Ipv4, ipv4ToNumber, subnetContains } from "../values/ipv4.ts";
+import type { Mac } from "../values/mac.ts";
+import { parseName } from "../values/name.ts";
+import type { Nic, NodePower, NodeRecord } from "./node.ts";
+
+/** A node as an operator describes it. */
+export type NewNode = {
+  name: string;
+  project: string;
+  nics: Nic[];
+  firmware: "bios" | "uefi";
+  loader: "auto" | "ours";
+  power: NodePower;
+};
+
+/** The nodes that were registered, by name, id and MAC. */
+export class NodeRegistry {
+  readonly #records: Records;
+  readonly #nodes: Collection<NodeRecord>;
+  readonly #config: Config;
+  readonly #clock: Clock;
+  readonly #byMac = new Map<Mac, NodeRecord>();
+  readonly #byAddress = new Map<Ipv4, Nic>();
+
+  constructor(dependencies: { records: Records; config: Config; clock: Clock }) {
+    this.#records = dependencies.records;
+    this.#nodes = this.#records.collection("nodes");
+    this.#config = dependencies.config;
+    this.#clock = dependencies.clock;
+    for (const node of this.#nodes.values()) this.#index(node);
+  }
+
+  /** All nodes by name. */
+  list(): NodeRecord[] {
+    return [...this.#nodes.values()].sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+  }
+
+  /** The node of this name or id; NOT_FOUND otherwise. */
+  get(nameOrId: string): NodeRecord {
+    const node = this.#nodes.get(nameOrId) ?? [...this.#nodes.values()].find((one) => one.name === nameOrId);
+    if (!node) {
+      throw new ApplianceError("NOT_FOUND", `there is no node "${nameOrId}"`, {
+        details: { field: "node", value: nameOrId, remedy: "ingot node list shows those that there are" },
+      });
+    }
+    return node;
+  }
+
+  /** The node that has this card. */
+  findByMac(mac: Mac): NodeRecord | undefined {
+    return this.#byMac.get(mac);
+  }
+
+  /** The address that an operator fixed for this card on this network. */
+  reservationFor(mac: Mac, network: string): Ipv4 | undefined {
+    return this.#byMac.get(mac)?.nics.find((nic) => nic.mac === mac && nic.network === network)?.address;
+  }
+
+  /** Whether this address is fixed for some card. */
+  isReserved(address: Ipv4): boolean {
+    return this.#byAddress.has(address);
+  }
+
+  /** Registers a node. EXISTS for a name, card or address in use; INVALID for a network that is not configured. */
+  async add(request: NewNode, requestedBy: string): Promise<NodeRecord> {
+    this.#check(request);
+    const node: NodeRecord = { id: newId("node"), ...request, createdAt: this.#clock.now(), requestedBy };
+    await this.#records.commit([{ collection: "nodes", key: node.id, value: node }]);
+    this.#index(node);
+    return node;
+  }
+
+  /** Forgets a node. IN_USE while it has a disk. */
+  async remove(nameOrId: string): Promise<void> {
+    const node = this.get(nameOrId);
+    if (this.#records.collection("bootEntries").get(node.id)) {
+      throw new ApplianceError("IN_USE", `node ${node.name} is provisioned`, {
+        details: { field: "node", value: node.name, remedy: `ingot deprovision ${node.name} first` },
+      });
+    }
+    await this.#records.commit([{ collection: "nodes", key: node.id, value: null }]);
+    for (const nic of node.nics) {
+      this.#byMac.delete(nic.mac);
+      if (nic.address) this.#byAddress.delete(nic.address);
+    }
+  }
+
+  #index(node: NodeRecord): void {
+    for (const nic of node.nics) {
+      this.#byMac.set(nic.mac, node);
+      if (nic.address) this.#byAddress.set(nic.address, nic);
+    }
+  }
+
+  #check(request: NewNode): void {
+    parseName(request.name);
+    if ([...this.#nodes.values()].some((node) => node.name === request.name)) {
+      throw new ApplianceError("EXISTS", `there is a node "${request.name}" already`, {
+        details: { field: "name", value: request.name, remedy: "choose another name, or remove that node first" },
+      });
+    }
+    const boot = request.nics.filter((nic) => nic.role === "boot");
+    if (boot.length !== 1 || !boot[0]?.network) {
+      throw new ApplianceError("INVALID", "nics: a node boots from exactly one NIC, on a provisioning network", {
+        details: { field: "nics", value: boot.length, remedy: 'give one NIC the role "boot" and a network' },
+      });
+    }
+    for (const [index, nic] of request.nics.entries()) this.#checkNic(nic, `nics.${index}`, request);
+  }
+
+  #checkNic(nic: Nic, field: string, request: NewNode): void {
+    const holder = this.#byMac.get(nic.mac);
+    if (holder || request.nics.filter((one) => one.mac === nic.mac).length > 1) {
+      throw new ApplianceError(
+        "EXISTS",
+        `${field}.mac: ${nic.mac} belongs to ${holder ? `node ${holder.name}` : "another NIC of this node"}`,
+        {
+          details: { field: `${field}.mac`, value: nic.mac, remedy: "read the address off the card or the BMC again" },
+        },
+      );
+    }
+    const network = this.#config.networks.find((one) => one.name === nic.network);
+    if (nic.network !== undefined && !network) {
+      const known = this.#config.networks.map((one) => one.name).join(", ");
+      throw new ApplianceError("INVALID", `${field}.network: there is no network "${nic.network}"`, {
+        details: { field: `${field}.network`, value: nic.network, remedy: `configured networks: ${known}` },
+      });
+    }
+    if (nic.address === undefined) return;
+    const subnets = network ? [network.subnet, ...network.relayedSubnets.map((one) => one.subnet)] : [];
+    if (!subnets.some((subnet) => subnetContains(subnet, nic.address as Ipv4))) {
+      throw new ApplianceError("INVALID", `${field}.address: ${nic.address} is in no subnet of its network`, {
+        details: { field: `${field}.address`, value: nic.address, remedy: "choose one inside the network's subnet" },
+      });
+    }
+    const own = network && ipv4ToNumber(network.address) === ipv4ToNumber(nic.address);
+    if (own || this.#byAddress.has(nic.address)) {
+      throw new ApplianceError("EXISTS", `${field}.address: ${nic.address} is in use`, {
+        details: { field: `${field}.address`, value: nic.address, remedy: "choose another one, or none" },
+      });
+    }
+  }
+}
