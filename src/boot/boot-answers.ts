@@ -1,7 +1,15 @@
+import type { Clock } from "../clock.ts";
+import type { Config } from "../config/schema.ts";
+import type { LeaseRecord } from "../leases/lease.ts";
+import type { NodeRecord } from "../nodes/node.ts";
+import { nodeByMac } from "../nodes/node-by-mac.ts";
+import type { Records } from "../store/records.ts";
 import type { Ipv4 } from "../values/ipv4.ts";
 import type { Mac } from "../values/mac.ts";
 import type { BootClient } from "./boot-client.ts";
 import type { BootDecision } from "./boot-decision.ts";
+import type { BootEntry } from "./boot-entry.ts";
+import { decideBoot } from "./decide-boot.ts";
 
 /**
  * The seam that DHCP, TFTP and HTTP share: one question, one function, three protocols.
@@ -11,5 +19,50 @@ export interface BootAnswers {
   /** What shall this client do now? `via` is the protocol that asks. Counts nothing and changes nothing. */
   answer(client: BootClient, via: "dhcp" | "http", network: string): BootDecision;
   /** Whether this address belongs to this NIC now (lease or pin): a node is answered about itself only. */
-  owns(mac: Mac, address: Ipv4): boolean;
+  owns(mac: Mac, address: Ipv4, network: string): boolean;
+  /** The NIC that this address belongs to now, if any. */
+  ownerOf(address: Ipv4, network: string): Mac | undefined;
+}
+
+/** What the answers are made of. */
+export type BootKnowledge = {
+  /** Collections `nodes`, `bootEntries` (by node id) and `leases` (by address). */
+  records: Records;
+  /** The configuration in force now. */
+  config: () => Pick<Config, "networks" | "loaders">;
+  /** Whether our iPXE was already fetched in the boot session that this request belongs to (`Timeline.isChained`). */
+  isChained: (client: BootClient) => boolean;
+  clock: Clock;
+};
+
+/** The answers as the records and the configuration give them. */
+export function createBootAnswers({ records, config, isChained, clock }: BootKnowledge): BootAnswers {
+  const findNode = nodeByMac(records.collection<NodeRecord>("nodes"));
+  const entries = records.collection<BootEntry>("bootEntries");
+  const leases = records.collection<LeaseRecord>("leases");
+
+  const ownerOf = (address: Ipv4, network: string): Mac | undefined => {
+    const lease = leases.get(address);
+    if (!lease || lease.network !== network || lease.state === "declined") return undefined;
+    return lease.state === "pinned" || lease.expiresAt > clock.now() ? lease.mac : undefined;
+  };
+
+  return {
+    answer(client, via, network) {
+      const node = findNode(client.mac);
+      const { networks, loaders } = config();
+      return decideBoot({
+        client,
+        via,
+        network,
+        known: node !== undefined,
+        entry: node && entries.get(node.id),
+        unknown: networks.find((one) => one.name === network)?.unknown ?? "ignore",
+        loaders,
+        chained: isChained(client),
+      });
+    },
+    owns: (mac, address, network) => ownerOf(address, network) === mac,
+    ownerOf,
+  };
 }

@@ -12,10 +12,13 @@ export type BootClient = {
   stage: "firmware" | "ipxe" | "os";
   /** Undefined for an architecture that we know no class for (`architecture` tells its number), and at stage `os`. */
   firmware?: FirmwareClass;
+  /** Processor architecture type (RFC 4578 2.1 and IANA's registry). */
   architecture?: number;
   /** iPXE at stage `ipxe`: whether it can do all that our script needs. */
   hasHttp?: boolean;
   hasIscsi?: boolean;
   /** SMBIOS UUID in its canonical text form, if it is a believable one. */
   uuid?: string;
+  /** Option 60 as text, for people; printable characters only, at most 64. */
+  vendorClass?: string;
 };

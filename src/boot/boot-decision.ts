@@ -3,9 +3,10 @@ import type { BootEntry } from "./boot-entry.ts";
 /** Why a machine gets a screen instead of a disk; each has its own text in ipxe-scripts/. */
 export type RefusalReason =
   | "no-loader" // no loader configured for its firmware class
-  | "ipxe-lacks-iscsi" // even our own iPXE can't
+  | "ipxe-lacks-http" // even our own iPXE can't fetch a script
+  | "ipxe-lacks-iscsi" // even our own iPXE can't attach a disk
   | "wrong-network" // it asks on a network that its boot NIC is not on
-  | "mode-unsupported";
+  | "mode-unsupported"; // the boot entry's deploy mode is not one that this version serves
 
 /** The answer to one boot request. */
 export type BootDecision =
@@ -23,5 +24,5 @@ export type BootDecision =
   | { kind: "exit" }
   /** Show that nothing is assigned yet; ask again for ever. */
   | { kind: "hold" }
-  /** Show why not, and what an operator should do; ask again for ever. */
+  /** Show why not, and what an operator should do; ask again for ever. By DHCP: an address only, there is no screen. */
   | { kind: "refuse"; reason: RefusalReason };

@@ -37,5 +37,7 @@ export type BootEntry = {
   initiator: Iqn;
   chap: Chap;
   phonesHome: boolean;
+  /** When its OS was first seen up, in milliseconds since the epoch; with `once` it is not booted again after that. */
+  bootedAt?: number;
   createdAt: number;
 };

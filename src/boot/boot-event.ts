@@ -1,6 +1,7 @@
 import type { Ipv4 } from "../values/ipv4.ts";
 import type { Mac } from "../values/mac.ts";
-import type { FirmwareClass } from "./boot-client.ts";
+import type { BootClient, FirmwareClass } from "./boot-client.ts";
+import type { BootDecision } from "./boot-decision.ts";
 
 /** The stages of one boot, in their order. */
 export const BOOT_STAGES = [
@@ -22,6 +23,12 @@ export type BootEvent = {
   mac: Mac;
   stage: BootStage | "refused";
   at: number;
+  /** Provisioning network where it was seen. */
+  network?: string;
+  /** Who asked; DHCP gives it with each answer. */
+  client?: BootClient;
+  /** What was answered, for DHCP stages and `script`. */
+  decision?: BootDecision["kind"];
   address?: Ipv4;
   firmware?: FirmwareClass;
   /** Loader or script name. */
