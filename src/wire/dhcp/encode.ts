@@ -1,0 +1,143 @@
+import { ApplianceError } from "../../errors.ts";
+import { ipv4Bytes } from "../../values/ipv4.ts";
+import type { DhcpMessage } from "./message.ts";
+import { OPTION } from "./options.ts";
+import { OVERLOAD, OVERLOADED } from "./overload.ts";
+import {
+  DEFAULT_MAX_BYTES,
+  END,
+  FILE_BYTES,
+  FILE_OFFSET,
+  HEADER_BYTES,
+  MAGIC_COOKIE,
+  MIN_MESSAGE_BYTES,
+  PAD,
+  SNAME_BYTES,
+  SNAME_OFFSET,
+} from "./protocol.ts";
+import type { Options } from "./tlv.ts";
+import { MAX_CHUNK_BYTES, TlvArea, tlvBytes } from "./tlv-area.ts";
+
+/**
+ * The datagram of a message: at least 300 bytes, at most `maxBytes` of UDP payload (548, which every client
+ * takes, if not given; never less than 300). Option 53 comes first and 82 last, long values are split (RFC 3396),
+ * and what doesn't fit goes to `file` and `sname` where these are empty (RFC 2131 4.1). INVALID if it still
+ * doesn't fit, and for texts, addresses or option codes that no message can have.
+ */
+export function encodeDhcp(message: DhcpMessage, limits: { maxBytes?: number } = {}): Buffer {
+  const packet = Buffer.alloc(Math.max(limits.maxBytes ?? DEFAULT_MAX_BYTES, MIN_MESSAGE_BYTES));
+  writeHeader(packet, message);
+  if (!message.dhcp) {
+    if (message.options.size > 0) throw unfit("plain BOOTP carries no options");
+    return packet.subarray(0, MIN_MESSAGE_BYTES);
+  }
+  packet.writeUInt32BE(MAGIC_COOKIE, HEADER_BYTES);
+  return packet.subarray(0, Math.max(writeOptions(packet, message), MIN_MESSAGE_BYTES));
+}
+
+function writeHeader(packet: Buffer, message: DhcpMessage): void {
+  if (message.hlen > 16 || message.chaddr.length !== message.hlen) {
+    throw unfit(`hlen is ${message.hlen}, chaddr has ${message.chaddr.length} bytes`);
+  }
+  packet[0] = message.op === "request" ? 1 : 2;
+  packet[1] = message.htype;
+  packet[2] = message.hlen;
+  packet[3] = message.hops;
+  packet.writeUInt32BE(message.xid, 4);
+  packet.writeUInt16BE(message.secs, 8);
+  packet.writeUInt16BE(message.broadcast ? 0x8000 : 0, 10);
+  packet.set(ipv4Bytes(message.ciaddr), 12);
+  packet.set(ipv4Bytes(message.yiaddr), 16);
+  packet.set(ipv4Bytes(message.siaddr), 20);
+  packet.set(ipv4Bytes(message.giaddr), 24);
+  packet.set(message.chaddr, 28);
+  writeText(packet, "sname", message.sname, SNAME_OFFSET, SNAME_BYTES);
+  writeText(packet, "file", message.file, FILE_OFFSET, FILE_BYTES);
+}
+
+function writeText(packet: Buffer, field: string, text: string, offset: number, room: number): void {
+  if (!/^[\x01-\xff]*$/.test(text)) throw unfit(`${field} has a NUL or a character beyond Latin-1`);
+  if (text.length > room) throw unfit(`${field} has ${text.length} characters, ${room} fit`);
+  packet.write(text, offset, "latin1");
+}
+
+/** Writes all options and answers the offset behind the options field's END. */
+function writeOptions(packet: Buffer, message: DhcpMessage): number {
+  const { type, others, relayAgent } = sortOptions(message.options);
+  const field = packet.subarray(HEADER_BYTES + 4);
+  const reserved = size(relayAgent);
+  const overloaded = size(type) + size(others) + reserved + 1 > field.length;
+
+  const main = new TlvArea(field.subarray(0, Math.max(field.length - reserved, 0)));
+  place(type, [main]);
+  const spare = overloaded ? spareAreas(packet, message) : [];
+  if (spare.length > 0) place([[OVERLOAD, Uint8Array.of(0)]], [main]);
+  const overloadOffset = main.used - 1;
+  place(others, [main, ...spare.map(({ area }) => area)]);
+  for (const { area, bit } of spare) {
+    if (area.used === 0) continue;
+    area.close();
+    field[overloadOffset]! |= bit;
+  }
+
+  // RFC 3046 2.1: relays look for their option at the end of the options field and nowhere else.
+  const tail = new TlvArea(field.subarray(main.used));
+  place(relayAgent, [tail]);
+  tail.close();
+  return HEADER_BYTES + 4 + main.used + tail.used;
+}
+
+type Entry = [code: number, value: Uint8Array];
+
+/** Option 53 comes first, for firmware that looks for it there; the others stay in their order. */
+function sortOptions(options: Options): { type: Entry[]; others: Entry[]; relayAgent: Entry[] } {
+  const entries = [...options];
+  for (const [code] of entries) {
+    const legal = Number.isInteger(code) && code > PAD && code < END && code !== OVERLOAD;
+    if (!legal) throw unfit(`a message can't be given option ${code}`);
+  }
+  const isType = ([code]: Entry) => code === OPTION.messageType.code;
+  const isRelayAgent = ([code]: Entry) => code === OPTION.relayAgent.code;
+  return {
+    type: entries.filter(isType),
+    others: entries.filter((entry) => !isType(entry) && !isRelayAgent(entry)),
+    relayAgent: entries.filter(isRelayAgent),
+  };
+}
+
+function size(entries: Entry[]): number {
+  return entries.reduce((sum, [, value]) => sum + tlvBytes(value), 0);
+}
+
+/** The header fields that may hold options, in the order in which receivers join them (RFC 3396 5). */
+function spareAreas(packet: Buffer, message: DhcpMessage): { area: TlvArea; bit: number }[] {
+  const file = packet.subarray(FILE_OFFSET, FILE_OFFSET + FILE_BYTES);
+  const sname = packet.subarray(SNAME_OFFSET, SNAME_OFFSET + SNAME_BYTES);
+  return [
+    ...(message.file === "" ? [{ area: new TlvArea(file), bit: OVERLOADED.file }] : []),
+    ...(message.sname === "" ? [{ area: new TlvArea(sname), bit: OVERLOADED.sname }] : []),
+  ];
+}
+
+/**
+ * Puts each option into the first area that takes it whole. Only one that must be split anyway is spread over
+ * several: few clients join what RFC 3396 lets us split.
+ */
+function place(entries: Entry[], areas: TlvArea[]): void {
+  for (const [code, value] of entries) {
+    const whole = areas.find((area) => area.room >= tlvBytes(value));
+    if (whole) whole.put(code, value);
+    else if (!spread(code, value, areas)) throw unfit(`no room for option ${code} of ${value.length} bytes`);
+  }
+}
+
+function spread(code: number, value: Uint8Array, areas: TlvArea[]): boolean {
+  if (value.length <= MAX_CHUNK_BYTES) return false;
+  let left = value;
+  for (const area of areas) if (left.length > 0) left = left.subarray(area.put(code, left));
+  return left.length === 0;
+}
+
+function unfit(reason: string): ApplianceError {
+  return new ApplianceError("INVALID", `can't encode a DHCP message: ${reason}`);
+}

@@ -1,0 +1,33 @@
+import type { Shape } from "./shape.ts";
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/**
+ * Text. Trailing NULs go (RFC 2132 2: receivers must be prepared for them). ASCII by the letter of the RFC;
+ * other bytes are UTF-8 if they make sense as such and else Latin-1, so that no byte makes a text unreadable.
+ */
+export const text: Shape<string> = {
+  decode: decodeText,
+  encode: (value) => Buffer.from(value, "utf8"),
+  format: quote,
+};
+
+/** The text that bytes hold, without trailing NULs. */
+export function decodeText(bytes: Uint8Array): string {
+  let end = bytes.length;
+  while (end > 0 && bytes[end - 1] === 0) end--;
+  const trimmed = bytes.subarray(0, end);
+  try {
+    return utf8.decode(trimmed);
+  } catch {
+    return Buffer.from(trimmed).toString("latin1");
+  }
+}
+
+/** The text in double quotes, everything beyond printable ASCII escaped: fit for logs and terminals. */
+export function quote(value: string): string {
+  return JSON.stringify(value).replace(
+    /[^ -~]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
