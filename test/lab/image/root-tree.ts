@@ -1,0 +1,56 @@
+import { chmod, copyFile, mkdir, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { runProgram } from "../program.ts";
+import { copyProgram } from "./libraries.ts";
+
+const files = join(import.meta.dirname, "files");
+
+/** Where each file of `files/` goes in the root, and whether it is run. */
+const PLACES: [file: string, path: string, mode: number][] = [
+  ["inittab", "etc/inittab", 0o644],
+  ["rc.boot", "etc/rc.boot", 0o755],
+  ["rc.shutdown", "etc/rc.shutdown", 0o755],
+  ["announce", "sbin/announce", 0o755],
+  ["io-writer", "bin/io-writer", 0o755],
+  ["iscsid.conf", "etc/iscsi/iscsid.conf", 0o600],
+];
+
+/** Fills an empty folder with the tiny image's root: busybox, iscsid and its libraries, our scripts. */
+export async function buildRootTree(tree: string, options: { tag: string; phoneHome: boolean }): Promise<void> {
+  for (const directory of [
+    "bin",
+    "sbin",
+    "dev",
+    "proc",
+    "sys",
+    "run",
+    "tmp",
+    "root",
+    "var/lib",
+    "etc/iscsi",
+    "etc/acpi/PWRF",
+  ]) {
+    await mkdir(join(tree, directory), { recursive: true });
+  }
+  await copyFile("/bin/busybox", join(tree, "bin/busybox"));
+  for (const path of (await runProgram("/bin/busybox", ["--list-full"])).trim().split("\n")) {
+    if (path === "bin/busybox") continue;
+    await mkdir(join(tree, path, ".."), { recursive: true });
+    await symlink("/bin/busybox", join(tree, path));
+  }
+  await copyProgram("/sbin/iscsid", tree);
+  for (const [file, path, mode] of PLACES) {
+    await copyFile(join(files, file), join(tree, path));
+    await chmod(join(tree, path), mode);
+  }
+  // The name is the iBFT's, known at boot only.
+  await symlink("/run/initiatorname.iscsi", join(tree, "etc/iscsi/initiatorname.iscsi"));
+  await symlink("/run", join(tree, "var/run"));
+  await symlink("/run/lock", join(tree, "var/lock"));
+  // What busybox acpid runs when the power button is pressed: ACPI soft-off.
+  await symlink("/sbin/poweroff", join(tree, "etc/acpi/PWRF/00000080"));
+  await writeFile(join(tree, "etc/passwd"), "root::0:0:root:/root:/bin/sh\n");
+  await writeFile(join(tree, "etc/group"), "root:x:0:\n");
+  await writeFile(join(tree, "etc/tag"), `${options.tag}\n`);
+  if (options.phoneHome) await writeFile(join(tree, "etc/phone-home"), "");
+}

@@ -1,0 +1,136 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { runProgram } from "./program.ts";
+
+/**
+ * What a lab started is written down in its state directory before it is used, so that a later start can clean
+ * up after a crash: `processes/<name>` holds "<pid> <start time>", `namespaces/<name>` is an empty file.
+ */
+
+export type LabProcessOptions = {
+  /** Unique in the lab: `endProcess(stateDirectory, name)` ends it. */
+  name: string;
+  cwd?: string;
+  env?: NodeJS.ProcessEnv;
+  /** As spawn's: by default output is piped and input closed. */
+  stdio?: ("ignore" | "pipe" | number)[];
+};
+
+/** Starts a program and notes it. */
+export async function startProcess(
+  stateDirectory: string,
+  argv: string[],
+  { name, stdio = ["ignore", "pipe", "pipe"], ...rest }: LabProcessOptions,
+): Promise<ChildProcess> {
+  const [program = "", ...args] = argv;
+  const child = spawn(program, args, { ...rest, stdio });
+  await new Promise((resolve, reject) => child.once("spawn", resolve).once("error", reject));
+  await recordProcess(stateDirectory, name, child.pid!);
+  return child;
+}
+
+/** The file that names a process of the lab. */
+export function processRecord(stateDirectory: string, name: string): string {
+  return join(stateDirectory, "processes", name);
+}
+
+async function recordProcess(stateDirectory: string, name: string, pid: number): Promise<void> {
+  const startTime = await processStartTime(pid);
+  if (startTime === undefined) throw new Error(`${name} (pid ${pid}) ended at once`);
+  await writeRecord(stateDirectory, "processes", name, `${pid} ${startTime}\n`);
+}
+
+/** Notes a network namespace that this lab is about to make. */
+export async function recordNamespace(stateDirectory: string, namespace: string): Promise<void> {
+  await writeRecord(stateDirectory, "namespaces", namespace, "");
+}
+
+/** The pid of a recorded process that still runs. A pid that the kernel gave to another program since does not count. */
+export async function findProcess(stateDirectory: string, name: string): Promise<number | undefined> {
+  const record = await readFile(processRecord(stateDirectory, name), "utf8").catch(() => "");
+  const [pid = "", startTime] = record.trim().split(" ");
+  return startTime !== undefined && (await processStartTime(Number(pid))) === startTime ? Number(pid) : undefined;
+}
+
+/** Ends a recorded process: asks, then insists after `patienceMs`. Returns once it is gone; gone already is fine. */
+export async function endProcess(stateDirectory: string, name: string, patienceMs = 3000): Promise<void> {
+  const pid = await findProcess(stateDirectory, name);
+  if (pid !== undefined) await endPid(pid, () => findProcess(stateDirectory, name), patienceMs);
+  await rm(processRecord(stateDirectory, name), { force: true });
+}
+
+/**
+ * Ends everything that the state directory names, and nothing else: recorded processes, whatever still runs in the
+ * lab's own namespaces, the namespaces, mounts below the state directory. Removes the directory. May be called
+ * twice, after a crash, and when nothing is there.
+ */
+export async function destroyEverything(stateDirectory: string): Promise<void> {
+  const processes = await listRecords(stateDirectory, "processes");
+  // BMCs first: they would switch nodes on again.
+  processes.sort((a, b) => Number(b.endsWith(".bmc")) - Number(a.endsWith(".bmc")));
+  for (const name of processes) await endProcess(stateDirectory, name);
+  for (const namespace of await listRecords(stateDirectory, "namespaces")) await destroyNamespace(namespace);
+  await unmountBelow(stateDirectory);
+  await rm(stateDirectory, { recursive: true, force: true });
+}
+
+/** Ends what runs in a namespace of the lab and deletes it; gone already is fine. */
+export async function destroyNamespace(namespace: string): Promise<void> {
+  const listed = await runProgram("ip", ["netns", "pids", namespace]).catch(() => undefined);
+  if (listed === undefined) return;
+  for (const pid of listed.split("\n").filter(Boolean).map(Number)) {
+    const startTime = await processStartTime(pid);
+    if (startTime === undefined) continue;
+    await endPid(pid, async () => ((await processStartTime(pid)) === startTime ? pid : undefined), 1000);
+  }
+  await runProgram("ip", ["netns", "delete", namespace]);
+}
+
+async function endPid(pid: number, alive: () => Promise<number | undefined>, patienceMs: number): Promise<void> {
+  // 0 and -1 would address whole groups of processes.
+  if (!Number.isInteger(pid) || pid <= 1) throw new Error(`${pid} is not a process of the lab`);
+  for (const [signal, deadline] of [
+    ["SIGTERM", Date.now() + patienceMs],
+    ["SIGKILL", Date.now() + patienceMs + 5000],
+  ] as const) {
+    send(pid, signal);
+    while (Date.now() < deadline) {
+      if ((await alive()) === undefined) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+  throw new Error(`process ${pid} does not end`);
+}
+
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+/** Clock ticks since boot at which the process began: with the pid, unique until the next boot. Undefined for zombies too. */
+async function processStartTime(pid: number): Promise<string | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
+  // proc(5): the second field, the name, is in parentheses and may hold anything; the 3rd is the state, the 22nd the start.
+  const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return fields?.[0] === "Z" ? undefined : fields?.[19];
+}
+
+async function unmountBelow(directory: string): Promise<void> {
+  const mounts = (await readFile("/proc/self/mountinfo", "utf8")).split("\n").map((line) => line.split(" ")[4] ?? "");
+  const below = mounts.filter((path) => path.startsWith(`${resolve(directory)}/`));
+  // Innermost first; -d gives the loop device back.
+  for (const path of below.reverse()) await runProgram("umount", ["-d", path]);
+}
+
+async function writeRecord(stateDirectory: string, kind: string, name: string, content: string): Promise<void> {
+  await mkdir(join(stateDirectory, kind), { recursive: true });
+  await writeFile(join(stateDirectory, kind, name), content);
+}
+
+async function listRecords(stateDirectory: string, kind: string): Promise<string[]> {
+  return await readdir(join(stateDirectory, kind)).catch(() => []);
+}
