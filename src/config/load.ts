@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { isMap, isSeq, LineCounter, type ParsedNode, parseDocument } from "yaml";
+import { isMap, isSeq, LineCounter, type ParsedNode, parseDocument, visit } from "yaml";
 import type { z } from "zod";
 import { ApplianceError } from "../errors.ts";
 import { describeIssue, formatKey, valueAt } from "./describe-issue.ts";
@@ -27,18 +27,34 @@ export async function loadConfig(path: string): Promise<Config> {
 export function parseConfig(text: string, path: string): Config {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const problems: ConfigProblem[] = [...document.errors, ...document.warnings].map((error) => ({
-    line: lines.linePos(error.pos[0]).line,
-    key: "",
-    message:
-      error.code === "DUPLICATE_KEY"
-        ? "the key appears twice in one mapping; keep one of them"
-        : `not YAML: ${error.message}; compare the indentation, quotes and colons with the lines around`,
-  }));
-  const readable = document.errors.every((error) => error.code === "DUPLICATE_KEY");
+  const problems: ConfigProblem[] = [];
+  let readable = true;
+  const note = (offset: number, message: string) =>
+    problems.push({ line: lines.linePos(offset).line, key: "", message });
+  for (const { code, message, pos } of [...document.errors, ...document.warnings]) {
+    if (code === "DUPLICATE_KEY")
+      note(pos[0], `${/^[^\s:,}]*/.exec(text.slice(pos[0]))} appears twice in one mapping; keep one of them`);
+    else {
+      readable = false;
+      note(pos[0], `not YAML: ${message}; compare the indentation, quotes and colons with the lines around`);
+    }
+  }
+  visit(document, {
+    Alias(_, alias) {
+      if (alias.resolve(document)) return;
+      readable = false;
+      note(alias.range![0], `there is no anchor &${alias.source} above; write the value itself`);
+    },
+  });
   if (!readable) throw invalid(path, problems);
 
-  const value: unknown = document.toJS() ?? {};
+  let value: unknown;
+  try {
+    value = document.toJS() ?? {};
+  } catch (error) {
+    // Aliases of aliases that would fill the memory.
+    throw invalid(path, [{ line: 0, key: "", message: `not YAML: ${(error as Error).message}` }], error);
+  }
   for (const issue of findIssues(value))
     for (const found of describeIssue(issue, value))
       problems.push({

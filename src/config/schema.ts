@@ -14,6 +14,7 @@ import { type Misfit, networkMisfits, networksMisfits } from "./cross-checks.ts"
 const text = <T>(parse: (text: string) => T) => z.string().pipe(parsed<T>(parse) as z.ZodType<T, string>);
 
 const ipv4 = text<Ipv4>(parseIpv4).meta({ kind: "IPv4 address" });
+const destination = text<Subnet>((written) => parseSubnet(written, "destination", 0, 32)).meta({ kind: "subnet" });
 const subnet = text<Subnet>(parseSubnet).meta({ kind: "subnet" });
 const name = z
   .string()
@@ -38,7 +39,8 @@ const interfaceName = z
   .regex(/^(?!\.\.?$)[^\s/:]{1,15}$/, "write an interface as `ip link` lists it, 1 to 15 characters")
   .meta({ kind: "interface" });
 const port = z.number().int().min(1).max(65535);
-const seconds = z.number().int().positive();
+const seconds = z.number().int().positive().meta({ kind: "seconds" });
+const count = z.number().int().positive().meta({ kind: "count" });
 
 const restart = { restart: true };
 
@@ -59,7 +61,7 @@ const portal = z.strictObject({
 });
 
 const route = z.strictObject({
-  destination: subnet.describe("Where the route leads."),
+  destination: destination.describe("Where the route leads; 0.0.0.0/0 is the default route."),
   gateway: ipv4.describe("Next hop."),
 });
 
@@ -140,7 +142,11 @@ export const configSchema = z
       })
       .prefault({})
       .describe("Log output: JSON lines on standard output."),
-    networks: z.array(network).min(1).describe("Provisioning networks, each served on its own interface."),
+    networks: z
+      .array(network)
+      .min(1)
+      .meta(restart)
+      .describe("Provisioning networks, each served on its own interface; adding or removing one needs a restart."),
     loaders: loaders
       .prefault({
         bios: "undionly.kpxe",
@@ -148,12 +154,12 @@ export const configSchema = z
         "uefi-http-x64": "snponly.efi",
       })
       .describe(
-        "iPXE file per firmware class, relative to assetsDirectory; a class without one is refused, and the timeline says so.",
+        "iPXE file per firmware class, relative to assetsDirectory; a class without one is refused, and the timeline says so. Once given, it replaces all of its defaults.",
       ),
     tftp: z
       .strictObject({
-        maxTransfers: z.number().int().positive().default(512).describe("Transfers at a time, all clients together."),
-        maxTransfersPerClient: z.number().int().positive().default(8).describe("Transfers at a time of one address."),
+        maxTransfers: count.default(512).describe("Transfers at a time, all clients together."),
+        maxTransfersPerClient: count.default(8).describe("Transfers at a time of one address."),
       })
       .prefault({})
       .describe("TFTP limits."),

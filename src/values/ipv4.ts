@@ -44,13 +44,13 @@ export function ipv4Bytes(address: Ipv4): Buffer {
   return Buffer.from(address.split(".").map(Number));
 }
 
-/** `10.20.0.0/24`; INVALID when host bits are set or the prefix is not 8 to 30. */
-export function parseSubnet(text: string, field = "subnet"): Subnet {
+/** `10.20.0.0/24`; INVALID when host bits are set or the prefix is not `shortest` to `longest`. */
+export function parseSubnet(text: string, field = "subnet", shortest = 8, longest = 30): Subnet {
   const [address = "", bits = ""] = text.split("/");
   const prefix = Number(bits);
   const remedy = "write it like 10.20.0.0/24";
-  if (!/^\d{1,2}$/.test(bits) || prefix < 8 || prefix > 30) {
-    throw new ApplianceError("INVALID", `${field}: "${text}" needs a prefix length from 8 to 30`, {
+  if (!/^\d{1,2}$/.test(bits) || prefix < shortest || prefix > longest) {
+    throw new ApplianceError("INVALID", `${field}: "${text}" needs a prefix length from ${shortest} to ${longest}`, {
       details: { field, value: text, remedy },
     });
   }
@@ -85,5 +85,6 @@ export function subnetContains(subnet: Subnet, address: Ipv4): boolean {
 }
 
 function maskNumber(prefix: number): number {
-  return -1 << (32 - prefix);
+  // Shifts count modulo 32.
+  return prefix === 0 ? 0 : -1 << (32 - prefix);
 }
