@@ -1,0 +1,63 @@
+import { randomInt } from "node:crypto";
+import type { BootEntry, Chap, Portal } from "../boot/boot-entry.ts";
+import type { NetworkConfig } from "../config/schema.ts";
+import type { TargetSpec } from "../drivers/targets/target-server.ts";
+import { ApplianceError } from "../errors.ts";
+import type { Collection, Records } from "../store/records.ts";
+import { newId } from "../values/id.ts";
+import type { Ipv4 } from "../values/ipv4.ts";
+import type { Appliance } from "./appliance.ts";
+
+/**
+ * CHAP credentials wait here, keyed by disk id, from the moment an attachment is decided until it is gone;
+ * operations and their journal lines name only the disk.
+ */
+export const SECRETS = "secrets";
+
+/** Fresh credentials of one attachment. RFC 7143 9.2.1 wants 96 bits; tgt and firmware take 12 to 16 characters. */
+export function newChap(mutual: boolean): Chap {
+  const chap = { user: newId("chap"), secret: randomSecret() };
+  return mutual ? { ...chap, reverse: { user: newId("chap"), secret: randomSecret() } } : chap;
+}
+
+function randomSecret(): string {
+  const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  return Array.from({ length: 16 }, () => letters[randomInt(letters.length)]).join("");
+}
+
+/** The credentials of a disk's attachment; INTERNAL when there are none. */
+export function chapOf(records: Records, disk: string): Chap {
+  const chap = (records.collection(SECRETS) as Collection<Chap>).get(disk);
+  if (!chap) throw new ApplianceError("INTERNAL", `disk ${disk} has no CHAP credentials`);
+  return chap;
+}
+
+/** The configured network; CONFLICT when it was taken out of the configuration while things still refer to it. */
+export function networkOf(appliance: Pick<Appliance, "config">, name: string): NetworkConfig {
+  const network = appliance.config.networks.find((one) => one.name === name);
+  if (!network) {
+    throw new ApplianceError("CONFLICT", `network ${name} is in use but not configured`, {
+      details: { field: "networks", value: name, remedy: "add it to the configuration again and restart ingotd" },
+    });
+  }
+  return network;
+}
+
+/** What the target server must serve for an attachment. */
+export async function targetSpec(
+  appliance: Pick<Appliance, "store">,
+  attachment: { iqn: string; lun: number; disk: string; address: Ipv4; chap: Chap },
+): Promise<TargetSpec> {
+  const { iqn, lun, address, chap } = attachment;
+  return { iqn, lun, address, chap, backing: await appliance.store.backing(attachment.disk) };
+}
+
+/** The boot entry of a node, if it has one. */
+export function bootEntryOf(records: Records, node: string): BootEntry | undefined {
+  return (records.collection("bootEntries") as Collection<BootEntry>).get(node);
+}
+
+/** Portals of a network as boot entries carry them. */
+export function portalsOf(network: NetworkConfig): Portal[] {
+  return network.portals.map(({ address, port }) => ({ address, port }));
+}

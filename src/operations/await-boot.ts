@@ -1,0 +1,60 @@
+import type { BootStage } from "../boot/boot-event.ts";
+import { ApplianceError } from "../errors.ts";
+import type { Mac } from "../values/mac.ts";
+import type { Appliance } from "./appliance.ts";
+import type { Step } from "./operation.ts";
+
+/** What to look at when a boot got no further than this. */
+const NEXT_LOOK: Partial<Record<BootStage | "nothing", string>> = {
+  nothing: "no DHCP request came: is the node on, its boot NIC cabled to this network, PXE first in its boot order?",
+  "power-on":
+    "no DHCP request came: is the boot NIC cabled to this network, PXE first in its boot order, portfast on at the switch?",
+  "dhcp-firmware":
+    "an address was offered but no loader was fetched: does the switch pass unicast (STP, LACP on the boot NIC)?",
+  "boot-file": "the loader was fetched but does not ask again: try the other loader for this firmware",
+  "dhcp-ipxe": "iPXE got an address but asks for no script: can it reach the HTTP boot server?",
+  script: "the script was fetched but nobody logs in: can the node reach the iSCSI portal?",
+  "iscsi-login-firmware": "iPXE logged in, the OS does not: does the image's initramfs bring up iSCSI from the iBFT?",
+  "first-read":
+    "the boot loader reads its disk, the OS does not log in: does the image's initramfs bring up iSCSI from the iBFT?",
+  "iscsi-login-os": "the OS runs from its disk but did not phone home: is the phone-home unit in the image?",
+};
+
+/** A step that waits for a stage of the boot that `power-on` began, and says at the deadline where it stuck. */
+export function awaitStage<Plan extends { mac: Mac; nodeName: string }>(
+  appliance: Appliance,
+  name: string,
+  stage: BootStage,
+  seconds: number,
+): Step<Plan> {
+  return {
+    name,
+    // the step's own deadline comes first, since it can say more
+    deadlineSeconds: seconds + 5,
+    run: async ({ plan, output, progress, signal }) => {
+      const since = (output("power-on")?.at as number | undefined) ?? 0;
+      const began = appliance.clock.now();
+      const ticking = setInterval(() => {
+        progress(Math.round((appliance.clock.now() - began) / 1000), seconds, "seconds");
+      }, 1000);
+      const deadline = AbortSignal.timeout(seconds * 1000);
+      try {
+        const event = await appliance.boots.waitFor(plan.mac, stage, since, AbortSignal.any([signal, deadline]));
+        return { output: { at: event.at } };
+      } catch (error) {
+        if (!deadline.aborted || signal.aborted) throw error;
+        const furthest = appliance.boots.furthest(plan.mac, since)?.stage ?? "nothing";
+        const remedy = NEXT_LOOK[furthest as BootStage] ?? `ingot node timeline ${plan.nodeName}`;
+        throw new ApplianceError(
+          "TIMEOUT",
+          `${plan.nodeName} got as far as ${furthest}, not to ${stage}, within ${seconds} s`,
+          {
+            details: { node: plan.nodeName, stage: furthest, remedy },
+          },
+        );
+      } finally {
+        clearInterval(ticking);
+      }
+    },
+  };
+}

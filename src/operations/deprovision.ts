@@ -1,0 +1,143 @@
+import type { DiskRecord } from "../disks/disk.ts";
+import { ApplianceError } from "../errors.ts";
+import { bootNic } from "../nodes/node.ts";
+import type { Change } from "../store/records.ts";
+import type { Mac } from "../values/mac.ts";
+import type { Appliance } from "./appliance.ts";
+import { bootEntryOf, networkOf, SECRETS } from "./attachment.ts";
+import type { OperationRecord, Procedure, Step } from "./operation.ts";
+import { ensureOff, powerSeconds, softOff } from "./power-steps.ts";
+
+export type DeprovisionRequest = {
+  node: string;
+  disk: "keep" | "delete";
+  /** Cut the power instead of asking the OS first. */
+  now: boolean;
+};
+
+type DeprovisionPlan = {
+  node: string;
+  nodeName: string;
+  mac: Mac;
+  network: string;
+  control: number;
+  iqn: string;
+  disk: string;
+  keep: boolean;
+  now: boolean;
+};
+
+/**
+ * Releases a node: off, seen off, then nothing of it is left but its disk, if that is to be kept.
+ * NOT_FOUND; CONFLICT when the node is not provisioned; BUSY.
+ */
+export async function deprovision(
+  appliance: Appliance,
+  request: DeprovisionRequest,
+  requestedBy: string,
+): Promise<OperationRecord> {
+  const node = appliance.nodes.get(request.node);
+  appliance.runner.refuseHeld(node.id);
+  const entry = bootEntryOf(appliance.records, node.id);
+  if (!entry) {
+    throw new ApplianceError("CONFLICT", `node ${node.name} is not provisioned`, {
+      details: { field: "node", value: node.name, remedy: "there is nothing to release" },
+    });
+  }
+  const network = networkOf(appliance, bootNic(node).network);
+  const plan: DeprovisionPlan = {
+    node: node.id,
+    nodeName: node.name,
+    mac: entry.mac,
+    network: network.name,
+    control: network.tgtd.control,
+    iqn: entry.iqn,
+    disk: entry.disk,
+    keep: request.disk === "keep",
+    now: request.now,
+  };
+  return appliance.runner.begin("deprovision", {
+    summary: `deprovision ${node.name}, ${plan.keep ? "keeping" : "deleting"} its disk`,
+    project: node.project,
+    requestedBy,
+    plan,
+    holds: [node.id, entry.disk],
+  });
+}
+
+/** The steps of release: power first, since pulling a disk from under a running OS corrupts it. */
+export function deprovisionProcedure(appliance: Appliance): Procedure<DeprovisionPlan> {
+  const nodeOf = (plan: DeprovisionPlan) => appliance.nodes.get(plan.node);
+
+  const askOff: Step<DeprovisionPlan> = {
+    name: "soft-off",
+    deadlineSeconds: appliance.config.operations.softOffSeconds + appliance.config.operations.bmcSeconds,
+    run: (context) => softOff(appliance, nodeOf(context.plan), context),
+  };
+
+  const powerOff: Step<DeprovisionPlan> = {
+    name: "power-off",
+    deadlineSeconds: (plan) => powerSeconds(appliance, nodeOf(plan)),
+    run: ({ plan, signal }) => ensureOff(appliance, appliance.powerOf(nodeOf(plan)), signal),
+  };
+
+  const dropBootEntry: Step<DeprovisionPlan> = {
+    name: "drop-boot-entry",
+    deadlineSeconds: 10,
+    pointOfNoReturn: true,
+    run: ({ plan }) => ({
+      changes: [
+        { collection: "bootEntries", key: plan.node, value: null },
+        ...appliance.addresses.unpin(plan.mac, plan.network),
+      ],
+    }),
+  };
+
+  const removeTarget: Step<DeprovisionPlan> = {
+    name: "remove-target",
+    deadlineSeconds: 30,
+    run: ({ plan, signal }) => appliance.targets.removeTarget(plan.control, plan.iqn, signal),
+  };
+
+  const keepDisk: Step<DeprovisionPlan> = {
+    name: "keep-disk",
+    deadlineSeconds: 10,
+    run: ({ plan, output }) => ({
+      changes: freed(appliance.disks.find(plan.disk), output("soft-off")?.clean === true),
+    }),
+  };
+
+  const deleteDisk: Step<DeprovisionPlan> = {
+    name: "delete-disk",
+    deadlineSeconds: 60,
+    run: async ({ plan, signal }) => {
+      await appliance.store.remove("disk", plan.disk, signal);
+      return {
+        changes: [
+          { collection: "disks", key: plan.disk, value: null },
+          { collection: SECRETS, key: plan.disk, value: null },
+        ],
+      };
+    },
+  };
+
+  return {
+    kind: "deprovision",
+    steps: (plan) => [
+      ...(plan.now ? [] : [askOff]),
+      powerOff,
+      dropBootEntry,
+      removeTarget,
+      plan.keep ? keepDisk : deleteDisk,
+    ],
+  };
+}
+
+function freed(disk: DiskRecord | undefined, clean: boolean): Change[] {
+  if (!disk) return [];
+  const { node: _, ...free } = disk;
+  return [
+    { collection: "disks", key: disk.id, value: { ...free, clean } },
+    { collection: SECRETS, key: disk.id, value: null },
+  ];
+}

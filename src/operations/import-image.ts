@@ -1,0 +1,69 @@
+import type { ImageRecord } from "../images/image.ts";
+import { newId } from "../values/id.ts";
+import type { Appliance } from "./appliance.ts";
+import type { OperationRecord, Procedure } from "./operation.ts";
+
+export type ImportImageRequest = {
+  project: string;
+  name: string;
+  /** On the appliance, inside one of pool.importDirectories. */
+  path: string;
+  /** Stated, never probed: a raw disk may begin with anything. */
+  format: "raw" | "qcow2";
+  phonesHome: boolean;
+};
+
+type ImportPlan = { image: string; path: string; format: "raw" | "qcow2" };
+
+/** Makes an image from a file. EXISTS for a name in use; what is wrong with the file shows in the operation. */
+export async function importImage(
+  appliance: Appliance,
+  request: ImportImageRequest,
+  requestedBy: string,
+): Promise<OperationRecord> {
+  const { project, name, path, format, phonesHome } = request;
+  appliance.images.checkNewName(project, name);
+  const image: ImageRecord = {
+    id: newId("img"),
+    name,
+    project,
+    origin: { kind: "import", source: path, format },
+    sizeBytes: 0,
+    phonesHome,
+    ready: false,
+    createdAt: appliance.clock.now(),
+    requestedBy,
+  };
+  return appliance.runner.begin<ImportPlan>("import", {
+    summary: `import image ${name}`,
+    project,
+    requestedBy,
+    plan: { image: image.id, path, format },
+    holds: [image.id],
+    changes: [{ collection: "images", key: image.id, value: image }],
+  });
+}
+
+export function importProcedure(appliance: Appliance): Procedure<ImportPlan> {
+  return {
+    kind: "import",
+    steps: () => [
+      {
+        name: "import-content",
+        deadlineSeconds: 6 * 3600,
+        run: async ({ plan, progress, signal }) => {
+          const { sizeBytes, sha256 } = await appliance.store.import(
+            plan,
+            (done, total) => progress(done, total, "bytes"),
+            signal,
+          );
+          const image = appliance.images.find(plan.image) as ImageRecord;
+          const ready: ImageRecord = { ...image, sizeBytes, sha256, ready: true };
+          return { output: { sizeBytes, sha256 }, changes: [{ collection: "images", key: plan.image, value: ready }] };
+        },
+        undo: ({ plan, signal }) => appliance.store.remove("image", plan.image, signal),
+      },
+    ],
+    undone: (plan) => [{ collection: "images", key: plan.image, value: null }],
+  };
+}

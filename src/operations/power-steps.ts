@@ -1,0 +1,60 @@
+import type { PowerControl } from "../drivers/power/power-control.ts";
+import type { NodeRecord } from "../nodes/node.ts";
+import type { Appliance } from "./appliance.ts";
+import type { StepContext, StepResult } from "./operation.ts";
+
+const LOOK_EVERY_MS = 1000;
+/** A person answers for a node without a BMC: by tomorrow. */
+const OPERATOR_SECONDS = 24 * 3600;
+
+/** How long one power action on this node may take. */
+export function powerSeconds(appliance: Appliance, node: NodeRecord): number {
+  return node.power.driver === "manual" ? OPERATOR_SECONDS : appliance.config.operations.bmcSeconds;
+}
+
+/** Power off, and *seen* off: only then may disks and networks go. */
+export async function ensureOff(appliance: Appliance, power: PowerControl, signal: AbortSignal): Promise<void> {
+  if ((await power.status(signal)) === "off") return;
+  await power.off(signal);
+  await seenOff(appliance, power, signal);
+}
+
+/** Resolves when the BMC says off. */
+export async function seenOff(appliance: Appliance, power: PowerControl, signal: AbortSignal): Promise<void> {
+  while ((await power.status(signal)) !== "off") await appliance.clock.sleep(LOOK_EVERY_MS, signal);
+}
+
+/**
+ * Asks the OS to shut down and waits until it did. Output `clean`: the OS went down in order. A node that is off
+ * already, or whose OS does not answer, is not clean: nobody saw it sync.
+ */
+export async function softOff(
+  appliance: Appliance,
+  node: NodeRecord,
+  context: StepContext<unknown>,
+): Promise<StepResult> {
+  const power = appliance.powerOf(node);
+  if (node.power.driver === "manual") return { output: { clean: false } };
+  if ((await power.status(context.signal)) === "off") return { output: { clean: false } };
+  const seconds = appliance.config.operations.softOffSeconds;
+  const began = appliance.clock.now();
+  await power.softOff(context.signal);
+  for (;;) {
+    if ((await power.status(context.signal)) === "off") return { output: { clean: true } };
+    const waited = (appliance.clock.now() - began) / 1000;
+    if (waited > seconds) return { output: { clean: false } };
+    context.progress(Math.round(waited), seconds, "seconds");
+    await appliance.clock.sleep(LOOK_EVERY_MS, context.signal);
+  }
+}
+
+/** Powers on, and tells the timeline. A node that is on already is reset: it runs something else. */
+export async function powerOn(appliance: Appliance, node: NodeRecord, signal: AbortSignal): Promise<number> {
+  const power = appliance.powerOf(node);
+  const at = appliance.clock.now();
+  for (const nic of node.nics) {
+    if (nic.role === "boot") appliance.boots.record({ mac: nic.mac, stage: "power-on", at });
+  }
+  await power.on(signal);
+  return at;
+}

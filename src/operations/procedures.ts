@@ -1,0 +1,22 @@
+import type { Appliance } from "./appliance.ts";
+import { deprovisionProcedure } from "./deprovision.ts";
+import { importProcedure } from "./import-image.ts";
+import { powerProcedure } from "./power-node.ts";
+import { provisionProcedure } from "./provision.ts";
+import { removeDiskProcedure } from "./remove-disk.ts";
+import { removeImageProcedure } from "./remove-image.ts";
+import { revertProcedure } from "./revert-disk.ts";
+import { snapshotProcedure } from "./snapshot-disk.ts";
+
+/** Tells the runner every procedure there is; before it resumes what a former run left. */
+export function registerProcedures(appliance: Appliance): void {
+  const { runner } = appliance;
+  runner.register(importProcedure(appliance));
+  runner.register(provisionProcedure(appliance));
+  runner.register(deprovisionProcedure(appliance));
+  runner.register(snapshotProcedure(appliance));
+  runner.register(revertProcedure(appliance));
+  runner.register(removeDiskProcedure(appliance));
+  runner.register(removeImageProcedure(appliance));
+  runner.register(powerProcedure(appliance));
+}

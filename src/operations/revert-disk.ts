@@ -1,0 +1,110 @@
+import type { BootEntry } from "../boot/boot-entry.ts";
+import { ApplianceError } from "../errors.ts";
+import { newId } from "../values/id.ts";
+import type { Appliance } from "./appliance.ts";
+import { bootEntryOf, networkOf, targetSpec } from "./attachment.ts";
+import type { OperationRecord, Procedure, StepContext } from "./operation.ts";
+
+export type RevertRequest = {
+  project: string;
+  disk: string;
+  /** Name of the image whose content the disk gets; the one that it was cloned from by default. */
+  image?: string;
+};
+
+type RevertPlan = {
+  disk: string;
+  image: string;
+  /** Keeps the former content until the end, for undo. */
+  rescue: string;
+  /** Node that has the disk; it must be off. */
+  node?: string;
+};
+
+/** Puts an image's content back into a disk whose node is off. CONFLICT when the node is on or the image is not complete. */
+export async function revertDisk(
+  appliance: Appliance,
+  request: RevertRequest,
+  requestedBy: string,
+): Promise<OperationRecord> {
+  const disk = appliance.disks.get(request.project, request.disk);
+  appliance.runner.refuseHeld(disk.id);
+  const image = appliance.images.get(request.project, request.image ?? disk.image);
+  if (!image.ready) {
+    throw new ApplianceError("CONFLICT", `image ${image.name} is not complete`, {
+      details: { field: "image", value: image.name, remedy: "wait for its import or snapshot: ingot operation list" },
+    });
+  }
+  return appliance.runner.begin<RevertPlan>("revert", {
+    summary: `revert disk ${disk.name} to image ${image.name}`,
+    project: request.project,
+    requestedBy,
+    plan: { disk: disk.id, image: image.id, rescue: newId("img"), ...(disk.node ? { node: disk.node } : {}) },
+    holds: [disk.id, image.id, ...(disk.node ? [disk.node] : [])],
+  });
+}
+
+export function revertProcedure(appliance: Appliance): Procedure<RevertPlan> {
+  const entryOf = (plan: RevertPlan): BootEntry | undefined =>
+    plan.node ? bootEntryOf(appliance.records, plan.node) : undefined;
+  const controlOf = (entry: BootEntry) => networkOf(appliance, entry.network).tgtd.control;
+
+  // the target holds the old content open: it goes before the change and comes back after it
+  const withdraw = async ({ plan, signal }: StepContext<RevertPlan>) => {
+    const entry = entryOf(plan);
+    if (entry) await appliance.targets.removeTarget(controlOf(entry), entry.iqn, signal);
+  };
+  const restore = async ({ plan, signal }: StepContext<RevertPlan>) => {
+    const entry = entryOf(plan);
+    if (entry) await appliance.targets.ensureTarget(controlOf(entry), await targetSpec(appliance, entry), signal);
+  };
+
+  return {
+    kind: "revert",
+    steps: () => [
+      {
+        name: "see-node-off",
+        deadlineSeconds: appliance.config.operations.bmcSeconds,
+        run: async ({ plan, signal }) => {
+          if (!plan.node) return;
+          const node = appliance.nodes.get(plan.node);
+          if (node.power.driver !== "manual" && (await appliance.powerOf(node).status(signal)) === "on") {
+            throw new ApplianceError("CONFLICT", `node ${node.name} is on and uses the disk`, {
+              details: {
+                field: "disk",
+                value: plan.disk,
+                remedy: `ingot node power ${node.name} soft-off, then revert again`,
+              },
+            });
+          }
+        },
+      },
+      { name: "withdraw-target", deadlineSeconds: 30, run: withdraw, undo: restore },
+      {
+        name: "save-content",
+        deadlineSeconds: 120,
+        run: async ({ plan, signal }) => {
+          await appliance.store.snapshot(plan.disk, plan.rescue, signal);
+        },
+        undo: ({ plan, signal }) => appliance.store.remove("image", plan.rescue, signal),
+      },
+      {
+        name: "revert",
+        deadlineSeconds: 120,
+        run: ({ plan, signal }) => appliance.store.revert(plan.disk, plan.image, signal),
+        undo: ({ plan, signal }) => appliance.store.revert(plan.disk, plan.rescue, signal),
+      },
+      { name: "restore-target", deadlineSeconds: 30, run: restore, undo: withdraw },
+      {
+        name: "drop-saved-content",
+        deadlineSeconds: 60,
+        pointOfNoReturn: true,
+        run: async ({ plan, signal }) => {
+          await appliance.store.remove("image", plan.rescue, signal);
+          const disk = appliance.disks.find(plan.disk);
+          return disk ? { changes: [{ collection: "disks", key: disk.id, value: { ...disk, clean: true } }] } : {};
+        },
+      },
+    ],
+  };
+}

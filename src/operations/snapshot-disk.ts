@@ -1,0 +1,61 @@
+import type { ImageRecord } from "../images/image.ts";
+import { newId } from "../values/id.ts";
+import type { Appliance } from "./appliance.ts";
+import type { OperationRecord, Procedure } from "./operation.ts";
+
+export type SnapshotRequest = {
+  project: string;
+  disk: string;
+  /** Name of the new image. */
+  image: string;
+};
+
+type SnapshotPlan = { disk: string; image: string };
+
+/** Makes an image from what a disk holds now: crash-consistent while it is in use, clean when its OS shut down in order. */
+export async function snapshotDisk(
+  appliance: Appliance,
+  request: SnapshotRequest,
+  requestedBy: string,
+): Promise<OperationRecord> {
+  const disk = appliance.disks.get(request.project, request.disk);
+  appliance.images.checkNewName(request.project, request.image);
+  const image: ImageRecord = {
+    id: newId("img"),
+    name: request.image,
+    project: request.project,
+    origin: { kind: "snapshot", disk: disk.id, clean: disk.clean && disk.node === undefined },
+    sizeBytes: disk.sizeBytes,
+    phonesHome: appliance.images.find(disk.image)?.phonesHome ?? false,
+    ready: false,
+    createdAt: appliance.clock.now(),
+    requestedBy,
+  };
+  return appliance.runner.begin<SnapshotPlan>("snapshot", {
+    summary: `snapshot disk ${disk.name} as image ${image.name}`,
+    project: request.project,
+    requestedBy,
+    plan: { disk: disk.id, image: image.id },
+    holds: [disk.id, image.id],
+    changes: [{ collection: "images", key: image.id, value: image }],
+  });
+}
+
+export function snapshotProcedure(appliance: Appliance): Procedure<SnapshotPlan> {
+  return {
+    kind: "snapshot",
+    steps: () => [
+      {
+        name: "snapshot",
+        deadlineSeconds: 120,
+        run: async ({ plan, signal }) => {
+          const { sizeBytes } = await appliance.store.snapshot(plan.disk, plan.image, signal);
+          const image = appliance.images.find(plan.image) as ImageRecord;
+          return { changes: [{ collection: "images", key: plan.image, value: { ...image, sizeBytes, ready: true } }] };
+        },
+        undo: ({ plan, signal }) => appliance.store.remove("image", plan.image, signal),
+      },
+    ],
+    undone: (plan) => [{ collection: "images", key: plan.image, value: null }],
+  };
+}

@@ -1,0 +1,197 @@
+import type { BootEntry } from "../boot/boot-entry.ts";
+import type { BootEvent, BootStage } from "../boot/boot-event.ts";
+import type { NetworkConfig } from "../config/schema.ts";
+import type { TargetState } from "../drivers/targets/target-server.ts";
+import { toApplianceError } from "../errors.ts";
+import type { Collection } from "../store/records.ts";
+import type { Mac } from "../values/mac.ts";
+import type { Appliance } from "./appliance.ts";
+import { portalsOf, targetSpec } from "./attachment.ts";
+
+const IDLE_MS = 1000;
+/** tgtd sends no events: while a node boots, its sessions are asked for this often. */
+const BOOTING_MS = 250;
+/** A boot that logged in by now will not be told apart any more. */
+const GIVE_UP_MS = 15 * 60 * 1000;
+const TICK_SECONDS = 20;
+
+/** A boot under way: iPXE logs in first, the OS second. */
+type Boot = {
+  since: number;
+  /** Sessions that are older than this boot: half-open ones of the boot before. */
+  older: Set<string>;
+  firmwareSession?: string;
+  read: boolean;
+};
+
+/** How one network's target daemon is doing. */
+export type TargetHealth = { network: string; reachable: boolean; targets: number; sessions: number; reason?: string };
+
+/**
+ * Keeps each network's target daemon as the boot entries say, whatever happened to the daemon, and tells the timeline
+ * of logins. One request per daemon and tick, whatever the number of targets.
+ */
+export class TargetWatch {
+  readonly #appliance: Appliance;
+  readonly #entries: Collection<BootEntry>;
+  readonly #boots = new Map<Mac, Boot>();
+  readonly #sessions = new Map<string, string[]>();
+  readonly #health = new Map<string, TargetHealth>();
+  readonly #stop = new AbortController();
+  #wake = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+  /** Rises with every look; a watchdog reads it. */
+  ticks = 0;
+
+  constructor(appliance: Appliance) {
+    this.#appliance = appliance;
+    this.#entries = appliance.records.collection("bootEntries");
+  }
+
+  start(): void {
+    this.#running = this.#loop();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.#wake.abort();
+    await this.#running;
+  }
+
+  /** What the last look at each daemon found. */
+  health(): TargetHealth[] {
+    return [...this.#health.values()];
+  }
+
+  /** Feed with all boot events: a script that was handed out begins a watch. */
+  onBootEvent(event: BootEvent): void {
+    if (event.stage !== "script") return;
+    const entry = [...this.#entries.values()].find((one) => one.mac === event.mac);
+    if (!entry) return;
+    this.#boots.set(event.mac, { since: event.at, older: new Set(this.#sessions.get(entry.iqn)), read: false });
+    this.#wake.abort();
+  }
+
+  async #loop(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      await Promise.all(this.#appliance.config.networks.map((network) => this.#look(network)));
+      this.ticks += 1;
+      this.#wake = new AbortController();
+      await this.#appliance.clock
+        .sleep(this.#boots.size > 0 ? BOOTING_MS : IDLE_MS, AbortSignal.any([this.#wake.signal, this.#stop.signal]))
+        .catch(() => {});
+    }
+  }
+
+  async #look(network: NetworkConfig): Promise<void> {
+    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(TICK_SECONDS * 1000)]);
+    try {
+      const states = await this.#appliance.targets.list(network.tgtd.control, signal);
+      const byIqn = new Map(states.map((state) => [state.iqn, state]));
+      this.#followBoots(network, byIqn);
+      await this.#mend(network, byIqn, signal);
+      // nodes log in again as soon as a portal answers: every target must be there before
+      await this.#appliance.targets.ensurePortals(network.tgtd.control, portalsOf(network), signal);
+      const sessions = states.reduce((sum, state) => sum + state.sessions.length, 0);
+      this.#report({ network: network.name, reachable: true, targets: states.length, sessions });
+    } catch (error) {
+      if (this.#stop.signal.aborted) return;
+      const { message } = toApplianceError(error);
+      this.#report({ network: network.name, reachable: false, targets: 0, sessions: 0, reason: message });
+    }
+  }
+
+  #report(health: TargetHealth): void {
+    const before = this.#health.get(health.network);
+    this.#health.set(health.network, health);
+    if (before?.reachable === health.reachable && before.reason === health.reason) return;
+    const { log } = this.#appliance;
+    if (!health.reachable) log.error({ network: health.network, reason: health.reason }, "target daemon unreachable");
+    else if (before) log.info({ network: health.network, targets: health.targets }, "target daemon back");
+  }
+
+  /** Missing or drifted targets are made again from the boot entries; those that no entry knows go. */
+  async #mend(network: NetworkConfig, byIqn: Map<string, TargetState>, signal: AbortSignal): Promise<void> {
+    const { control } = network.tgtd;
+    const wanted = new Set<string>();
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.network !== network.name) continue;
+      wanted.add(entry.iqn);
+      if (this.#isParked(entry.disk) || fits(byIqn.get(entry.iqn), entry)) continue;
+      await this.#appliance.targets.ensureTarget(control, await targetSpec(this.#appliance, entry), signal);
+      this.#appliance.log.warn({ network: network.name, node: entry.nodeName, disk: entry.disk }, "target made again");
+    }
+    const own = `:${this.#appliance.id}:`;
+    for (const state of byIqn.values()) {
+      if (wanted.has(state.iqn) || !state.iqn.includes(own)) continue;
+      const disk = state.iqn.slice(state.iqn.indexOf(own) + own.length);
+      // the disk of a running operation may be just before or behind its boot entry
+      if (this.#appliance.runner.holder(disk) !== undefined || this.#isWanted(state.iqn)) continue;
+      await this.#appliance.targets.removeTarget(control, state.iqn, signal);
+      this.#appliance.log.warn({ network: network.name, disk }, "target without boot entry removed");
+    }
+  }
+
+  /** A disk that is being reverted has no target on purpose. */
+  #isParked(disk: string): boolean {
+    const holder = this.#appliance.runner.holder(disk);
+    return holder !== undefined && this.#appliance.runner.get(holder).kind === "revert";
+  }
+
+  /** Asked again right before a removal: an entry may have come since the look began. */
+  #isWanted(iqn: string): boolean {
+    return [...this.#entries.values()].some((entry) => entry.iqn === iqn);
+  }
+
+  #followBoots(network: NetworkConfig, byIqn: Map<string, TargetState>): void {
+    for (const state of byIqn.values()) {
+      this.#sessions.set(
+        state.iqn,
+        state.sessions.map((session) => session.id),
+      );
+    }
+    const now = this.#appliance.clock.now();
+    for (const entry of this.#entries.values()) {
+      const boot = this.#boots.get(entry.mac);
+      const state = byIqn.get(entry.iqn);
+      if (!boot || !state || entry.network !== network.name) continue;
+      if (this.#follow(entry, boot, state, now) || now - boot.since > GIVE_UP_MS) this.#boots.delete(entry.mac);
+    }
+    if (this.#boots.size > this.#entries.size) {
+      const macs = new Set([...this.#entries.values()].map((entry) => entry.mac));
+      for (const mac of this.#boots.keys()) if (!macs.has(mac)) this.#boots.delete(mac);
+    }
+  }
+
+  /** Tells the timeline what is new in this boot; true when the OS has its session. */
+  #follow(entry: BootEntry, boot: Boot, state: TargetState, at: number): boolean {
+    const emit = (stage: BootStage) =>
+      this.#appliance.boots.record({ mac: entry.mac, stage, at, address: entry.address });
+    for (const session of state.sessions) {
+      if (boot.older.has(session.id)) continue;
+      if (boot.firmwareSession === undefined) {
+        boot.firmwareSession = session.id;
+        emit("iscsi-login-firmware");
+      }
+      if (session.id === boot.firmwareSession) {
+        if (!boot.read && (session.readBytes ?? 0) > 0) {
+          boot.read = true;
+          emit("first-read");
+        }
+        continue;
+      }
+      emit("iscsi-login-os");
+      return true;
+    }
+    return false;
+  }
+}
+
+function fits(state: TargetState | undefined, entry: BootEntry): boolean {
+  return (
+    state?.path !== undefined &&
+    state.addresses.length === 1 &&
+    state.addresses[0] === entry.address &&
+    state.accounts.includes(entry.chap.user)
+  );
+}
