@@ -1,0 +1,67 @@
+import type {
+  Backing,
+  ImageStore,
+  ImportRequest,
+  ImportResult,
+  PoolUsage,
+  StoredKind,
+  StoredSize,
+} from "../../src/drivers/images/image-store.ts";
+import { ApplianceError } from "../../src/errors.ts";
+
+const SIZE = 1024 * 1024;
+
+/** An image store that keeps its contents as strings in memory. Held to test/contract/image-store.test.ts like the real ones. */
+export class MemoryImageStore implements ImageStore {
+  readonly contents = new Map<string, string>();
+
+  async import(request: ImportRequest, progress: (done: number, total: number) => void): Promise<ImportResult> {
+    progress(SIZE, SIZE);
+    this.contents.set(`image/${request.image}`, `content of ${request.path}`);
+    return { sizeBytes: SIZE, sha256: "0".repeat(64) };
+  }
+
+  async clone(image: string, disk: string): Promise<{ sizeBytes: number }> {
+    if (!this.contents.has(`disk/${disk}`)) this.contents.set(`disk/${disk}`, this.#get("image", image));
+    return { sizeBytes: SIZE };
+  }
+
+  async snapshot(disk: string, image: string): Promise<{ sizeBytes: number }> {
+    if (!this.contents.has(`image/${image}`)) this.contents.set(`image/${image}`, this.#get("disk", disk));
+    return { sizeBytes: SIZE };
+  }
+
+  async revert(disk: string, image: string): Promise<void> {
+    this.#get("disk", disk);
+    this.contents.set(`disk/${disk}`, this.#get("image", image));
+  }
+
+  async remove(kind: StoredKind, id: string): Promise<void> {
+    this.contents.delete(`${kind}/${id}`);
+  }
+
+  async stat(kind: StoredKind, id: string): Promise<StoredSize | undefined> {
+    return this.contents.has(`${kind}/${id}`) ? { sizeBytes: SIZE, usedBytes: 0 } : undefined;
+  }
+
+  async list(): Promise<{ kind: StoredKind; id: string }[]> {
+    return [...this.contents.keys()].map((key) => {
+      const [kind, id] = key.split("/");
+      return { kind: kind as StoredKind, id: id as string };
+    });
+  }
+
+  async usage(): Promise<PoolUsage> {
+    return { totalBytes: 100 * SIZE, freeBytes: 50 * SIZE, filesystem: "memory" };
+  }
+
+  async backing(disk: string): Promise<Backing> {
+    return { type: "file", path: `/memory/disks/${disk}` };
+  }
+
+  #get(kind: StoredKind, id: string): string {
+    const content = this.contents.get(`${kind}/${id}`);
+    if (content === undefined) throw new ApplianceError("NOT_FOUND", `there is no ${kind} ${id} in the pool`);
+    return content;
+  }
+}

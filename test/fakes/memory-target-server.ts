@@ -1,0 +1,43 @@
+import type { Portal } from "../../src/boot/boot-entry.ts";
+import type { TargetServer, TargetSpec, TargetState } from "../../src/drivers/targets/target-server.ts";
+
+/** A target server that only remembers. `login` lets a test play the initiator. */
+export class MemoryTargetServer implements TargetServer {
+  readonly targets = new Map<string, TargetSpec>();
+  readonly sessions = new Map<string, string[]>();
+  portals: Portal[] = [];
+  #lastSession = 0;
+
+  async ensureTarget(_control: number, target: TargetSpec): Promise<void> {
+    this.targets.set(target.iqn, target);
+  }
+
+  async removeTarget(_control: number, iqn: string): Promise<void> {
+    this.targets.delete(iqn);
+    this.sessions.delete(iqn);
+  }
+
+  async list(): Promise<TargetState[]> {
+    return [...this.targets.values()].map((target) => ({
+      iqn: target.iqn,
+      path: target.backing.path,
+      addresses: [target.address],
+      accounts: [target.chap.user],
+      sessions: (this.sessions.get(target.iqn) ?? []).map((id) => ({
+        id,
+        initiator: "iqn.test",
+        addresses: [target.address],
+        readBytes: 512,
+      })),
+    }));
+  }
+
+  async ensurePortals(_control: number, portals: Portal[]): Promise<void> {
+    this.portals = portals;
+  }
+
+  login(iqn: string): void {
+    this.#lastSession += 1;
+    this.sessions.set(iqn, [...(this.sessions.get(iqn) ?? []), String(this.#lastSession)]);
+  }
+}
