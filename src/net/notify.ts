@@ -5,7 +5,7 @@ import { ApplianceError } from "../errors.ts";
 const libc = koffi.load("libc.so.6");
 const socket = libc.func("int socket(int domain, int type, int protocol)");
 const sendto = libc.func(
-  "ssize_t sendto(int fd, const void *text, size_t size, int flags, const void *address, uint32_t addressSize)",
+  "intptr_t sendto(int fd, const void *text, size_t size, int flags, const void *address, uint32_t addressSize)",
 );
 const close = libc.func("int close(int fd)");
 
