@@ -38,6 +38,8 @@ export type BootEvent = {
   retransmissions?: number;
   /** Why, for `refused`. */
   reason?: string;
+  /** What the OS told of itself, for `ready`. */
+  facts?: Record<string, string>;
 };
 
 /** Takes events. Must return at once and never throw. */

@@ -16,14 +16,12 @@ const PLACEHOLDERS = new Set([
 ]);
 
 /**
- * The machine's UUID from option 97 (RFC 4578 2.3: type 0 and sixteen bytes), or undefined
- * when it is of another type or length, or one that other machines share.
- * As in SMBIOS and EFI, the first three fields arrive little-endian; the text has them in the usual order,
- * as dmidecode and a running Linux print it.
+ * The machine's UUID from the sixteen bytes of option 97 (RFC 4578 2.3), or undefined when it is one that other
+ * machines share. As in SMBIOS and EFI, the first three fields arrive little-endian; the text has them in the
+ * usual order, as dmidecode and a running Linux print it.
  */
-export function clientUuid(option97: Uint8Array): string | undefined {
-  if (option97.length !== 17 || option97[0] !== 0) return undefined;
-  const bytes = Buffer.from(option97.subarray(1));
+export function clientUuid(machineId: Uint8Array): string | undefined {
+  const bytes = Buffer.from(machineId);
   if (bytes.every((byte) => byte === bytes[0])) return undefined;
   bytes.subarray(0, 4).reverse();
   bytes.subarray(4, 6).reverse();

@@ -1,0 +1,120 @@
+import { newId } from "../values/id.ts";
+import type { Mac } from "../values/mac.ts";
+import type { BootClient } from "./boot-client.ts";
+import { BOOT_STAGES, type BootEvent, type BootStage } from "./boot-event.ts";
+
+/** One stage of a boot. A stage may be seen many times (OFFER and ACK, retries): first and last time, latest details. */
+export type StageSeen = {
+  stage: BootStage;
+  at: number;
+  lastAt: number;
+  times: number;
+} & Pick<BootEvent, "address" | "file" | "bytes" | "seconds" | "retransmissions" | "decision" | "facts">;
+
+/** Why the machine did not get what it asked for. */
+export type RefusalSeen = { reason: string; at: number; lastAt: number; times: number };
+
+/** One boot of one NIC, from power-on (ours, or the first request seen) until the next one begins. Never changed in place. */
+export type BootSession = {
+  id: string;
+  mac: Mac;
+  network?: string;
+  /** Who asked last, as its DHCP packets told. */
+  client?: BootClient;
+  startedAt: number;
+  lastAt: number;
+  /** In the order of their first time. */
+  stages: readonly StageSeen[];
+  refusals: readonly RefusalSeen[];
+};
+
+const MAX_REFUSALS = 10;
+const MINUTE = 60_000;
+
+/** Firmware asks in a steady rhythm while it boots; after this pause it is another boot. */
+const SILENCE_MS = MINUTE;
+/** Large servers test their memory for a long time between power-on and the first packet. */
+const SELF_TEST_MS = 30 * MINUTE;
+/** A loader brings the link up anew, and a switch port without portfast blocks it for half a minute or more. */
+const LOADER_START_MS = 5 * MINUTE;
+
+/** When a chained loader leaves no trace (its fetch was not seen), this many DHCP answers to iPXE end the chaining. */
+const MAX_CHAINING_ANSWERS = 8;
+
+/** The session after this event: `session` advanced, or a new one. */
+export function advance(session: BootSession | undefined, event: BootEvent): BootSession {
+  const current = session && !beginsSession(session, event) ? session : newSession(event);
+  const next: BootSession = {
+    ...current,
+    ...(event.network === undefined ? {} : { network: event.network }),
+    ...(event.client === undefined || event.client.stage === "os" ? {} : { client: event.client }),
+    lastAt: Math.max(current.lastAt, event.at),
+  };
+  if (event.stage === "refused") return { ...next, refusals: addRefusal(current.refusals, event) };
+  return { ...next, stages: addStage(current.stages, event, event.stage) };
+}
+
+/** Whether a request of this kind belongs to another boot than `session`. */
+export function beginsSession(session: BootSession, event: Pick<BootEvent, "stage" | "at" | "client">): boolean {
+  const stage = event.stage === "refused" && event.client ? (`dhcp-${event.client.stage}` as const) : event.stage;
+  if (stage === "power-on") return session.stages.some((one) => one.stage !== "power-on");
+  if (stage !== "dhcp-firmware" && stage !== "dhcp-ipxe") return false;
+  return hasPassed(session, stage) || event.at - session.lastAt > patience(session);
+}
+
+/** Whether our iPXE runs now if an iPXE of this session asks. */
+export function isChainedIn(session: BootSession): boolean {
+  return find(session, "boot-file") !== undefined || (find(session, "dhcp-ipxe")?.times ?? 0) >= MAX_CHAINING_ANSWERS;
+}
+
+/** The stage as this session saw it. */
+export function find(session: BootSession, stage: BootStage): StageSeen | undefined {
+  return session.stages.find((one) => one.stage === stage);
+}
+
+function hasPassed(session: BootSession, stage: "dhcp-firmware" | "dhcp-ipxe"): boolean {
+  // a boot file may come after iPXE's first request: a ROM's iPXE that chains ours
+  const limit = BOOT_STAGES.indexOf(stage === "dhcp-firmware" ? "dhcp-firmware" : "dhcp-ipxe");
+  // a script that chains our loader leads back to DHCP, it does not lead on
+  return session.stages.some(
+    (one) => BOOT_STAGES.indexOf(one.stage) > limit && !(one.stage === "script" && one.decision === "loader"),
+  );
+}
+
+function patience(session: BootSession): number {
+  const newest = session.stages.reduce<StageSeen | undefined>(
+    (latest, one) => (latest && latest.lastAt > one.lastAt ? latest : one),
+    undefined,
+  )?.stage;
+  if (newest === "power-on") return SELF_TEST_MS;
+  return newest === "boot-file" ? LOADER_START_MS : SILENCE_MS;
+}
+
+function newSession(event: BootEvent): BootSession {
+  return { id: newId("boot"), mac: event.mac, startedAt: event.at, lastAt: event.at, stages: [], refusals: [] };
+}
+
+function addStage(stages: readonly StageSeen[], event: BootEvent, stage: BootStage): StageSeen[] {
+  const seen = stages.find((one) => one.stage === stage);
+  const { address, file, bytes, seconds, retransmissions, decision, facts } = event;
+  const details = Object.fromEntries(
+    Object.entries({ address, file, bytes, seconds, retransmissions, decision, facts }).filter(
+      ([, value]) => value !== undefined,
+    ),
+  );
+  const next: StageSeen = {
+    ...(seen ?? { stage, at: event.at }),
+    ...details,
+    lastAt: Math.max(seen?.lastAt ?? 0, event.at),
+    times: (seen?.times ?? 0) + 1,
+  };
+  return seen ? stages.map((one) => (one === seen ? next : one)) : [...stages, next];
+}
+
+function addRefusal(refusals: readonly RefusalSeen[], event: BootEvent): readonly RefusalSeen[] {
+  const reason = event.reason ?? "unspecified";
+  const seen = refusals.find((one) => one.reason === reason);
+  if (!seen && refusals.length >= MAX_REFUSALS) return refusals;
+  const next = { reason, at: seen?.at ?? event.at, lastAt: event.at, times: (seen?.times ?? 0) + 1 };
+  return seen ? refusals.map((one) => (one === seen ? next : one)) : [...refusals, next];
+}
