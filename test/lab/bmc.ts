@@ -2,7 +2,7 @@ import type { ChildProcess } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type LabProcessOptions, processRecord } from "./lab-state.ts";
-import { type ProgramOptions, runProgram } from "./program.ts";
+import type { ProgramOptions } from "./program.ts";
 
 const CHASSIS = join(import.meta.dirname, "chassis.sh");
 const START_DEADLINE_MS = 20_000;

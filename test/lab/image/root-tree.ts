@@ -10,7 +10,7 @@ const PLACES: [file: string, path: string, mode: number][] = [
   ["inittab", "etc/inittab", 0o644],
   ["rc.boot", "etc/rc.boot", 0o755],
   ["rc.shutdown", "etc/rc.shutdown", 0o755],
-  ["announce", "sbin/announce", 0o755],
+  ["announce", "bin/announce", 0o755],
   ["io-writer", "bin/io-writer", 0o755],
   ["iscsid.conf", "etc/iscsi/iscsid.conf", 0o600],
 ];
@@ -19,7 +19,6 @@ const PLACES: [file: string, path: string, mode: number][] = [
 export async function buildRootTree(tree: string, options: { tag: string; phoneHome: boolean }): Promise<void> {
   for (const directory of [
     "bin",
-    "sbin",
     "dev",
     "proc",
     "sys",
@@ -32,11 +31,10 @@ export async function buildRootTree(tree: string, options: { tag: string; phoneH
   ]) {
     await mkdir(join(tree, directory), { recursive: true });
   }
+  await symlink("bin", join(tree, "sbin"));
   await copyFile("/bin/busybox", join(tree, "bin/busybox"));
-  for (const path of (await runProgram("/bin/busybox", ["--list-full"])).trim().split("\n")) {
-    if (path === "bin/busybox") continue;
-    await mkdir(join(tree, path, ".."), { recursive: true });
-    await symlink("/bin/busybox", join(tree, path));
+  for (const applet of (await runProgram("/bin/busybox", ["--list"])).trim().split("\n")) {
+    if (applet !== "busybox") await symlink("busybox", join(tree, "bin", applet));
   }
   await copyProgram("/sbin/iscsid", tree);
   for (const [file, path, mode] of PLACES) {
