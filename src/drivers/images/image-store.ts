@@ -1,10 +1,14 @@
 /**
  * Where images and disks live as bytes. Names are immutable ids: human names are metadata elsewhere.
  * Every verb is idempotent: already there, or already gone, is success. Every verb fails with
- * DRIVER_FAILED (details: driver, action), POOL_FULL, NOT_FOUND or TIMEOUT.
+ * DRIVER_FAILED (details: driver, action), POOL_FULL, NOT_FOUND, TIMEOUT or CANCELLED (by its signal), and INVALID for
+ * a value that is no id.
  */
 export interface ImageStore {
-  /** Make image `image` from a file. Its format is stated, never probed. Half-made content is never visible under the final name. */
+  /**
+   * Make image `image` from a file. Its format is stated, never probed. Half-made content is never visible under the final
+   * name. Also fails with FORBIDDEN (not in an import directory), INVALID (not of that format, or refers to other files).
+   */
   import(
     request: ImportRequest,
     progress: (doneBytes: number, totalBytes: number) => void,
@@ -27,7 +31,11 @@ export interface ImageStore {
 
 export type StoredKind = "image" | "disk";
 export type ImportRequest = { image: string; path: string; format: "raw" | "qcow2" };
-export type ImportResult = { sizeBytes: number; sha256: string };
+/**
+ * `sha256`, hex, is of the content as the node reads it. Sizes are whole sectors of 512 bytes: `paddedBytes` zeros were
+ * added to an odd file, and count in both.
+ */
+export type ImportResult = { sizeBytes: number; sha256: string; paddedBytes: number };
 /** `sizeBytes`: as the node sees it. `usedBytes`: allocated, shared extents counted once per file. */
 export type StoredSize = { sizeBytes: number; usedBytes: number };
 /** `freeBytes` is the lesser of the pool's and its backing disk's. */

@@ -1,0 +1,109 @@
+import { type FileHandle, open, rm } from "node:fs/promises";
+import { normalize } from "node:path";
+import { ApplianceError } from "../../errors.ts";
+import { openConfined } from "../../net/confined-file.ts";
+import { throwIfAborted } from "../failure.ts";
+import type { ImportRequest, ImportResult } from "./image-store.ts";
+import { convertQcow2, readInChild } from "./import-child.ts";
+import type { PoolFiles } from "./pool-files.ts";
+import { QCOW2_HEADER_BYTES, qcow2SizeBytes } from "./qcow2-header.ts";
+
+const SECTOR_BYTES = 512;
+const NOBODY = 65534;
+
+export type Import = {
+  files: PoolFiles;
+  importDirectories: string[];
+  request: ImportRequest;
+  progress: (doneBytes: number, totalBytes: number) => void;
+  signal: AbortSignal;
+  /** POOL_FULL when so many bytes do not fit. */
+  checkFree: (bytes: number) => Promise<void>;
+};
+
+/** Brings a file into the pool as an image. One that is there already is only hashed. */
+export async function importImage(one: Import): Promise<ImportResult> {
+  const { files, request } = one;
+  const existing = await open(files.path("image", request.image), "r").catch((error) => {
+    if (error.code !== "ENOENT") throw error;
+  });
+  if (existing) return hashImage(existing, one, 0);
+  const source = await openSource(request.path, one.importDirectories);
+  const temporary = files.temporary();
+  try {
+    const sourceBytes = await statedSize(source, request.format);
+    const sizeBytes = Math.ceil(sourceBytes / SECTOR_BYTES) * SECTOR_BYTES;
+    await one.checkFree((await source.stat()).blocks * SECTOR_BYTES);
+    const target = await open(temporary, "wx+", 0o600);
+    try {
+      await target.truncate(sizeBytes);
+      const result = await (request.format === "raw" ? copyRaw : copyQcow2)(source, target, sizeBytes, one);
+      await target.sync();
+      throwIfAborted(one.signal, "file", "import");
+      await files.publish(temporary, "image", request.image);
+      return { ...result, paddedBytes: sizeBytes - sourceBytes };
+    } finally {
+      await target.close();
+    }
+  } finally {
+    await source.close();
+    await rm(temporary, { force: true });
+  }
+}
+
+async function copyRaw(source: FileHandle, target: FileHandle, sizeBytes: number, { progress, signal }: Import) {
+  const descriptors = { source: source.fd, target: target.fd };
+  const sha256 = await readInChild("copy", descriptors, (done) => progress(done, sizeBytes), signal);
+  return { sizeBytes, sha256 };
+}
+
+/** Two passes, each counted as half: conversion, and reading the result for its checksum. */
+async function copyQcow2(source: FileHandle, target: FileHandle, sizeBytes: number, one: Import) {
+  const { progress, signal } = one;
+  const total = 2 * sizeBytes;
+  await target.chown(NOBODY, NOBODY);
+  const descriptors = { source: source.fd, target: target.fd };
+  await convertQcow2(descriptors, sizeBytes, (done) => progress(done, total), signal);
+  await target.chown(0, 0);
+  const sha256 = await readInChild("hash", { source: target.fd }, (done) => progress(sizeBytes + done, total), signal);
+  return { sizeBytes, sha256 };
+}
+
+async function hashImage(image: FileHandle, { progress, signal }: Import, paddedBytes: number): Promise<ImportResult> {
+  try {
+    const { size: sizeBytes } = await image.stat();
+    const sha256 = await readInChild("hash", { source: image.fd }, (done) => progress(done, sizeBytes), signal);
+    return { sizeBytes, sha256, paddedBytes };
+  } finally {
+    await image.close();
+  }
+}
+
+/** FORBIDDEN for a path outside the import directories, by name or by a link. */
+async function openSource(path: string, importDirectories: string[]): Promise<FileHandle> {
+  const plain = normalize(path);
+  const directory = importDirectories.find((one) => plain.startsWith(`${normalize(one).replace(/\/$/, "")}/`));
+  if (directory === undefined) {
+    throw new ApplianceError("FORBIDDEN", `path: ${path} is in no import directory`, {
+      details: {
+        field: "path",
+        value: path,
+        remedy: `put the file into ${importDirectories.join(" or ")}, or add its directory to pool.importDirectories`,
+      },
+    });
+  }
+  const { handle } = await openConfined(directory, plain.slice(normalize(directory).replace(/\/$/, "").length));
+  return handle;
+}
+
+/** The size of the raw content, by what the caller says the format is. */
+async function statedSize(source: FileHandle, format: ImportRequest["format"]): Promise<number> {
+  if (format === "qcow2") {
+    const header = Buffer.alloc(QCOW2_HEADER_BYTES);
+    const { bytesRead } = await source.read(header, 0, header.length, 0);
+    return qcow2SizeBytes(header.subarray(0, bytesRead));
+  }
+  const { size } = await source.stat();
+  if (size > 0) return size;
+  throw new ApplianceError("INVALID", "path: the file is empty", { details: { field: "path" } });
+}

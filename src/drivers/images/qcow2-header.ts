@@ -1,0 +1,38 @@
+import { ApplianceError } from "../../errors.ts";
+
+/** As much of a file as its header may take: version 3 headers have at least 104 bytes. */
+export const QCOW2_HEADER_BYTES = 112;
+
+const MAGIC = 0x514649fb;
+const INCOMPATIBLE = { dirty: 1n, corrupt: 2n, externalFile: 4n, compression: 8n, extendedL2: 16n } as const;
+const KNOWN = INCOMPATIBLE.compression | INCOMPATIBLE.extendedL2;
+const MAX_SIZE_BYTES = 2n ** 46n;
+
+/**
+ * The virtual size that a qcow2 header states. INVALID for what is not qcow2, and for what a converter would have to
+ * follow or unlock: a backing file, an external data file (both name paths on this machine), encryption; also for
+ * features that this reader does not know, and images left dirty or corrupt.
+ */
+export function qcow2SizeBytes(header: Buffer): number {
+  if (header.length < 72 || header.readUInt32BE(0) !== MAGIC)
+    throw refused("is not a qcow2 image", "state the right format");
+  const version = header.readUInt32BE(4);
+  if (version !== 2 && version !== 3) throw refused(`has qcow2 version ${version}`, "convert it to version 2 or 3");
+  if (header.readBigUInt64BE(8) !== 0n || header.readUInt32BE(16) !== 0) {
+    throw refused("has a backing file", "flatten it: qemu-img convert -O qcow2");
+  }
+  if (header.readUInt32BE(32) !== 0) throw refused("is encrypted", "decrypt it: qemu-img convert");
+  const features = version === 3 && header.length >= 80 ? header.readBigUInt64BE(72) : 0n;
+  if (features & INCOMPATIBLE.externalFile)
+    throw refused("has an external data file", "convert it: qemu-img convert -O qcow2");
+  if (features & (INCOMPATIBLE.dirty | INCOMPATIBLE.corrupt))
+    throw refused("is dirty or corrupt", "repair it: qemu-img check -r all");
+  if (features & ~KNOWN) throw refused("uses unknown qcow2 features", "convert it: qemu-img convert -O qcow2");
+  const size = header.readBigUInt64BE(24);
+  if (size === 0n || size > MAX_SIZE_BYTES) throw refused("states an impossible size", "check the file");
+  return Number(size);
+}
+
+function refused(what: string, remedy: string): ApplianceError {
+  return new ApplianceError("INVALID", `path: the image ${what}`, { details: { field: "path", remedy } });
+}

@@ -1,0 +1,74 @@
+import { connect } from "node:net";
+import { ApplianceError } from "../../errors.ts";
+import { abortedError, driverFailed, throwIfAborted } from "../failure.ts";
+import { decodeTgtResponse, encodeTgtRequest, TGT_ERRORS, type TgtError, type TgtRequest } from "./tgt-wire.ts";
+
+/** Sends one request to the daemon with this control number and answers its text. */
+export type TgtClient = (control: number, request: TgtRequest, signal: AbortSignal) => Promise<string>;
+
+/** Where tgtd puts its sockets: fixed in its binary, but for the environment variable TGT_IPC_SOCKET. */
+const SOCKET_PREFIX = "/var/run/tgtd/socket";
+
+/**
+ * Speaks to tgtd over its management socket, which obeys uid 0 only.
+ * UNAVAILABLE when no daemon listens or it goes away, TIMEOUT or CANCELLED by the signal,
+ * DRIVER_FAILED with `details.tgt` when it refuses. Parameters are never repeated in errors: they hold secrets.
+ */
+export function createTgtClient(socketPrefix = SOCKET_PREFIX): TgtClient {
+  return async (control, request, signal) => {
+    const action = `${request.mode} ${request.operation}`;
+    checkParameters(request);
+    throwIfAborted(signal, "tgt", action);
+    const { error, text } = await exchange(`${socketPrefix}.${control}`, request, action, signal);
+    if (error === 0) return text;
+    const word = TGT_ERRORS[error] ?? `error ${error}`;
+    throw driverFailed("tgt", action, `tgtd says: ${word}`, { details: { tgt: word, control } });
+  };
+}
+
+/** Whether tgtd refused for one of these reasons. */
+export function tgtRefused(error: unknown, ...reasons: TgtError[]): boolean {
+  return error instanceof ApplianceError && reasons.some((reason) => error.details.tgt === reason);
+}
+
+function exchange(path: string, request: TgtRequest, action: string, signal: AbortSignal) {
+  return new Promise<{ error: number; text: string }>((resolve, reject) => {
+    const socket = connect(path);
+    const chunks: Buffer[] = [];
+    const finish = (settle: () => void) => {
+      signal.removeEventListener("abort", onAbort);
+      socket.destroy();
+      settle();
+    };
+    const onAbort = () => finish(() => reject(abortedError(signal, "tgt", action)));
+    const unavailable = (message: string, cause?: unknown) =>
+      finish(() =>
+        reject(
+          new ApplianceError("UNAVAILABLE", `${action}: ${message}`, {
+            details: { driver: "tgt", action, socket: path, remedy: "start the target daemon of this network" },
+            cause,
+          }),
+        ),
+      );
+    signal.addEventListener("abort", onAbort, { once: true });
+    socket.on("connect", () => socket.write(encodeTgtRequest(request)));
+    socket.on("data", (chunk) => {
+      chunks.push(chunk);
+      const response = decodeTgtResponse(chunks.length === 1 ? chunk : Buffer.concat(chunks));
+      if (response) finish(() => resolve(response));
+    });
+    socket.on("error", (cause) => unavailable("the target daemon can't be reached", cause));
+    socket.on("close", () => unavailable("the target daemon went away before it answered"));
+  });
+}
+
+/** tgtd splits parameters at commas and knows no escape: a value with one would set other parameters. */
+function checkParameters(request: TgtRequest): void {
+  for (const [key, value] of Object.entries(request.parameters ?? {})) {
+    if (value === "" || /[,\x00-\x1f\x7f]/.test(value)) {
+      throw new ApplianceError("INVALID", `${key}: tgtd can't take an empty value, or commas and control characters`, {
+        details: { field: key, remedy: "choose another path or name" },
+      });
+    }
+  }
+}

@@ -1,0 +1,23 @@
+import type { Clock } from "../../clock.ts";
+import { parseTargets, type ShownTarget } from "./tgt-text.ts";
+import type { TgtRequest } from "./tgt-wire.ts";
+
+/** One tgtd during one call: requests to it end with the call's signal. */
+export type Daemon = { ask: (request: TgtRequest) => Promise<string>; signal: AbortSignal; clock: Clock };
+
+/** All targets with LUNs, accounts, access rules and sessions, in one request. */
+export async function showTargets(daemon: Daemon): Promise<ShownTarget[]> {
+  return parseTargets(await daemon.ask({ mode: "target", operation: "show" }));
+}
+
+/**
+ * The arguments of `tgtd` for one provisioning network, the same in its systemd unit, the lab and the tests:
+ * - `-f`: stay in the foreground, the supervisor owns the process;
+ * - `-C`: the control number, machine-wide: it names the management socket and its lock;
+ * - `-t 2`: I/O threads per LUN. The default of 16 makes 3,200 threads of 200 disks;
+ * - `portal=`: at start it listens on loopback alone, so that no node meets a daemon without targets. Daemons that share
+ *   a network namespace need a port each. The network's own portals are added by `ensurePortals`.
+ */
+export function tgtdArguments(daemon: { control: number; loopbackPort: number }): string[] {
+  return ["-f", "-C", String(daemon.control), "-t", "2", "--iscsi", `portal=127.0.0.1:${daemon.loopbackPort}`];
+}

@@ -1,0 +1,138 @@
+import { createHash } from "node:crypto";
+import { ApplianceError } from "../../errors.ts";
+import type { Iqn } from "../../values/iqn.ts";
+import { driverFailed } from "../failure.ts";
+import type { Backing } from "../images/image-store.ts";
+import type { TargetSpec } from "./target-server.ts";
+import { tgtRefused } from "./tgt-client.ts";
+import { type Daemon, showTargets } from "./tgt-daemon.ts";
+import { cutSessions, dropAccounts, forbid, takeDown } from "./tgt-remove.ts";
+import type { ShownTarget, ShownUnit } from "./tgt-text.ts";
+
+const STORES: Record<Backing["type"], string> = { file: "rdwr", rbd: "rbd" };
+/** tgt's own limit for SCSI serial and id. */
+const MAX_SERIAL_LENGTH = 36;
+/** tgt puts the target id into the LUN's NAA name (SPC-4 7.8.6.6), whose top four bits are the format. */
+const MAX_TID = 0x0fff_ffff;
+
+/**
+ * Makes the target as `spec` says, and touches nothing that fits. The access rule comes last, so that nobody
+ * logs in to a target that has no CHAP account yet. An account is recognised by its name: tgtd tells no secrets.
+ */
+export async function ensureTarget(daemon: Daemon, spec: TargetSpec): Promise<void> {
+  const all = await showTargets(daemon);
+  let target = all.find((one) => one.iqn === spec.iqn);
+  if (target && !servesOnly(target, spec)) {
+    // Another disk under a live session would be silent corruption.
+    await takeDown(daemon, target);
+    target = undefined;
+  }
+  target ??= await newTarget(daemon, spec.iqn, all);
+  await ensureUnit(daemon, target, spec);
+  await ensureAccess(daemon, target, spec, all);
+}
+
+function servesOnly(target: ShownTarget, { lun, backing }: TargetSpec): boolean {
+  const disks = target.units.filter((unit) => unit.lun !== 0);
+  return disks.every((unit) => unit.lun === lun && unit.path === backing.path && unit.store === STORES[backing.type]);
+}
+
+async function newTarget(daemon: Daemon, iqn: Iqn, all: ShownTarget[]): Promise<ShownTarget> {
+  const tid = targetId(iqn, new Set(all.map((one) => one.tid)));
+  await daemon.ask({ mode: "target", operation: "new", tid, parameters: { targetname: iqn } });
+  return { tid, iqn, sessions: [], units: [], incoming: [], outgoing: [], allowed: [] };
+}
+
+/**
+ * A target id made of the IQN, the next free one if it is taken. tgt derives the disk's WWN from it: so the node
+ * finds the same /dev/disk/by-id names after tgtd came back, and no two disks of different daemons share a WWN,
+ * which multipathd would take for two paths to one disk.
+ */
+export function targetId(iqn: Iqn, taken: ReadonlySet<number>): number {
+  let tid = (createHash("sha256").update(iqn).digest().readUInt32BE() % MAX_TID) + 1;
+  while (taken.has(tid)) tid = (tid % MAX_TID) + 1;
+  return tid;
+}
+
+async function ensureUnit(daemon: Daemon, target: ShownTarget, spec: TargetSpec): Promise<void> {
+  const { tid } = target;
+  const { lun, backing } = spec;
+  const serial = (spec.iqn.split(":").at(-1) ?? "").slice(-MAX_SERIAL_LENGTH);
+  const fits = (unit: ShownUnit) => unit.serial === serial && unit.scsiId === serial && unit.thin;
+  const unit = target.units.find((one) => one.lun === lun);
+  if (unit && fits(unit)) return;
+  if (!unit) {
+    const parameters = { path: backing.path, bstype: STORES[backing.type] };
+    await daemon.ask({ mode: "unit", operation: "new", tid, lun, parameters }).catch((cause) => {
+      if (!tgtRefused(cause, "invalid request", "no such logical unit")) throw cause;
+      throw driverFailed("tgt", "new LUN", `tgtd can't open ${backing.path}`, {
+        cause,
+        details: { path: backing.path },
+      });
+    });
+  }
+  await daemon.ask({
+    mode: "unit",
+    operation: "update",
+    tid,
+    lun,
+    parameters: {
+      vendor_id: "INGOT",
+      product_id: "disk",
+      scsi_id: serial,
+      scsi_sn: serial,
+      // UNMAP becomes a hole in the backing file.
+      thin_provisioning: "1",
+    },
+  });
+}
+
+async function ensureAccess(daemon: Daemon, target: ShownTarget, spec: TargetSpec, all: ShownTarget[]): Promise<void> {
+  const { tid } = target;
+  const { user, secret, reverse } = spec.chap;
+  const sameAccounts = same(target.incoming, [user]) && same(target.outgoing, reverse ? [reverse.user] : []);
+  // Other accounts mean another attachment: its rules and sessions end with it.
+  const strangers = sameAccounts ? target.allowed.filter((rule) => rule !== spec.address) : target.allowed;
+  for (const rule of strangers) await forbid(daemon, tid, rule);
+  if (target.sessions.length > 0) {
+    await cutSessions(daemon, tid, (session) =>
+      sameAccounts ? session.connections.some((one) => one.address !== spec.address) : true,
+    );
+  }
+  if (!sameAccounts) {
+    await dropAccounts(daemon, target);
+    await addAccount(daemon, tid, { user, secret }, "incoming", all);
+    if (reverse) await addAccount(daemon, tid, reverse, "outgoing", all);
+  }
+  if (sameAccounts && target.allowed.includes(spec.address)) return;
+  await daemon.ask({ mode: "target", operation: "bind", tid, parameters: { "initiator-address": spec.address } });
+}
+
+async function addAccount(
+  daemon: Daemon,
+  tid: number,
+  { user, secret }: { user: string; secret: string },
+  direction: "incoming" | "outgoing",
+  all: ShownTarget[],
+): Promise<void> {
+  const owner = all.find((one) => one.tid !== tid && [...one.incoming, ...one.outgoing].includes(user));
+  if (owner) {
+    throw new ApplianceError("CONFLICT", `chap: account ${user} belongs to ${owner.iqn}`, {
+      details: { field: "chap.user", value: user, remedy: "give each attachment account names of its own" },
+    });
+  }
+  const create = () => daemon.ask({ mode: "account", operation: "new", parameters: { user, password: secret } });
+  try {
+    await create();
+  } catch (error) {
+    if (!tgtRefused(error, "account exists")) throw error;
+    // Left by an attempt that was interrupted: its secret may be another.
+    await daemon.ask({ mode: "account", operation: "delete", parameters: { user } });
+    await create();
+  }
+  await daemon.ask({ mode: "account", operation: "bind", tid, direction, parameters: { user } });
+}
+
+function same(left: string[], right: string[]): boolean {
+  return left.length === right.length && left.every((one) => right.includes(one));
+}

@@ -1,0 +1,78 @@
+import { type Clock, systemClock } from "../../clock.ts";
+import { Turns } from "../turns.ts";
+import type { TargetServer, TargetState } from "./target-server.ts";
+import { createTgtClient, type TgtClient } from "./tgt-client.ts";
+import { type Daemon, showTargets } from "./tgt-daemon.ts";
+import { ensureTarget } from "./tgt-ensure.ts";
+import { removeTarget } from "./tgt-remove.ts";
+import { parsePortals, parseTraffic, type ShownTarget, type UnitTraffic } from "./tgt-text.ts";
+
+/**
+ * The target server on tgt. A daemon is adopted as it stands; it must be the appliance's own, since accounts
+ * that no target uses are deleted. Changes to one daemon happen one after the other, reads at any time.
+ * Writes are acknowledged from the page cache, flushes reach the disk (tgt's default write cache): acknowledged
+ * writes outlive tgtd, but not a crash of the appliance's machine.
+ */
+export function createTgtServer(client: TgtClient = createTgtClient(), clock: Clock = systemClock): TargetServer {
+  const turns = new Turns();
+  const daemon = (control: number, signal: AbortSignal): Daemon => ({
+    signal,
+    clock,
+    ask: (request) => client(control, request, signal),
+  });
+  const change = (control: number, action: () => Promise<void>) => turns.take(String(control), action);
+  return {
+    ensureTarget: (control, target, signal) => change(control, () => ensureTarget(daemon(control, signal), target)),
+    removeTarget: (control, iqn, signal) => change(control, () => removeTarget(daemon(control, signal), iqn)),
+    list: (control, signal) => listTargets(daemon(control, signal)),
+    ensurePortals: (control, portals, signal) =>
+      change(control, () =>
+        ensurePortals(
+          daemon(control, signal),
+          portals.map(({ address, port }) => `${address}:${port}`),
+        ),
+      ),
+  };
+}
+
+/** Two requests, however many targets there are. */
+async function listTargets(daemon: Daemon): Promise<TargetState[]> {
+  const [targets, statistics] = await Promise.all([
+    showTargets(daemon),
+    daemon.ask({ mode: "system", operation: "stat" }),
+  ]);
+  const traffic = parseTraffic(statistics);
+  return targets.map((target) => targetState(target, traffic));
+}
+
+function targetState(target: ShownTarget, traffic: UnitTraffic[]): TargetState {
+  // LUN 0 is tgt's controller.
+  const path = target.units.find((unit) => unit.lun !== 0)?.path;
+  return {
+    iqn: target.iqn,
+    ...(path === undefined ? {} : { path }),
+    addresses: target.allowed,
+    accounts: [...target.incoming, ...target.outgoing],
+    sessions: target.sessions.map((session) => {
+      const rows = traffic.filter((row) => row.tid === target.tid && row.session === session.id && row.lun !== 0);
+      return {
+        id: String(session.id),
+        initiator: session.initiator,
+        addresses: session.connections.map((connection) => connection.address),
+        readBytes: rows.reduce((sum, row) => sum + row.readBytes, 0),
+        writtenBytes: rows.reduce((sum, row) => sum + row.writtenBytes, 0),
+      };
+    }),
+  };
+}
+
+/** The loopback portal stays: tgtd was started on it, and ends up without any listener otherwise. */
+async function ensurePortals(daemon: Daemon, wanted: string[]): Promise<void> {
+  const served = parsePortals(await daemon.ask({ mode: "portal", operation: "show" }));
+  for (const portal of wanted.filter((one) => !served.includes(one))) {
+    await daemon.ask({ mode: "portal", operation: "new", parameters: { portal } });
+  }
+  for (const portal of served.filter((one) => !wanted.includes(one) && !one.startsWith("127."))) {
+    await daemon.ask({ mode: "portal", operation: "delete", parameters: { portal } });
+  }
+}
