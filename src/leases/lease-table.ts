@@ -45,6 +45,8 @@ export class LeaseTable {
   readonly #offers = new Offers((address) => this.#giveBack(address));
   readonly #wheel = new ExpiryWheel();
   readonly #addressOf = new Map<string, Ipv4>();
+  /** Apart, since pins are committed by others, or never: a pin that came to nothing must not hide a lease. */
+  readonly #pinOf = new Map<string, Ipv4>();
   #rewoundAt = 0;
 
   constructor(networks: readonly NetworkConfig[], records: Records, reservations: Reservations, clock: Clock) {
@@ -57,11 +59,19 @@ export class LeaseTable {
     for (const lease of this.#leases.values()) this.#index(lease);
   }
 
+  /** The subnets of a network, its own first. */
+  subnets(network: string): ServedSubnet[] {
+    return this.#subnets.filter((subnet) => subnet.network === network);
+  }
+
   /** The lease or pin of this NIC; undefined once it expired. */
   find(owner: LeaseOwner): LeaseRecord | undefined {
-    const address = this.#addressOf.get(key(owner));
-    const lease = address && this.findByAddress(address);
-    return lease && lease.state !== "declined" && key(lease) === key(owner) ? lease : undefined;
+    for (const index of [this.#pinOf, this.#addressOf]) {
+      const address = index.get(key(owner));
+      const lease = address && this.findByAddress(address);
+      if (lease && lease.state !== "declined" && key(lease) === key(owner)) return lease;
+    }
+    return undefined;
   }
 
   /** The lease, pin or quarantine of this address; undefined once it expired. */
@@ -83,16 +93,20 @@ export class LeaseTable {
     );
   }
 
+  /** The address in this subnet that this NIC has for good: pinned, or else reserved. */
+  fixed(owner: LeaseOwner, subnet: ServedSubnet): Ipv4 | undefined {
+    const lease = this.find(owner);
+    if (lease?.state === "pinned") return subnetContains(subnet.subnet, lease.address) ? lease.address : undefined;
+    return this.#usable(owner, subnet, this.#reservations.reservationFor(owner.mac, owner.network));
+  }
+
   /** The address that this NIC is to have in this subnet: pinned, reserved, leased or on offer, in this order. */
   assigned(owner: LeaseOwner, subnet: ServedSubnet): Ipv4 | undefined {
-    const inSubnet = (address: Ipv4 | undefined) => address && subnetContains(subnet.subnet, address);
+    const fixed = this.fixed(owner, subnet);
     const lease = this.find(owner);
-    if (lease?.state === "pinned") return inSubnet(lease.address) ? lease.address : undefined;
-    const reserved = this.#reservations.reservationFor(owner.mac, owner.network);
+    if (fixed || lease?.state === "pinned") return fixed;
     const offered = this.#offers.addressFor(key(owner), this.#clock.now());
-    return [reserved, lease?.address, offered].find(
-      (address) => address && inSubnet(address) && this.#isFreeFor(owner, address),
-    );
+    return this.#usable(owner, subnet, lease?.address) ?? this.#usable(owner, subnet, offered);
   }
 
   /**
@@ -124,12 +138,12 @@ export class LeaseTable {
 
   /**
    * Gives the address to the NIC for `seconds` from now, or renews it; durable when it resolves. A former lease of the
-   * NIC ends; a pin stays one. Rejects with IN_USE when the address is another's, UNAVAILABLE when it can't be stored.
+   * NIC ends; a pin stays one. Rejects with CONFLICT when the address is another's, UNAVAILABLE when it can't be stored.
    */
   async bind(owner: LeaseOwner, address: Ipv4, seconds: number, claim: LeaseClaim = {}): Promise<LeaseRecord> {
-    if (!this.#isFreeFor(owner, address)) throw this.#inUse(address);
+    if (!this.#isFreeFor(owner, address)) throw this.#taken(address);
     const former = this.find(owner);
-    if (former?.state === "pinned" && former.address !== address) throw this.#inUse(address);
+    if (former?.state === "pinned" && former.address !== address) throw this.#taken(address);
     const lease: LeaseRecord = {
       ...claim,
       address,
@@ -137,7 +151,9 @@ export class LeaseTable {
       state: former?.state === "pinned" ? "pinned" : "bound",
       expiresAt: this.#clock.now() + seconds * 1000,
     };
-    await this.#assign(lease, former, []);
+    this.dropOffer(owner);
+    const left = former && former.address !== address ? [leaseChange(former.address, null)] : [];
+    await this.#commit([...left, leaseChange(address, lease)]);
     return lease;
   }
 
@@ -165,39 +181,41 @@ export class LeaseTable {
   }
 
   /**
-   * Fixes the address of a NIC until `unpin`, whether its client renews or not: `address` if given, else the one pinned,
-   * reserved or leased already, else a free one. Durable when it resolves, together with the changes that `also` makes
-   * of the address. May be called twice.
-   * Rejects with INVALID (outside the network), IN_USE (another's, or pinned to another address), NO_ADDRESS, UNAVAILABLE.
+   * Fixes the address of a NIC until `unpin`, whether its client renews or not: `wished` if given, else the one pinned,
+   * reserved or leased already, else a free one. Answers the changes that do it, for the caller to commit with its own;
+   * until then the address is kept as an offer is. May be called twice.
+   * Throws INVALID (outside the network), CONFLICT (another's, or this NIC is pinned to another one), NO_ADDRESS.
    */
-  async pin(owner: LeaseOwner, address?: Ipv4, also: (address: Ipv4) => Change[] = () => []): Promise<Ipv4> {
+  pin(mac: Mac, network: string, wished?: Ipv4): { address: Ipv4; changes: Change[] } {
+    const owner = { network, mac };
     const former = this.find(owner);
-    const chosen = address ?? (former?.state === "pinned" ? former.address : this.#choosePin(owner));
-    const pinnedElsewhere = former?.state === "pinned" && former.address !== chosen;
-    if (pinnedElsewhere || !this.#isFreeFor(owner, chosen))
-      throw this.#inUse(pinnedElsewhere ? former.address : chosen);
-    const subnet = subnetOf(this.#subnetsOf(owner.network), chosen);
-    if (!subnet || subnet.taken.has(chosen)) {
-      throw new ApplianceError("INVALID", `${chosen} is no address for a node of network ${owner.network}`, {
-        details: { field: "address", value: chosen, remedy: "choose a free address of the network's subnets" },
+    const address = wished ?? (former?.state === "pinned" ? former.address : this.#choosePin(owner));
+    if (former?.state === "pinned" && former.address !== address) throw this.#taken(former.address);
+    const subnet = subnetOf(this.subnets(network), address);
+    if (!subnet || subnet.taken.has(address)) {
+      throw new ApplianceError("INVALID", `${address} is no address for a node of network ${network}`, {
+        details: { field: "address", value: address, remedy: "choose a free address of the network's subnets" },
       });
     }
-    const past = former?.address === chosen ? former : undefined;
-    const lease: LeaseRecord = {
-      ...past,
-      ...identity(owner),
-      address: chosen,
-      state: "pinned",
-      expiresAt: past?.expiresAt ?? 0,
-    };
-    await this.#assign(lease, former, also(chosen));
-    return chosen;
+    if (!this.#isFreeFor(owner, address)) throw this.#taken(address);
+    this.#offers.hold(key(owner), address, this.#clock.now());
+    this.#pinOf.set(key(owner), address);
+    const past = former?.address === address ? former : { expiresAt: 0 };
+    const changes = [leaseChange(address, { ...past, ...owner, address, state: "pinned" })];
+    if (former && former !== past) {
+      this.#giveBack(former.address);
+      changes.unshift(leaseChange(former.address, null));
+    }
+    return { address, changes };
   }
 
-  /** Ends the pin of this NIC and leaves nothing of it, together with the changes of `also`. May be called twice. */
-  async unpin(owner: LeaseOwner, also: Change[] = []): Promise<void> {
-    const lease = this.find(owner);
-    await this.#commit(lease?.state === "pinned" ? [leaseChange(lease.address, null), ...also] : also);
+  /** The changes that end the pin of this NIC and leave nothing of it; none when it has none. */
+  unpin(mac: Mac, network: string): Change[] {
+    const lease = this.find({ network, mac });
+    if (lease?.state !== "pinned") return [];
+    this.dropOffer(lease);
+    this.#giveBack(lease.address);
+    return [leaseChange(lease.address, null)];
   }
 
   /** Drops a batch of expired leases and quarantines; answers how many. To be called from time to time until 0. */
@@ -208,15 +226,9 @@ export class LeaseTable {
     return due.length;
   }
 
-  async #assign(lease: LeaseRecord, former: LeaseRecord | undefined, also: Change[]): Promise<void> {
-    const left = former && former.address !== lease.address ? [leaseChange(former.address, null)] : [];
-    this.dropOffer(lease);
-    await this.#commit([...left, leaseChange(lease.address, lease), ...also]);
-  }
-
-  /** Commits and keeps the indexes in step, also when the commit is taken back. Changes are visible when it returns. */
+  /** Commits and keeps the indexes in step, also when the commit is taken back. */
   async #commit(changes: Change[]): Promise<void> {
-    const addresses = changes.flatMap(({ collection, key }) => (collection === COLLECTION ? [key as Ipv4] : []));
+    const addresses = changes.map((change) => change.key as Ipv4);
     const read = () => addresses.map((address) => this.#leases.get(address));
     const before = read();
     const done = this.#records.commit(changes);
@@ -239,14 +251,15 @@ export class LeaseTable {
   }
 
   #index(lease: LeaseRecord): void {
-    if (lease.state !== "declined") this.#addressOf.set(key(lease), lease.address);
-    if (lease.state !== "pinned") this.#wheel.add(lease.address, lease.expiresAt);
+    const { state } = lease;
+    if (state !== "declined") (state === "pinned" ? this.#pinOf : this.#addressOf).set(key(lease), lease.address);
+    if (state !== "pinned") this.#wheel.add(lease.address, lease.expiresAt);
   }
 
   #choosePin(owner: LeaseOwner): Ipv4 {
     const reserved = this.#reservations.reservationFor(owner.mac, owner.network);
     if (reserved) return reserved;
-    const [own] = this.#subnetsOf(owner.network);
+    const [own] = this.subnets(owner.network);
     const leased = this.find(owner)?.address;
     const chosen = leased && this.#isFreeFor(owner, leased) ? leased : own && this.offer(owner, own);
     if (chosen) return chosen;
@@ -263,6 +276,10 @@ export class LeaseTable {
     if (offeredTo && (!owner || offeredTo !== key(owner))) return false;
     if (!this.#reservations.isReserved(address)) return true;
     return owner !== undefined && this.#reservations.reservationFor(owner.mac, owner.network) === address;
+  }
+
+  #usable(owner: LeaseOwner, subnet: ServedSubnet, address: Ipv4 | undefined): Ipv4 | undefined {
+    return address && subnetContains(subnet.subnet, address) && this.#isFreeFor(owner, address) ? address : undefined;
   }
 
   #takeFree(subnet: ServedSubnet): Ipv4 | undefined {
@@ -287,13 +304,9 @@ export class LeaseTable {
     if (subnet) this.#poolOf(subnet).giveBack(address);
   }
 
-  #subnetsOf(network: string): ServedSubnet[] {
-    return this.#subnets.filter((subnet) => subnet.network === network);
-  }
-
-  #inUse(address: Ipv4): ApplianceError {
+  #taken(address: Ipv4): ApplianceError {
     const { mac, state } = this.findByAddress(address) ?? { mac: undefined, state: "reserved" };
-    return new ApplianceError("IN_USE", `${address} is ${state}`, {
+    return new ApplianceError("CONFLICT", `${address} is ${state}`, {
       details: {
         field: "address",
         value: address,

@@ -1,0 +1,127 @@
+import type { BootAnswers } from "../boot/boot-answers.ts";
+import type { BootClient } from "../boot/boot-client.ts";
+import type { BootDecision } from "../boot/boot-decision.ts";
+import type { BootEvent } from "../boot/boot-event.ts";
+import { identifyBootClient } from "../boot/identify-boot-client.ts";
+import type { NetworkConfig } from "../config/schema.ts";
+import type { LeaseClaim, LeaseTable } from "../leases/lease-table.ts";
+import type { ServedSubnet } from "../leases/served-subnet.ts";
+import type { Ipv4 } from "../values/ipv4.ts";
+import type { DhcpMessage } from "../wire/dhcp/message.ts";
+import { tryReadOption } from "../wire/dhcp/option.ts";
+import { OPTION } from "../wire/dhcp/options.ts";
+import type { Options } from "../wire/dhcp/tlv.ts";
+import { bootFields } from "./boot-options.ts";
+import { judge, type Verdict } from "./judge.ts";
+import { networkOptions } from "./network-options.ts";
+import { buildNak, buildReply } from "./reply.ts";
+import { type DhcpRequest, readRequest } from "./request.ts";
+
+/** What one network's DHCP answers are made of. */
+export type DhcpSite = {
+  network: NetworkConfig;
+  leases: LeaseTable;
+  answers: BootAnswers;
+  /** The network's subnets, as `leases` knows them, and what their clients are told. */
+  subnets: ReadonlyMap<ServedSubnet, Options>;
+};
+
+/** What came of a message. `outcome` is a fixed phrase for the log. */
+export type DhcpAnswer = {
+  outcome: string;
+  reason?: string;
+  reply?: DhcpMessage;
+  address?: Ipv4;
+  /** For the timeline, once the reply is on its way; times are the sender's. */
+  events: Omit<BootEvent, "at">[];
+};
+
+export function dhcpSite(network: NetworkConfig, leases: LeaseTable, answers: BootAnswers): DhcpSite {
+  const subnets = leases.subnets(network.name);
+  return { network, leases, answers, subnets: new Map(subnets.map((one) => [one, networkOptions(network, one)])) };
+}
+
+/**
+ * The answer to one message that came in on the site's network. Resolves when the reply may leave: a lease is durable
+ * then. Leases are chosen before the first await, so answers keep the order of their messages.
+ * Rejects with INVALID for malformed options, UNAVAILABLE when a lease can't be stored: both mean silence.
+ */
+export async function answerDhcp(message: DhcpMessage, site: DhcpSite): Promise<DhcpAnswer> {
+  const request = readRequest(message, site.network.name, [...site.subnets.keys()]);
+  if (!request) return { outcome: "ignored", reason: "no request to this network", events: [] };
+  const client = identifyBootClient(message);
+  const decision = site.answers.answer(client, "dhcp", site.network.name);
+  const isGivingUp = request.kind === "release" || request.kind === "decline";
+  if (decision.kind === "ignore" && !isGivingUp) return { outcome: "ignored", reason: "unknown machine", events: [] };
+  const verdict = judge(request, site.leases, site.network.address);
+  switch (verdict.kind) {
+    case "release":
+    case "decline":
+      return giveUp(request, verdict, site.leases);
+    case "silence":
+      return { outcome: "ignored", reason: verdict.reason, events: [] };
+    case "nak": {
+      const reply = buildNak(message, site.network.address, verdict.reason);
+      return { outcome: "refused", reason: verdict.reason, reply, events: [] };
+    }
+    case "inform":
+      return { ...tell(request, client, decision, site, "ack"), outcome: "informed", events: [] };
+    case "offer":
+      return { ...tell(request, client, decision, site, "offer", verdict.address), outcome: "offered" };
+    case "bind": {
+      const type = request.kind === "bootp" ? undefined : "ack";
+      const { leaseSeconds } = site.network;
+      await site.leases.bind(request.owner, verdict.address, leaseSeconds, claimOf(message));
+      return { ...tell(request, client, decision, site, type, verdict.address), outcome: "bound" };
+    }
+  }
+}
+
+function tell(
+  { message, subnet }: DhcpRequest,
+  client: BootClient,
+  decision: BootDecision,
+  site: DhcpSite,
+  type: "offer" | "ack" | undefined,
+  address?: Ipv4,
+): Omit<DhcpAnswer, "outcome"> {
+  const boot = bootFields(message, client, decision, site.network);
+  const parameters = site.subnets.get(subnet) ?? new Map();
+  const content = { boot, parameters, ...(type ? { type } : {}), ...(address ? { yiaddr: address } : {}) };
+  const seen = {
+    mac: client.mac,
+    ...(address ? { address } : {}),
+    ...(client.firmware ? { firmware: client.firmware } : {}),
+  };
+  const file = decision.kind === "loader" ? { file: decision.file } : {};
+  const refusal = decision.kind === "refuse" ? [{ ...seen, stage: "refused" as const, reason: decision.reason }] : [];
+  return {
+    reply: buildReply(message, site.network, content),
+    events: [{ ...seen, ...file, stage: `dhcp-${client.stage}` as const }, ...refusal],
+    ...(address ? { address } : {}),
+  };
+}
+
+async function giveUp(
+  { owner }: DhcpRequest,
+  { kind, address }: Extract<Verdict, { kind: "release" | "decline" }>,
+  leases: LeaseTable,
+): Promise<DhcpAnswer> {
+  if (kind === "release") {
+    const outcome = (await leases.release(owner, address)) ? "released" : "release ignored";
+    return { outcome, address, events: [] };
+  }
+  const result = await leases.decline(owner, address);
+  if (result === "not-theirs") return { outcome: "decline ignored", address, events: [] };
+  const event = { mac: owner.mac, stage: "refused" as const, address, reason: "address-conflict" };
+  return { outcome: "declined", reason: result, address, events: [event] };
+}
+
+function claimOf(message: DhcpMessage): LeaseClaim {
+  const hostname = tryReadOption(message.options, OPTION.hostName);
+  const clientId = message.options.get(OPTION.clientId.code);
+  return {
+    ...(hostname ? { hostname } : {}),
+    ...(clientId ? { clientId: Buffer.from(clientId).toString("hex") } : {}),
+  };
+}

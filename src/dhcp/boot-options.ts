@@ -1,0 +1,62 @@
+import type { BootClient } from "../boot/boot-client.ts";
+import type { BootDecision } from "../boot/boot-decision.ts";
+import type { NetworkConfig } from "../config/schema.ts";
+import { ANY_IPV4, type Ipv4 } from "../values/ipv4.ts";
+import { IPXE_OPTION } from "../wire/dhcp/ipxe-options.ts";
+import type { DhcpMessage } from "../wire/dhcp/message.ts";
+import { writeOption } from "../wire/dhcp/option.ts";
+import { OPTION } from "../wire/dhcp/options.ts";
+import { FILE_BYTES } from "../wire/dhcp/protocol.ts";
+import { DISCOVERY, PXE_OPTION } from "../wire/dhcp/pxe-options.ts";
+import type { Options } from "../wire/dhcp/tlv.ts";
+
+/** The part of a reply that tells what to boot. */
+export type BootFields = { siaddr: Ipv4; sname: string; file: string; options: Options };
+
+const NOTHING: BootFields = { siaddr: ANY_IPV4, sname: "", file: "", options: new Map() };
+
+/**
+ * What this client is told to boot: a loader for firmware, the script's URL for an iPXE. Any other decision has no form
+ * in DHCP: the client gets an address and nothing to boot.
+ */
+export function bootFields(
+  request: DhcpMessage,
+  client: BootClient,
+  decision: BootDecision,
+  network: NetworkConfig,
+): BootFields {
+  const site = `http://${network.address}${network.httpPort === 80 ? "" : `:${network.httpPort}`}`;
+  if (decision.kind === "script") {
+    const fields = bootFile(`${site}/boot/${client.mac}`, network.address);
+    const ipxe: Options = new Map();
+    // Our answer is complete: waiting for a ProxyDHCP server would cost each boot its timeout.
+    writeOption(ipxe, IPXE_OPTION.noPxeDhcp, true);
+    writeOption(fields.options, OPTION.ipxe, ipxe);
+    return fields;
+  }
+  if (decision.kind !== "loader") return NOTHING;
+  const isHttp = decision.protocol === "http";
+  const fields = bootFile(isHttp ? `${site}/assets/${encodeURI(decision.file)}` : decision.file, network.address);
+  if (client.stage === "firmware") describeBootServer(request, isHttp, fields.options);
+  return fields;
+}
+
+/** The name in both places where clients look for it: the header, and options 66 and 67. */
+function bootFile(file: string, server: Ipv4): BootFields {
+  const options: Options = new Map();
+  writeOption(options, OPTION.tftpServerName, server);
+  writeOption(options, OPTION.bootFileName, file);
+  return { siaddr: server, sname: server, file: file.length < FILE_BYTES ? file : "", options };
+}
+
+/** Without these, PXE and HTTP-boot firmware passes over an offer. */
+function describeBootServer(request: DhcpMessage, isHttp: boolean, options: Options): void {
+  writeOption(options, OPTION.vendorClass, isHttp ? "HTTPClient" : "PXEClient");
+  const machineId = request.options.get(OPTION.machineId.code);
+  if (machineId) options.set(OPTION.machineId.code, machineId);
+  if (isHttp) return;
+  const vendor: Options = new Map();
+  // PXE 2.1 2.2.1: the file is in this offer; a ROM left to itself would go looking for boot servers.
+  writeOption(vendor, PXE_OPTION.discoveryControl, DISCOVERY.bootFileInOffer);
+  writeOption(options, OPTION.vendorSpecific, vendor);
+}

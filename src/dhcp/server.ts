@@ -1,0 +1,125 @@
+import type { RemoteInfo, Socket } from "node:dgram";
+import type { BootAnswers } from "../boot/boot-answers.ts";
+import type { BootEventSink } from "../boot/boot-event.ts";
+import type { Clock } from "../clock.ts";
+import type { NetworkConfig } from "../config/schema.ts";
+import { isApplianceError } from "../errors.ts";
+import type { LeaseTable } from "../leases/lease-table.ts";
+import type { Log } from "../log.ts";
+import { formatMac } from "../values/mac.ts";
+import { decodeDhcp } from "../wire/dhcp/decode.ts";
+import type { DhcpMessage } from "../wire/dhcp/message.ts";
+import { MESSAGE_TYPE } from "../wire/dhcp/message-type.ts";
+import { tryReadOption } from "../wire/dhcp/option.ts";
+import { OPTION } from "../wire/dhcp/options.ts";
+import { answerDhcp, type DhcpAnswer, dhcpSite } from "./answer.ts";
+import { encodeReply } from "./reply.ts";
+import { replyDestination } from "./reply-destination.ts";
+
+/** Answers that wait for the disk at a time; beyond it packets are dropped, and clients ask again. */
+const MOST_WAITING = 10_000;
+
+export type DhcpServerOptions = {
+  network: NetworkConfig;
+  /** Bound to the network's interface, with the right to broadcast. The server closes it. */
+  socket: Socket;
+  leases: LeaseTable;
+  answers: BootAnswers;
+  events: BootEventSink;
+  log: Log;
+  clock: Clock;
+};
+
+/** What happened so far; only ever grows, `waiting` excepted. */
+export type DhcpCounters = {
+  received: number;
+  replied: number;
+  /** Packets that were no DHCP, or that were not meant for us, or that policy leaves unanswered. */
+  ignored: number;
+  /** Answers that could not be made, stored or sent. */
+  failed: number;
+  /** Dropped because too many answers waited for the disk. */
+  dropped: number;
+  /** Answers in the making now. A watchdog: stuck if this is not 0 and the others stand still. */
+  waiting: number;
+};
+
+export type DhcpServer = {
+  readonly counters: Readonly<DhcpCounters>;
+  /** Takes no more packets, sends what is in the making, closes the socket. May be called twice. */
+  stop(): Promise<void>;
+};
+
+/** Serves one network through one socket until stopped. No packet makes it throw. */
+export function startDhcpServer(options: DhcpServerOptions): DhcpServer {
+  const { network, socket, leases, answers, events, clock } = options;
+  const log = options.log.child({ component: "dhcp", network: network.name });
+  const site = dhcpSite(network, leases, answers);
+  const counters: DhcpCounters = { received: 0, replied: 0, ignored: 0, failed: 0, dropped: 0, waiting: 0 };
+  const waiting = new Set<Promise<void>>();
+
+  const onMessage = (bytes: Buffer, from: RemoteInfo) => {
+    counters.received++;
+    if (waiting.size >= MOST_WAITING) {
+      counters.dropped++;
+      return;
+    }
+    const done = serve(bytes, from).finally(() => {
+      waiting.delete(done);
+      counters.waiting = waiting.size;
+    });
+    waiting.add(done);
+    counters.waiting = waiting.size;
+  };
+
+  async function serve(bytes: Buffer, from: RemoteInfo): Promise<void> {
+    let facts: Record<string, unknown> = { from: from.address };
+    try {
+      const message = decodeDhcp(bytes);
+      facts = { mac: formatMac(message.chaddr), xid: message.xid.toString(16).padStart(8, "0") };
+      const answer = await answerDhcp(message, site);
+      const { outcome, reason, address, reply } = answer;
+      if (reply) await send(message, reply);
+      if (!reply) counters.ignored++;
+      const isQuiet = outcome === "ignored";
+      log[isQuiet ? "debug" : "info"]({ ...facts, address, reason }, `dhcp: ${outcome}`);
+      report(answer);
+    } catch (error) {
+      const isMalformed = isApplianceError(error, "INVALID");
+      counters[isMalformed ? "ignored" : "failed"]++;
+      log[isMalformed ? "debug" : "warn"]({ ...facts, err: error }, "dhcp: not answered");
+    }
+  }
+
+  function send(request: DhcpMessage, reply: DhcpMessage): Promise<void> {
+    const isNak = tryReadOption(reply.options, OPTION.messageType) === MESSAGE_TYPE.nak;
+    const { address, port } = replyDestination({ giaddr: reply.giaddr, ciaddr: reply.ciaddr, isNak });
+    const bytes = encodeReply(request, reply);
+    return new Promise((resolve, reject) =>
+      socket.send(bytes, port, address, (error) => {
+        if (error) return reject(error);
+        counters.replied++;
+        resolve();
+      }),
+    );
+  }
+
+  function report(answer: DhcpAnswer): void {
+    for (const event of answer.events) events({ ...event, at: clock.now() });
+  }
+
+  socket.on("message", onMessage);
+  socket.on("error", (error) => log.error({ err: error }, "dhcp: socket failed"));
+  let stopped: Promise<void> | undefined;
+  return {
+    counters,
+    stop() {
+      stopped ??= (async () => {
+        socket.off("message", onMessage);
+        await Promise.all(waiting);
+        await new Promise<void>((resolve) => socket.close(() => resolve()));
+      })();
+      return stopped;
+    },
+  };
+}
