@@ -39,7 +39,7 @@ export function decodeDhcp(bytes: Uint8Array): DhcpMessage {
     yiaddr: address(16),
     siaddr: address(20),
     giaddr: address(24),
-    chaddr: bytes.slice(28, 28 + hlen),
+    chaddr: Uint8Array.from(bytes.subarray(28, 28 + hlen)),
     sname: overload & OVERLOADED.sname ? "" : untilNul(sname),
     file: overload & OVERLOADED.file ? "" : untilNul(file),
     dhcp,

@@ -1,4 +1,4 @@
-import { ApplianceError } from "../../errors.ts";
+import { ApplianceError, type ErrorDetails } from "../../errors.ts";
 import { ipv4Bytes } from "../../values/ipv4.ts";
 import type { DhcpMessage } from "./message.ts";
 import { OPTION } from "./options.ts";
@@ -22,7 +22,8 @@ import { MAX_CHUNK_BYTES, TlvArea, tlvBytes } from "./tlv-area.ts";
  * The datagram of a message: at least 300 bytes, at most `maxBytes` of UDP payload (548, which every client
  * takes, if not given; never less than 300). Option 53 comes first and 82 last, long values are split (RFC 3396),
  * and what doesn't fit goes to `file` and `sname` where these are empty (RFC 2131 4.1). INVALID if it still
- * doesn't fit, and for texts, addresses or option codes that no message can have.
+ * doesn't fit (`details.option` names the first that didn't), and for texts, hardware addresses or option codes
+ * that no message can have.
  */
 export function encodeDhcp(message: DhcpMessage, limits: { maxBytes?: number } = {}): Buffer {
   const packet = Buffer.alloc(Math.max(limits.maxBytes ?? DEFAULT_MAX_BYTES, MIN_MESSAGE_BYTES));
@@ -66,9 +67,10 @@ function writeOptions(packet: Buffer, message: DhcpMessage): number {
   const { type, others, relayAgent } = sortOptions(message.options);
   const field = packet.subarray(HEADER_BYTES + 4);
   const reserved = size(relayAgent);
+  if (reserved >= field.length) throw noRoom(relayAgent[0]!);
   const overloaded = size(type) + size(others) + reserved + 1 > field.length;
 
-  const main = new TlvArea(field.subarray(0, Math.max(field.length - reserved, 0)));
+  const main = new TlvArea(field.subarray(0, field.length - reserved));
   place(type, [main]);
   const spare = overloaded ? spareAreas(packet, message) : [];
   if (spare.length > 0) place([[OVERLOAD, Uint8Array.of(0)]], [main]);
@@ -127,7 +129,7 @@ function place(entries: Entry[], areas: TlvArea[]): void {
   for (const [code, value] of entries) {
     const whole = areas.find((area) => area.room >= tlvBytes(value));
     if (whole) whole.put(code, value);
-    else if (!spread(code, value, areas)) throw unfit(`no room for option ${code} of ${value.length} bytes`);
+    else if (!spread(code, value, areas)) throw noRoom([code, value]);
   }
 }
 
@@ -138,6 +140,10 @@ function spread(code: number, value: Uint8Array, areas: TlvArea[]): boolean {
   return left.length === 0;
 }
 
-function unfit(reason: string): ApplianceError {
-  return new ApplianceError("INVALID", `can't encode a DHCP message: ${reason}`);
+function noRoom([option, value]: Entry): ApplianceError {
+  return unfit(`no room for option ${option} of ${value.length} bytes`, { option });
+}
+
+function unfit(reason: string, details: ErrorDetails = {}): ApplianceError {
+  return new ApplianceError("INVALID", `can't encode a DHCP message: ${reason}`, { details });
 }

@@ -13,8 +13,7 @@ export type Option<T> = {
 };
 
 type Row<T> = readonly [code: number, shape: Shape<T>];
-// biome-ignore lint/suspicious/noExplicitAny: a shape both takes and gives its value, so only `any` covers all of them.
-type Rows = Record<string, Row<any>>;
+type Rows = Record<string, Row<unknown>>;
 type Table<R extends Rows> = { readonly [Name in keyof R]: R[Name] extends Row<infer T> ? Option<T> : never };
 
 /** A table of options, keyed by name, from rows of code and shape. */

@@ -3,8 +3,8 @@ import type { Shape } from "./shape.ts";
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * Text. Trailing NULs go (RFC 2132 2: receivers must be prepared for them). ASCII by the letter of the RFC;
- * other bytes are UTF-8 if they make sense as such and else Latin-1, so that no byte makes a text unreadable.
+ * Text, without the trailing NULs that receivers must be prepared for (RFC 2132 2). It is ASCII by the RFC;
+ * bytes beyond are read as UTF-8 if they can be and else as Latin-1, so that none makes a text unreadable.
  */
 export const text: Shape<string> = {
   decode: decodeText,
