@@ -46,7 +46,7 @@ export async function buildRootTree(tree: string, options: { tag: string; phoneH
   await symlink("/run", join(tree, "var/run"));
   await symlink("/run/lock", join(tree, "var/lock"));
   // What busybox acpid runs when the power button is pressed: ACPI soft-off.
-  await symlink("/sbin/poweroff", join(tree, "etc/acpi/PWRF/00000080"));
+  await writeFile(join(tree, "etc/acpi/PWRF/00000080"), "#!/bin/sh\nexec poweroff\n", { mode: 0o755 });
   await writeFile(join(tree, "etc/passwd"), "root::0:0:root:/root:/bin/sh\n");
   await writeFile(join(tree, "etc/group"), "root:x:0:\n");
   await writeFile(join(tree, "etc/tag"), `${options.tag}\n`);
