@@ -25,4 +25,4 @@ export type BootDecision =
   /** Show that nothing is assigned yet; ask again for ever. */
   | { kind: "hold" }
   /** Show why not, and what an operator should do; ask again for ever. By DHCP: an address only, there is no screen. */
-  | { kind: "refuse"; reason: RefusalReason };
+  | { kind: "refuse"; reason: RefusalReason; entry?: BootEntry };

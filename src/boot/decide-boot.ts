@@ -48,8 +48,8 @@ function chooseAim({ client, network, known, entry, unknown }: BootSituation): A
   if (!known) return { kind: unknown };
   if (!entry || entry.mac !== client.mac) return { kind: "exit" };
   if (entry.once && entry.bootedAt !== undefined) return { kind: "exit" };
-  if (entry.network !== network) return { kind: "refuse", reason: "wrong-network" };
-  if (entry.mode !== "diskless") return { kind: "refuse", reason: "mode-unsupported" };
+  if (entry.network !== network) return { kind: "refuse", reason: "wrong-network", entry };
+  if (entry.mode !== "diskless") return { kind: "refuse", reason: "mode-unsupported", entry };
   return { kind: "sanboot", entry };
 }
 

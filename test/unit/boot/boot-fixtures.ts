@@ -1,4 +1,6 @@
 import type { BootEntry } from "../../../src/boot/boot-entry.ts";
+import { ApplianceError } from "../../../src/errors.ts";
+import type { Change, Collection, Records } from "../../../src/store/records.ts";
 import type { Ipv4 } from "../../../src/values/ipv4.ts";
 import type { Mac } from "../../../src/values/mac.ts";
 
@@ -26,4 +28,27 @@ export function bootEntry(changes: Partial<BootEntry> = {}): BootEntry {
     createdAt: 0,
     ...changes,
   };
+}
+
+/** Records in memory, whose disk can refuse. */
+export class MemoryRecords implements Records {
+  readonly #maps = new Map<string, Map<string, object>>();
+  failing = false;
+  commits = 0;
+
+  collection<T extends object>(name: string): Collection<T> {
+    const map = this.#maps.get(name) ?? new Map<string, object>();
+    this.#maps.set(name, map);
+    return map as unknown as Collection<T>;
+  }
+
+  async commit(changes: Change[]): Promise<void> {
+    if (this.failing) throw new ApplianceError("UNAVAILABLE", "the disk refuses");
+    this.commits += 1;
+    for (const { collection, key, value } of changes) {
+      const map = this.collection(collection) as unknown as Map<string, object>;
+      if (value === null) map.delete(key);
+      else map.set(key, Object.freeze(value));
+    }
+  }
 }

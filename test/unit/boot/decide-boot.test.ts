@@ -26,10 +26,12 @@ const entry = bootEntry();
 const ours = bootEntry({ loader: "ours" });
 const stranger = { known: false };
 const loader = (file: string, protocol: "tftp" | "http" = "tftp"): BootDecision => ({ kind: "loader", file, protocol });
-const refuse = (reason: Extract<BootDecision, { kind: "refuse" }>["reason"]): BootDecision => ({
+const refuse = (reason: Extract<BootDecision, { kind: "refuse" }>["reason"], named?: BootEntry): BootDecision => ({
   kind: "refuse",
   reason,
+  ...(named ? { entry: named } : {}),
 });
+const stream = bootEntry({ mode: "stream" });
 
 type Row = [
   situation: string,
@@ -66,14 +68,14 @@ const rows: Row[] = [
     { kind: "none" },
   ],
   ["an entry of another network, firmware", bios, { entry, network: "rack2" }, loader("undionly.kpxe")],
-  ["an entry of another network", full, { entry, network: "rack2" }, { kind: "script" }, refuse("wrong-network")],
   [
-    "a deploy mode that is not served",
+    "an entry of another network",
     full,
-    { entry: bootEntry({ mode: "stream" }) },
+    { entry, network: "rack2" },
     { kind: "script" },
-    refuse("mode-unsupported"),
+    refuse("wrong-network", entry),
   ],
+  ["a deploy mode that is not served", full, { entry: stream }, { kind: "script" }, refuse("mode-unsupported", stream)],
   ["once, not booted yet", full, { entry: bootEntry({ once: true }) }, { kind: "script" }],
   ["once, booted", full, { entry: bootEntry({ once: true, bootedAt: 1 }) }, { kind: "script" }, { kind: "exit" }],
   ["once, booted, firmware", bios, { entry: bootEntry({ once: true, bootedAt: 1 }) }, { kind: "none" }],
