@@ -18,6 +18,8 @@ export type SendWindow = Readonly<{
   retransmissions: number;
   /** Windows during which a repeated ACK counts as an echo of a past loss, not as news of another. */
   echoWindows: number;
+  /** Each time that sending went back since the last undisturbed window: the highest block sent before. */
+  echoPeaks: readonly number[];
   /** Timeouts in a row, and the time that they took together. */
   timeouts: number;
   silentMs: number;
@@ -34,6 +36,9 @@ const LEAST_TIMEOUT_MS = 100;
 const MOST_TIMEOUT_MS = 5000;
 const GIVE_UP_MS = 30_000;
 const LEAST_TIMEOUTS = 3;
+
+/** The window sent again, and the one after it, in front of which the echoes of the first arrive. */
+const ECHO_WINDOWS = 2;
 
 /** A transfer of blocks 1 to `last`, which begins with the OACK (block 0) if `oack`. */
 export function beginSending(options: {
@@ -52,6 +57,7 @@ export function beginSending(options: {
     peak: acked,
     retransmissions: 0,
     echoWindows: 0,
+    echoPeaks: [],
     timeouts: 0,
     silentMs: 0,
     fixedTimeoutMs: options.timeoutSeconds === undefined ? undefined : options.timeoutSeconds * 1000,
@@ -81,12 +87,15 @@ export function blocksSent(window: SendWindow, block: number, at: number): SendW
  * After an ACK with the 16-bit number `wire`. The same object comes back when
  * the ACK changes nothing.
  *
- * A number inside the window means that the blocks behind it are lost: sending
- * goes back to them (RFC 7440 4). The number just before the window means that
- * its first block is lost, or is only an echo of an old ACK; answering every
- * such echo would double the traffic for good (RFC 1123 4.2.3.1, the
- * "sorcerer's apprentice"). Windows of one block leave it to the timeout; larger
- * ones answer it once, and not again until a whole window passed undisturbed.
+ * A number inside the window means that the block behind it is lost: sending
+ * goes back to it (RFC 7440 4). The number just before the window means that its
+ * first block is lost. Either may also be the echo of a packet that came twice,
+ * and to send again for every echo, which echoes in turn, would double the
+ * traffic for good (RFC 1123 4.2.3.1, the "sorcerer's apprentice"). Hence:
+ * - An ACK repeated is left to the timeout by windows of one block; larger ones
+ *   answer it once, and not again until a whole window passed undisturbed.
+ * - After going back, an ACK of just what had been sent before says that nothing
+ *   was lost: what follows is on its way already and is not sent again.
  */
 export function blockAcked(window: SendWindow, wire: number, at: number): SendWindow {
   if (window.phase !== "sending") return window;
@@ -97,12 +106,14 @@ export function blockAcked(window: SendWindow, wire: number, at: number): SendWi
     return echo ? window : goBack(window);
   }
   const wholeWindow = block >= window.sent;
+  const nothingLost = wholeWindow || window.echoPeaks.includes(block);
   return {
     ...window,
     phase: block === window.last ? "done" : "sending",
     acked: block,
-    sent: block,
-    echoWindows: wholeWindow ? Math.max(0, window.echoWindows - 1) : 2,
+    sent: nothingLost ? Math.max(block, window.sent) : block,
+    echoWindows: wholeWindow ? Math.max(0, window.echoWindows - 1) : ECHO_WINDOWS,
+    echoPeaks: wholeWindow ? [] : nothingLost ? window.echoPeaks : [...window.echoPeaks, window.peak],
     timeouts: 0,
     silentMs: 0,
     roundTripMs: smoothed(window, block, at),
@@ -129,7 +140,13 @@ export function timedOut(window: SendWindow): SendWindow {
 }
 
 function goBack(window: SendWindow): SendWindow {
-  return { ...window, sent: window.acked, echoWindows: 2, timed: undefined };
+  return {
+    ...window,
+    sent: window.acked,
+    echoWindows: ECHO_WINDOWS,
+    echoPeaks: [...window.echoPeaks, window.peak],
+    timed: undefined,
+  };
 }
 
 function smoothed(window: SendWindow, block: number, at: number): number | undefined {

@@ -4,8 +4,8 @@ import type { Clock } from "../clock.ts";
 import { ApplianceError, type ErrorCode } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Ipv4 } from "../values/ipv4.ts";
-import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket } from "../wire/tftp/packet.ts";
-import { type ReadRequest, Session } from "./session.ts";
+import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket, type TftpRequest } from "../wire/tftp/packet.ts";
+import { Session } from "./session.ts";
 import { openTransferSocket } from "./transfer-socket.ts";
 
 export type TftpServerParts = {
@@ -57,6 +57,7 @@ class Server implements TftpServer {
     this.#parts = parts;
     this.#refusals = refusals;
     parts.socket.on("message", this.#onMessage);
+    refusals.on("error", (error) => parts.log.debug({ error }, "TFTP refusal not sent"));
   }
 
   get running(): number {
@@ -72,6 +73,8 @@ class Server implements TftpServer {
   }
 
   #received(bytes: Buffer, from: dgram.RemoteInfo): void {
+    // Nobody can be answered at port 0; only a forger sends from there.
+    if (from.port === 0) return;
     const client = from.address as Ipv4;
     let packet: TftpPacket;
     try {
@@ -87,14 +90,14 @@ class Server implements TftpServer {
     }
   }
 
-  #requested(request: ReadRequest, bytes: Buffer, client: Ipv4, port: number): void {
+  #requested(request: TftpRequest, bytes: Buffer, client: Ipv4, port: number): void {
     const id = `${client}:${port}`;
     const earlier = this.#sessions.get(id);
     // The same request again is a retransmission: the running transfer answers it.
     if (earlier?.answers(bytes)) return;
     if (earlier) {
       // ROMs use the same port for one file after the other; our last packet or theirs was lost.
-      earlier.stop("the client asked for something else");
+      earlier.abandon();
       this.#sessions.delete(id);
     }
     const excess = this.#excess(client);

@@ -3,27 +3,26 @@ import type { FileTransfer } from "../boot/file-transfer.ts";
 import { type ApplianceError, toApplianceError } from "../errors.ts";
 import type { Ipv4 } from "../values/ipv4.ts";
 import { acceptOptions } from "../wire/tftp/options.ts";
-import type { TftpPacket } from "../wire/tftp/packet.ts";
+import type { TftpRequest } from "../wire/tftp/packet.ts";
 import { BlockRing } from "./block-ring.ts";
 import { openRequested, type RequestedFile } from "./requested-file.ts";
 import type { TftpServerParts } from "./server.ts";
 import { Transfer, type TransferEnd } from "./transfer.ts";
 import { openTransferSocket } from "./transfer-socket.ts";
 
-export type ReadRequest = Extract<TftpPacket, { type: "read" }>;
-
 /** One read request from arrival to its last packet: opens the file and a socket, runs the transfer, reports it. */
 export class Session {
   readonly client: Ipv4;
   readonly #port: number;
   readonly #parts: TftpServerParts;
-  readonly #request: ReadRequest;
+  readonly #request: TftpRequest;
   readonly #requestBytes: Uint8Array;
   #transfer: Transfer | undefined;
-  #stopped: string | undefined;
+  /** What ended it while its file was being opened. */
+  #ending: ((transfer: Transfer) => void) | undefined;
   #served: Promise<ApplianceError | undefined> | undefined;
 
-  constructor(parts: TftpServerParts, request: ReadRequest, requestBytes: Uint8Array, client: Ipv4, port: number) {
+  constructor(parts: TftpServerParts, request: TftpRequest, requestBytes: Uint8Array, client: Ipv4, port: number) {
     this.#parts = parts;
     this.#request = request;
     this.#requestBytes = requestBytes;
@@ -47,9 +46,18 @@ export class Session {
 
   /** Ends it with an ERROR to the client; resolves when file and socket are closed. */
   async stop(reason: string): Promise<void> {
-    this.#stopped = reason;
-    this.#transfer?.stop(reason);
+    this.#end((transfer) => transfer.stop(reason));
     await this.#served;
+  }
+
+  /** Ends it without a word to the client, which has gone on to another request from the same port. */
+  abandon(): void {
+    this.#end((transfer) => transfer.abandon("the client asked anew"));
+  }
+
+  #end(ending: (transfer: Transfer) => void): void {
+    if (this.#transfer) ending(this.#transfer);
+    else this.#ending = ending;
   }
 
   async #serve(): Promise<void> {
@@ -73,7 +81,7 @@ export class Session {
     const ring = new BlockRing(file.read, file.sizeBytes, terms.blockBytes, terms.windowBlocks);
     const transfer = new Transfer({ ...terms, socket, ring, clock });
     this.#transfer = transfer;
-    if (this.#stopped !== undefined) transfer.stop(this.#stopped);
+    this.#ending?.(transfer);
     const began = clock.now();
     const end = await transfer.run();
     const complete = end.outcome === "complete" || end.outcome === "unconfirmed";

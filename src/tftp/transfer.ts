@@ -1,7 +1,7 @@
 import type dgram from "node:dgram";
 import type { FileTransferOutcome } from "../boot/file-transfer.ts";
 import type { Clock } from "../clock.ts";
-import { type ApplianceError, toApplianceError } from "../errors.ts";
+import { toApplianceError } from "../errors.ts";
 import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpOptions } from "../wire/tftp/packet.ts";
 import type { BlockRing } from "./block-ring.ts";
 import {
@@ -71,13 +71,19 @@ export class Transfer {
     return this.#end ?? { outcome: "failed" };
   }
 
-  /** Ends the transfer from our side. */
+  /** Ends the transfer from our side, and tells the client. */
   stop(reason: string): void {
-    this.#tell(TFTP_ERROR.undefined, reason);
+    this.#tell(reason);
     this.#finish({ outcome: "failed", reason });
   }
 
+  /** Ends it without a word: the client has moved on, and would take an ERROR for an answer to its next request. */
+  abandon(reason: string): void {
+    this.#finish({ outcome: "aborted", reason });
+  }
+
   #received(bytes: Uint8Array): void {
+    if (this.#end !== undefined) return;
     let packet: ReturnType<typeof decodeTftp>;
     try {
       packet = decodeTftp(bytes);
@@ -101,6 +107,7 @@ export class Transfer {
 
   /** Sends what the window allows and memory holds, and reads on. */
   #advance(): void {
+    if (this.#end !== undefined) return;
     const { socket, ring, accepted, clock } = this.#parts;
     const { sent, acked } = this.#window;
     const limit = Math.min(sendLimit(this.#window), ring.loaded);
@@ -113,13 +120,8 @@ export class Transfer {
 
   #readOn(acked: number): void {
     this.#parts.ring.read(acked).then(
-      () => {
-        if (this.#end === undefined) this.#advance();
-      },
-      (cause) => {
-        const error: ApplianceError = toApplianceError(cause);
-        this.stop(`reading failed: ${error.message}`);
-      },
+      () => this.#advance(),
+      (error) => this.stop(`reading failed: ${toApplianceError(error).message}`),
     );
   }
 
@@ -139,7 +141,7 @@ export class Transfer {
       }
       this.#window = timedOut(this.#window);
       if (this.#window.phase === "given-up") {
-        this.#tell(TFTP_ERROR.undefined, "no acknowledgement");
+        this.#tell("no acknowledgement");
         return this.#finish(this.#lost("the client fell silent"));
       }
       wait = timeoutMs(this.#window);
@@ -159,8 +161,9 @@ export class Transfer {
     return { outcome: peak === last ? "unconfirmed" : "timeout", reason };
   }
 
-  #tell(code: number, message: string): void {
-    if (this.#end === undefined) this.#parts.socket.send(encodeTftp({ type: "error", code, message }));
+  #tell(message: string): void {
+    if (this.#end !== undefined) return;
+    this.#parts.socket.send(encodeTftp({ type: "error", code: TFTP_ERROR.undefined, message }));
   }
 
   #finish(end: TransferEnd): void {

@@ -3,24 +3,24 @@ import { ApplianceError } from "../../errors.ts";
 /** Option names are case-insensitive (RFC 2347): keys are lower case here. Order is the packet's. */
 export type TftpOptions = ReadonlyMap<string, string>;
 
+/** A request to read or write a file (RRQ, WRQ); `mode` is lower case. */
+export type TftpRequest = { type: "read" | "write"; file: string; mode: string; options: TftpOptions };
+
 /** A TFTP packet (RFC 1350 5, RFC 2347), as bytes mean it. Block numbers are those of the wire: 0 to 65535. */
 export type TftpPacket =
-  | { type: "read" | "write"; file: string; mode: string; options: TftpOptions }
+  | TftpRequest
   | { type: "data"; block: number; bytes: Uint8Array }
   | { type: "ack"; block: number }
   | { type: "error"; code: number; message: string }
   | { type: "oack"; options: TftpOptions };
 
-/** Error codes of RFC 1350 and, for the last, RFC 2347. */
+/** The error codes of RFC 1350 that this appliance sends. */
 export const TFTP_ERROR = {
   undefined: 0,
   fileNotFound: 1,
   accessViolation: 2,
   illegalOperation: 4,
-  unknownTransfer: 5,
-  optionRefused: 8,
 } as const;
-export type TftpErrorCode = (typeof TFTP_ERROR)[keyof typeof TFTP_ERROR];
 
 /** Bytes before the payload of a DATA packet. */
 export const DATA_HEADER_BYTES = 4;
@@ -78,7 +78,7 @@ export function writeDataHeader(packet: Buffer, block: number): void {
   packet.writeUInt16BE(block, 2);
 }
 
-function decodeRequest(type: "read" | "write", bytes: Uint8Array): TftpPacket {
+function decodeRequest(type: "read" | "write", bytes: Uint8Array): TftpRequest {
   const file = terminated(bytes, 2);
   const mode = terminated(bytes, file.next);
   if (file.text === "") throw malformed("request names no file");
