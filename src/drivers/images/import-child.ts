@@ -23,7 +23,8 @@ export async function readInChild(
 ): Promise<string> {
   let sha256: string | undefined;
   let failure: { code?: string; message: string } | undefined;
-  await runChild(["nice", "-n", "10", process.execPath, WORKER, mode], files, signal, "\n", (line) => {
+  const command = ["setpriv", "--pdeathsig=KILL", "nice", "-n", "10", process.execPath, WORKER, mode];
+  await runChild(command, files, signal, "\n", (line) => {
     const said = JSON.parse(line) as {
       doneBytes?: number;
       sha256?: string;

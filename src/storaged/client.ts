@@ -1,0 +1,44 @@
+import type { ImageStore } from "../drivers/images/image-store.ts";
+import type { TargetServer } from "../drivers/targets/target-server.ts";
+import { type CallStorage, createCaller } from "./caller.ts";
+
+/** Both drivers, as ingot-storaged runs them. */
+export type StorageClient = {
+  images: ImageStore;
+  targets: TargetServer;
+  /** Ends the connection; calls under way fail. */
+  close(): void;
+};
+
+/**
+ * Drivers that run in ingot-storaged, behind the unix socket at `path`. Connects at the first call, and again by itself.
+ * Beside the drivers' own errors, calls fail with UNAVAILABLE (retryable) when storaged is not back within `waitMs`, or
+ * goes away during the call: then nobody knows whether it was carried out, and the caller repeats it.
+ */
+export function createStorageClient(path: string, options: { waitMs?: number } = {}): StorageClient {
+  const { call, close } = createCaller(path, options.waitMs ?? 3000);
+  return { images: imageStore(call), targets: targetServer(call), close };
+}
+
+function imageStore(call: CallStorage): ImageStore {
+  return {
+    import: (request, progress, signal) => call("images.import", request, signal, progress),
+    clone: (image, disk, signal) => call("images.clone", { image, disk }, signal),
+    snapshot: (disk, image, signal) => call("images.snapshot", { disk, image }, signal),
+    revert: (disk, image, signal) => call("images.revert", { disk, image }, signal),
+    remove: (kind, id, signal) => call("images.remove", { kind, id }, signal),
+    stat: (kind, id, signal) => call("images.stat", { kind, id }, signal),
+    list: (signal) => call("images.list", {}, signal),
+    usage: (signal) => call("images.usage", {}, signal),
+    backing: (disk) => call("images.backing", { disk }),
+  };
+}
+
+function targetServer(call: CallStorage): TargetServer {
+  return {
+    ensureTarget: (control, target, signal) => call("targets.ensure", { control, target }, signal),
+    removeTarget: (control, iqn, signal) => call("targets.remove", { control, iqn }, signal),
+    list: (control, signal) => call("targets.list", { control }, signal),
+    ensurePortals: (control, portals, signal) => call("targets.portals", { control, portals }, signal),
+  };
+}

@@ -1,0 +1,86 @@
+import { z } from "zod";
+import type { Portal } from "../boot/boot-entry.ts";
+import type { ImageStore } from "../drivers/images/image-store.ts";
+import type { TargetServer, TargetSpec } from "../drivers/targets/target-server.ts";
+import { parseIpv4 } from "../values/ipv4.ts";
+import { parsed } from "../values/zod.ts";
+
+/** What a call is given beside its arguments. */
+export type Call = { signal: AbortSignal; progress: (done: number, total: number) => void };
+
+/** One thing that storaged does: `args` is checked before `run` sees it. */
+export type Verb = { run: (args: unknown, call: Call) => Promise<unknown> };
+
+const id = z.string().max(63);
+const kind = z.enum(["image", "disk"]);
+const control = z.number().int().min(0).max(32767);
+const address = parsed(parseIpv4);
+// RFC 7143 4.2.7.1: lower case after normalisation, 223 bytes at most.
+const iqn = z
+  .string()
+  .max(223)
+  .regex(/^iqn\.\d{4}-\d{2}\.[a-z0-9.:-]+$/, "not an iSCSI qualified name");
+const account = z.strictObject({
+  user: z.string().regex(/^[A-Za-z0-9._:-]{1,63}$/, "use 1 to 63 letters, digits, dots, dashes, colons, underscores"),
+  // RFC 7143 9.2.1 asks for 96 bits; firmware takes 16 characters at most.
+  secret: z.string().regex(/^[\x21-\x2b\x2d-\x7e]{12,16}$/, "use 12 to 16 printable characters other than comma"),
+});
+const chap = account
+  .extend({ reverse: account.optional() })
+  // RFC 7143 9.2.1: an initiator must refuse a target that proves itself with the initiator's own secret.
+  .refine(({ secret, reverse }) => secret !== reverse?.secret, "the reverse secret must be another one");
+const portal = z.strictObject({ address, port: z.number().int().min(1).max(65535) });
+const target = z.strictObject({
+  iqn,
+  lun: z.number().int().min(1).max(255),
+  backing: z.strictObject({ type: z.enum(["file", "rbd"]), path: z.string().max(1024) }),
+  address,
+  chap,
+});
+
+/** All that storaged can be asked, with the arguments' schemas. `checkUnused` guards disks that a target serves. */
+export function storageVerbs(images: ImageStore, targets: TargetServer, checkUnused: DiskCheck) {
+  return {
+    "images.import": verb(
+      z.strictObject({ image: id, path: z.string().max(4096), format: z.enum(["raw", "qcow2"]) }),
+      (args, { signal, progress }) => images.import(args, progress, signal),
+    ),
+    "images.clone": verb(z.strictObject({ image: id, disk: id }), ({ image, disk }, { signal }) =>
+      images.clone(image, disk, signal),
+    ),
+    "images.snapshot": verb(z.strictObject({ image: id, disk: id }), ({ image, disk }, { signal }) =>
+      images.snapshot(disk, image, signal),
+    ),
+    "images.revert": verb(z.strictObject({ image: id, disk: id }), async ({ image, disk }, { signal }) => {
+      await checkUnused(disk, signal);
+      await images.revert(disk, image, signal);
+    }),
+    "images.remove": verb(z.strictObject({ kind, id }), async (args, { signal }) => {
+      if (args.kind === "disk") await checkUnused(args.id, signal);
+      await images.remove(args.kind, args.id, signal);
+    }),
+    "images.stat": verb(z.strictObject({ kind, id }), (args, { signal }) => images.stat(args.kind, args.id, signal)),
+    "images.list": verb(z.strictObject({}), (_, { signal }) => images.list(signal)),
+    "images.usage": verb(z.strictObject({}), (_, { signal }) => images.usage(signal)),
+    "images.backing": verb(z.strictObject({ disk: id }), ({ disk }) => images.backing(disk)),
+    "targets.ensure": verb(z.strictObject({ control, target }), (args, { signal }) =>
+      targets.ensureTarget(args.control, args.target as TargetSpec, signal),
+    ),
+    "targets.remove": verb(z.strictObject({ control, iqn }), (args, { signal }) =>
+      targets.removeTarget(args.control, args.iqn, signal),
+    ),
+    "targets.list": verb(z.strictObject({ control }), (args, { signal }) => targets.list(args.control, signal)),
+    "targets.portals": verb(z.strictObject({ control, portals: z.array(portal).max(64) }), (args, { signal }) =>
+      targets.ensurePortals(args.control, args.portals as Portal[], signal),
+    ),
+  } satisfies Record<string, Verb>;
+}
+
+export type VerbName = keyof ReturnType<typeof storageVerbs>;
+
+/** Throws IN_USE while a target serves this disk. */
+export type DiskCheck = (disk: string, signal: AbortSignal) => Promise<void>;
+
+function verb<S extends z.ZodType>(schema: S, run: (args: z.output<S>, call: Call) => Promise<unknown>): Verb {
+  return { run: (args, call) => run(schema.parse(args), call) };
+}
