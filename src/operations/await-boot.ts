@@ -1,4 +1,5 @@
-import type { BootStage } from "../boot/boot-event.ts";
+import { BOOT_STAGES, type BootStage } from "../boot/boot-event.ts";
+import type { BootSession } from "../boot/boot-session.ts";
 import { ApplianceError } from "../errors.ts";
 import type { Mac } from "../values/mac.ts";
 import type { Appliance } from "./appliance.ts";
@@ -39,12 +40,12 @@ export function awaitStage<Plan extends { mac: Mac; nodeName: string }>(
       }, 1000);
       const deadline = AbortSignal.timeout(seconds * 1000);
       try {
-        const event = await appliance.boots.waitFor(plan.mac, stage, since, AbortSignal.any([signal, deadline]));
-        return { output: { at: event.at } };
+        const boot = await reached(appliance, plan.mac, stage, since, AbortSignal.any([signal, deadline]));
+        return { output: { boot: boot.id } };
       } catch (error) {
         if (!deadline.aborted || signal.aborted) throw error;
-        const furthest = appliance.boots.furthest(plan.mac, since)?.stage ?? "nothing";
-        const remedy = NEXT_LOOK[furthest as BootStage] ?? `ingot node timeline ${plan.nodeName}`;
+        const furthest = furthestStage(appliance.boots.current(plan.mac), since) ?? "nothing";
+        const remedy = NEXT_LOOK[furthest] ?? `ingot node timeline ${plan.nodeName}`;
         throw new ApplianceError(
           "TIMEOUT",
           `${plan.nodeName} got as far as ${furthest}, not to ${stage}, within ${seconds} s`,
@@ -57,4 +58,28 @@ export function awaitStage<Plan extends { mac: Mac; nodeName: string }>(
       }
     },
   };
+}
+
+/** The boot that reached the stage. An OS that phones home is up, whether or not its login was seen. */
+async function reached(
+  appliance: Appliance,
+  mac: Mac,
+  stage: BootStage,
+  since: number,
+  signal: AbortSignal,
+): Promise<BootSession> {
+  const over = new AbortController();
+  const either = AbortSignal.any([signal, over.signal]);
+  try {
+    return await Promise.any([stage, "ready" as const].map((one) => appliance.boots.waitFor(mac, one, since, either)));
+  } catch (error) {
+    throw error instanceof AggregateError ? error.errors[0] : error;
+  } finally {
+    over.abort();
+  }
+}
+
+function furthestStage(boot: BootSession | undefined, since: number): BootStage | undefined {
+  const seen = boot?.stages.filter((one) => one.lastAt >= since).map((one) => one.stage) ?? [];
+  return seen.sort((a, b) => BOOT_STAGES.indexOf(b) - BOOT_STAGES.indexOf(a))[0];
 }

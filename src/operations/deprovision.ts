@@ -88,7 +88,7 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
     run: ({ plan }) => ({
       changes: [
         { collection: "bootEntries", key: plan.node, value: null },
-        ...appliance.addresses.unpin(plan.mac, plan.network),
+        ...appliance.leases.unpin(plan.mac, plan.network),
       ],
     }),
   };

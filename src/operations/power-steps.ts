@@ -48,12 +48,12 @@ export async function softOff(
   }
 }
 
-/** Powers on, and tells the timeline. A node that is on already is reset: it runs something else. */
+/** Powers on, and tells the timeline. Answers when. */
 export async function powerOn(appliance: Appliance, node: NodeRecord, signal: AbortSignal): Promise<number> {
   const power = appliance.powerOf(node);
   const at = appliance.clock.now();
   for (const nic of node.nics) {
-    if (nic.role === "boot") appliance.boots.record({ mac: nic.mac, stage: "power-on", at });
+    if (nic.role === "boot") appliance.bootEvents({ mac: nic.mac, stage: "power-on", at });
   }
   await power.on(signal);
   return at;

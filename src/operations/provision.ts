@@ -179,11 +179,10 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
     name: "pin-address",
     deadlineSeconds: 10,
     run: ({ plan }) => {
-      const wished = appliance.nodes.reservationFor(plan.mac, plan.network);
-      const { address, changes } = appliance.addresses.pin(plan.mac, plan.network, wished);
+      const { address, changes } = appliance.leases.pin(plan.mac, plan.network);
       return { output: { address }, changes };
     },
-    undo: ({ plan }) => ({ changes: appliance.addresses.unpin(plan.mac, plan.network) }),
+    undo: ({ plan }) => ({ changes: appliance.leases.unpin(plan.mac, plan.network) }),
   };
 
   const exportTarget: Step<ProvisionPlan> = {
@@ -284,7 +283,7 @@ function takeDisk(appliance: Appliance): Step<ProvisionPlan>[] {
         return {
           changes: [
             { collection: "bootEntries", key: plan.takenFrom as string, value: null },
-            ...appliance.addresses.unpin(nic.mac, nic.network),
+            ...appliance.leases.unpin(nic.mac, nic.network),
           ],
         };
       },

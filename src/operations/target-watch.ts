@@ -49,6 +49,13 @@ export class TargetWatch {
   }
 
   start(): void {
+    for (const entry of this.#entries.values()) {
+      const boot = this.#appliance.boots.current(entry.mac);
+      // a boot that was under way when a former run of the process ended
+      if (boot && !boot.stages.some(({ stage }) => stage === "iscsi-login-os" || stage === "ready")) {
+        this.#boots.set(entry.mac, { since: boot.startedAt, older: new Set(), read: false });
+      }
+    }
     this.#running = this.#loop();
   }
 
@@ -166,10 +173,11 @@ export class TargetWatch {
   /** Tells the timeline what is new in this boot; true when the OS has its session. */
   #follow(entry: BootEntry, boot: Boot, state: TargetState, at: number): boolean {
     const emit = (stage: BootStage) =>
-      this.#appliance.boots.record({ mac: entry.mac, stage, at, address: entry.address });
+      this.#appliance.bootEvents({ mac: entry.mac, stage, at, address: entry.address });
     for (const session of state.sessions) {
       if (boot.older.has(session.id)) continue;
-      if (boot.firmwareSession === undefined) {
+      // firmware never writes: after a restart of this process the OS may be the first one seen
+      if (boot.firmwareSession === undefined && !session.writtenBytes) {
         boot.firmwareSession = session.id;
         emit("iscsi-login-firmware");
       }

@@ -18,7 +18,7 @@ export class MemoryImageStore implements ImageStore {
   async import(request: ImportRequest, progress: (done: number, total: number) => void): Promise<ImportResult> {
     progress(SIZE, SIZE);
     this.contents.set(`image/${request.image}`, `content of ${request.path}`);
-    return { sizeBytes: SIZE, sha256: "0".repeat(64) };
+    return { sizeBytes: SIZE, paddedBytes: 0, sha256: "0".repeat(64) };
   }
 
   async clone(image: string, disk: string): Promise<{ sizeBytes: number }> {

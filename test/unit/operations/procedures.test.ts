@@ -1,0 +1,230 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ApplianceError } from "../../../src/errors.ts";
+import type { Appliance } from "../../../src/operations/appliance.ts";
+import { deprovision } from "../../../src/operations/deprovision.ts";
+import { importImage } from "../../../src/operations/import-image.ts";
+import type { OperationRecord } from "../../../src/operations/operation.ts";
+import { powerNode } from "../../../src/operations/power-node.ts";
+import { provision } from "../../../src/operations/provision.ts";
+import { removeDisk } from "../../../src/operations/remove-disk.ts";
+import { removeImage } from "../../../src/operations/remove-image.ts";
+import { revertDisk } from "../../../src/operations/revert-disk.ts";
+import { snapshotDisk } from "../../../src/operations/snapshot-disk.ts";
+import type { Journal } from "../../../src/store/journal.ts";
+import { newNode, nothingLeftBehind, settled, World } from "./world.ts";
+
+const project = "default";
+
+/** Each operation: how to get a world ready for it, and how to begin it. */
+type Scenario = {
+  prepare: (appliance: Appliance) => Promise<void>;
+  begin: (appliance: Appliance) => Promise<OperationRecord>;
+};
+
+async function done(appliance: Appliance, beginning: Promise<OperationRecord>): Promise<OperationRecord> {
+  const operation = await settled(appliance, await beginning);
+  expect(operation.state, JSON.stringify(operation.error)).toBe("done");
+  return operation;
+}
+
+const golden = (appliance: Appliance) =>
+  importImage(
+    appliance,
+    { project, name: "golden", path: "/import/golden.raw", format: "raw", phonesHome: true },
+    "test",
+  );
+
+async function withImage(appliance: Appliance): Promise<void> {
+  await appliance.nodes.add(newNode("node-1", 1), "test");
+  await appliance.nodes.add(newNode("node-2", 2), "test");
+  await done(appliance, golden(appliance));
+}
+
+async function withProvisioned(appliance: Appliance): Promise<void> {
+  await withImage(appliance);
+  await done(appliance, provision(appliance, { node: "node-1", image: "golden" }, "test"));
+}
+
+async function withKeptDisk(appliance: Appliance): Promise<void> {
+  await withProvisioned(appliance);
+  await done(appliance, deprovision(appliance, { node: "node-1", disk: "keep", now: false }, "test"));
+}
+
+async function withNodeOff(appliance: Appliance): Promise<void> {
+  await withProvisioned(appliance);
+  await done(appliance, powerNode(appliance, { node: "node-1", action: "off" }, "test"));
+}
+
+const scenarios: Record<string, Scenario> = {
+  import: { prepare: async () => {}, begin: golden },
+  "provision from an image": {
+    prepare: withImage,
+    begin: (appliance) => provision(appliance, { node: "node-1", image: "golden" }, "test"),
+  },
+  "provision with a kept disk": {
+    prepare: withKeptDisk,
+    begin: (appliance) => provision(appliance, { node: "node-2", disk: "node-1-1" }, "test"),
+  },
+  "provision with the disk of another node": {
+    prepare: withProvisioned,
+    begin: (appliance) => provision(appliance, { node: "node-2", disk: "node-1-1", forceOff: true }, "test"),
+  },
+  "deprovision, keeping the disk": {
+    prepare: withProvisioned,
+    begin: (appliance) => deprovision(appliance, { node: "node-1", disk: "keep", now: false }, "test"),
+  },
+  "deprovision at once, deleting the disk": {
+    prepare: withProvisioned,
+    begin: (appliance) => deprovision(appliance, { node: "node-1", disk: "delete", now: true }, "test"),
+  },
+  snapshot: {
+    prepare: withProvisioned,
+    begin: (appliance) => snapshotDisk(appliance, { project, disk: "node-1-1", image: "snap" }, "test"),
+  },
+  "revert of a detached disk": {
+    prepare: withKeptDisk,
+    begin: (appliance) => revertDisk(appliance, { project, disk: "node-1-1" }, "test"),
+  },
+  "revert of an attached disk": {
+    prepare: withNodeOff,
+    begin: (appliance) => revertDisk(appliance, { project, disk: "node-1-1" }, "test"),
+  },
+  "remove disk": {
+    prepare: withKeptDisk,
+    begin: (appliance) => removeDisk(appliance, { project, disk: "node-1-1" }, "test"),
+  },
+  "remove image": {
+    prepare: withImage,
+    begin: (appliance) => removeImage(appliance, { project, image: "golden" }, "test"),
+  },
+};
+
+let world: World;
+beforeEach(() => {
+  world = new World();
+});
+afterEach(() => world.end());
+
+/** Retries a stuck operation once its cause is gone, as an operator would. */
+async function settledWithRetry(appliance: Appliance, id: string): Promise<OperationRecord> {
+  const operation = await appliance.runner.settled(id);
+  if (operation.state !== "stuck") return operation;
+  await appliance.runner.retry(id);
+  return appliance.runner.settled(id);
+}
+
+describe.each(Object.entries(scenarios))("%s", (_name, scenario) => {
+  it("ends done and leaves nothing behind", async () => {
+    const appliance = await world.start();
+    await scenario.prepare(appliance);
+    await done(appliance, scenario.begin(appliance));
+    nothingLeftBehind(appliance, world);
+  });
+
+  it("does every driver call twice and ends the same", async () => {
+    // each call answers "lost connection" the first time, after the deed
+    let armed = false;
+    const seen = new Set<string>();
+    let verbs = 0;
+    const appliance = await world.start({
+      before: (verb) => {
+        if (!armed) return;
+        verbs += 1;
+        if (seen.has(verb)) return;
+        seen.add(verb);
+        throw new ApplianceError("UNAVAILABLE", `${verb}: connection lost`);
+      },
+    });
+    await scenario.prepare(appliance);
+    armed = true;
+    await done(appliance, scenario.begin(appliance));
+    expect(verbs).toBeGreaterThan(seen.size);
+    armed = false;
+    nothingLeftBehind(appliance, world);
+  });
+
+  it("is undone, or stuck until retried, when any driver call fails", async () => {
+    for (let failAt = 1; ; failAt++) {
+      const each = new World();
+      let calls = -1;
+      let failed = "";
+      const appliance = await each.start({
+        before: (verb) => {
+          if (calls < 0) return;
+          calls += 1;
+          if (calls !== failAt) return;
+          failed = verb;
+          throw new ApplianceError("DRIVER_FAILED", `${verb} failed`);
+        },
+      });
+      await scenario.prepare(appliance);
+      calls = 0;
+      const operation = await settledWithRetry(appliance, (await scenario.begin(appliance)).id);
+      calls = -1;
+      try {
+        if (failed === "") {
+          expect(operation.state).toBe("done");
+          expect(failAt).toBeGreaterThan(1);
+          break;
+        }
+        expect(["undone", "done"], failed).toContain(operation.state);
+        nothingLeftBehind(appliance, each);
+      } finally {
+        await each.end();
+      }
+    }
+  });
+
+  it.each(["before", "after"])("survives a crash %s each journal line", async (moment) => {
+    for (let crashAt = 1; ; crashAt++) {
+      const each = new World();
+      let lines = -1;
+      let crashed: () => void = () => {};
+      const crash = new Promise<void>((resolve) => {
+        crashed = resolve;
+      });
+      let dead = false;
+      const wrapJournal = (journal: Journal): Journal => ({
+        get segmentBytes() {
+          return journal.segmentBytes;
+        },
+        rotate: (seq) => journal.rotate(seq),
+        dropBefore: (seq) => journal.dropBefore(seq),
+        close: () => journal.close(),
+        append(entry, durable, failed) {
+          if (lines >= 0 && !dead) {
+            lines += 1;
+            if (lines === crashAt) {
+              dead = true;
+              if (moment === "before") return crashed();
+              return journal.append(entry, crashed, failed);
+            }
+          }
+          if (!dead) journal.append(entry, durable, failed);
+        },
+      });
+      // a dead process calls no drivers
+      const before = () => {
+        if (dead) throw new ApplianceError("UNAVAILABLE", "the process is dead");
+      };
+      const appliance = await each.start({ wrapJournal, before });
+      await scenario.prepare(appliance);
+      lines = 0;
+      const beginning = scenario.begin(appliance).then((operation) => appliance.runner.settled(operation.id));
+      const outcome = await Promise.race([beginning.then(() => "over" as const), crash.then(() => "crashed" as const)]);
+      if (outcome === "over" && !dead) {
+        expect(crashAt).toBeGreaterThan(2);
+        await each.end();
+        break;
+      }
+      each.crashed.add(appliance);
+      const second = await each.start();
+      for (const operation of second.runner.list()) {
+        const end = await second.runner.settled(operation.id);
+        expect(["done", "undone"], `line ${crashAt}: ${JSON.stringify(end.error)}`).toContain(end.state);
+      }
+      nothingLeftBehind(second, each);
+      await each.end();
+    }
+  });
+});

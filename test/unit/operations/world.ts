@@ -1,0 +1,145 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "vitest";
+import { BootArchive } from "../../../src/boot/boot-archive.ts";
+import type { BootEntry } from "../../../src/boot/boot-entry.ts";
+import { Timeline } from "../../../src/boot/timeline.ts";
+import { type Clock, systemClock } from "../../../src/clock.ts";
+import { configSchema } from "../../../src/config/schema.ts";
+import { DiskCatalogue } from "../../../src/disks/disk-catalogue.ts";
+import { ImageCatalogue } from "../../../src/images/image-catalogue.ts";
+import { LeaseTable } from "../../../src/leases/lease-table.ts";
+import { createLog } from "../../../src/log.ts";
+import { type NewNode, NodeRegistry } from "../../../src/nodes/node-registry.ts";
+import type { Appliance } from "../../../src/operations/appliance.ts";
+import type { OperationRecord } from "../../../src/operations/operation.ts";
+import { registerProcedures } from "../../../src/operations/procedures.ts";
+import { OperationRunner } from "../../../src/operations/runner.ts";
+import type { Journal } from "../../../src/store/journal.ts";
+import { Store } from "../../../src/store/store.ts";
+import { parseMac } from "../../../src/values/mac.ts";
+import { failing } from "../../fakes/failing.ts";
+import { MemoryImageStore } from "../../fakes/memory-image-store.ts";
+import { MemoryPower } from "../../fakes/memory-power.ts";
+import { MemoryTargetServer } from "../../fakes/memory-target-server.ts";
+
+const config = configSchema.parse({
+  networks: [
+    {
+      name: "prov",
+      interface: "prov0",
+      address: "10.20.0.1",
+      subnet: "10.20.0.0/24",
+      pool: [{ from: "10.20.0.100", to: "10.20.0.110" }],
+      portals: [{ address: "10.20.0.1" }],
+      tgtd: { control: 1 },
+    },
+  ],
+  operations: { loginSeconds: 1, readySeconds: 1, softOffSeconds: 1, bmcSeconds: 5 },
+});
+
+/** The outside world of one appliance: it survives when the appliance crashes. */
+export class World {
+  readonly directory = mkdtempSync(join(tmpdir(), "ingot-operations-"));
+  readonly images = new MemoryImageStore();
+  readonly targets = new MemoryTargetServer();
+  readonly power = new Map<string, MemoryPower>();
+  /** Whether nodes come up when they are powered on. */
+  nodesBoot = true;
+  /** Set by tests that crash an appliance: its operations never settle. */
+  readonly crashed = new Set<Appliance>();
+  readonly #runs: { store: Store; appliance: Appliance }[] = [];
+
+  /** Starts an appliance on this world: its first, or one after a crash. `before` is asked before each driver call. */
+  async start(
+    options: { wrapJournal?: (journal: Journal) => Journal; before?: (verb: string) => void } = {},
+  ): Promise<Appliance> {
+    const log = createLog("silent");
+    const { wrapJournal, before = () => {} } = options;
+    const clock: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 5), signal) };
+    const store = await Store.open(this.directory, log, wrapJournal ? { wrapJournal } : {});
+    const nodes = new NodeRegistry({ records: store, config, clock: systemClock });
+    const isNode = (mac: Parameters<NodeRegistry["findByMac"]>[0]) => nodes.findByMac(mac) !== undefined;
+    const timeline = new Timeline({ archive: new BootArchive(store, log), isNode, clock: systemClock });
+    const appliance: Appliance = {
+      id: "app-test",
+      config,
+      records: store,
+      runner: new OperationRunner({ records: store, clock, log }),
+      nodes,
+      images: new ImageCatalogue(store),
+      disks: new DiskCatalogue(store),
+      leases: new LeaseTable(config.networks, store, nodes, systemClock),
+      bootEvents: timeline.sink,
+      boots: timeline,
+      store: failing(this.images, (verb) => before(`images.${verb}`)),
+      targets: failing(this.targets, (verb) => before(`targets.${verb}`)),
+      powerOf: (node) => {
+        const power = this.power.get(node.id) ?? new MemoryPower();
+        this.power.set(node.id, power);
+        power.onPowerOn = () => this.#boot(appliance, node.id);
+        return failing(power, (verb) => before(`power.${verb}`));
+      },
+      clock,
+      log,
+    };
+    registerProcedures(appliance);
+    appliance.runner.resume();
+    this.#runs.push({ store, appliance });
+    return appliance;
+  }
+
+  #boot(appliance: Appliance, node: string): void {
+    const entry = appliance.records.collection<BootEntry>("bootEntries").get(node);
+    if (!entry || !this.nodesBoot) return;
+    this.targets.login(entry.iqn);
+    const at = Date.now();
+    for (const stage of ["iscsi-login-os", "ready"] as const) {
+      // as a machine does it: later, and whether or not anybody listens
+      setImmediate(() => appliance.bootEvents({ mac: entry.mac, stage, at: Math.max(at, Date.now()) }));
+    }
+  }
+
+  async end(): Promise<void> {
+    for (const { appliance } of this.#runs) if (!this.crashed.has(appliance)) await appliance.runner.stop();
+    for (const { store } of this.#runs.splice(0)) await store.close().catch(() => {});
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+export function newNode(name: string, last: number): NewNode {
+  const mac = parseMac(`52:54:00:00:00:${last.toString(16).padStart(2, "0")}`);
+  return {
+    name,
+    project: "default",
+    nics: [{ mac, network: "prov", role: "boot" }],
+    firmware: "bios",
+    loader: "auto",
+    power: { driver: "ipmi", address: "127.0.0.1", port: 623, user: "admin" },
+  };
+}
+
+/** Waits for an operation and its whole aftermath. */
+export async function settled(appliance: Appliance, operation: OperationRecord): Promise<OperationRecord> {
+  return appliance.runner.settled(operation.id);
+}
+
+/** Fails when records, pool, targets and nodes disagree, or something is there that no record knows. */
+export function nothingLeftBehind(appliance: Appliance, world: World): void {
+  const entries = [...appliance.records.collection<BootEntry>("bootEntries").values()];
+  const disks = appliance.disks.list();
+  const images = appliance.images.list();
+  const stored = [...world.images.contents.keys()].sort();
+  expect(stored).toEqual([...disks.map((one) => `disk/${one.id}`), ...images.map((one) => `image/${one.id}`)].sort());
+  expect([...world.targets.targets.keys()].sort()).toEqual(entries.map((one) => one.iqn).sort());
+  expect(disks.flatMap((one) => (one.node ? [one.node] : [])).sort()).toEqual(entries.map((one) => one.node).sort());
+  expect([...appliance.records.collection("secrets").entries()].map(([key]) => key).sort()).toEqual(
+    entries.map((one) => one.disk).sort(),
+  );
+  const leases = [...appliance.records.collection<{ mac: string }>("leases").values()];
+  expect(leases.map((one) => one.mac).sort()).toEqual(entries.map((one) => one.mac).sort());
+  expect(images.every((one) => one.ready)).toBe(true);
+  const unprovisioned = appliance.nodes.list().filter((node) => !entries.some((entry) => entry.node === node.id));
+  for (const node of unprovisioned) expect(world.power.get(node.id)?.state ?? "off", node.name).toBe("off");
+}
