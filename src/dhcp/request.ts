@@ -1,4 +1,4 @@
-import type { LeaseOwner } from "../leases/lease-table.ts";
+import type { LeaseOwner } from "../leases/lease-index.ts";
 import { type ServedSubnet, subnetOf } from "../leases/served-subnet.ts";
 import { ANY_IPV4, type Ipv4 } from "../values/ipv4.ts";
 import { formatMac } from "../values/mac.ts";

@@ -1,25 +1,21 @@
 import type { Clock } from "../clock.ts";
 import type { NetworkConfig } from "../config/schema.ts";
 import { ApplianceError } from "../errors.ts";
-import type { Change, Collection, Records } from "../store/records.ts";
+import type { Change, Records } from "../store/records.ts";
 import { type Ipv4, subnetContains } from "../values/ipv4.ts";
 import type { Mac } from "../values/mac.ts";
 import { AddressPool } from "./address-pool.ts";
-import { ExpiryWheel } from "./expiry-wheel.ts";
 import type { LeaseRecord } from "./lease.ts";
+import { LeaseIndex, type LeaseOwner, leaseChange, ownerKey } from "./lease-index.ts";
 import { Offers } from "./offers.ts";
 import { type ServedSubnet, servedSubnets, subnetOf } from "./served-subnet.ts";
 
-const COLLECTION = "leases";
 /** How long a declined address rests: somebody who does not ask us uses it. */
 export const QUARANTINE_MS = 3_600_000;
 /** An exhausted pool is looked through again at most this often: an attacker must not make every packet a scan. */
 const REWIND_MS = 10_000;
 /** Expired leases dropped in one commit. */
 const SWEEP_BATCH = 256;
-
-/** One NIC on one provisioning network: the identity of a lease, so that ROM, iPXE and OS share an address. */
-export type LeaseOwner = { network: string; mac: Mac };
 
 /** What a client tells about itself. */
 export type LeaseClaim = { hostname?: string; clientId?: string };
@@ -31,32 +27,22 @@ export interface Reservations {
   isReserved(address: Ipv4): boolean;
 }
 
-/**
- * Who has which address, on all networks. The records are the truth; the indexes beside them only point into it and are
- * checked at each use, so a commit that fails leaves nothing to mend. Each question costs the same however many leases.
- */
+/** Who has, and who gets, which address, on all networks. Each question costs the same however many leases there are. */
 export class LeaseTable {
-  readonly #records: Records;
-  readonly #leases: Collection<LeaseRecord>;
+  readonly #leases: LeaseIndex;
   readonly #reservations: Reservations;
   readonly #clock: Clock;
   readonly #subnets: ServedSubnet[];
   readonly #pools: Map<ServedSubnet, AddressPool>;
   readonly #offers = new Offers((address) => this.#giveBack(address));
-  readonly #wheel = new ExpiryWheel();
-  readonly #addressOf = new Map<string, Ipv4>();
-  /** Apart, since pins are committed by others, or never: a pin that came to nothing must not hide a lease. */
-  readonly #pinOf = new Map<string, Ipv4>();
   #rewoundAt = 0;
 
   constructor(networks: readonly NetworkConfig[], records: Records, reservations: Reservations, clock: Clock) {
-    this.#records = records;
-    this.#leases = records.collection<LeaseRecord>(COLLECTION);
+    this.#leases = new LeaseIndex(records, clock, (address) => this.#giveBack(address));
     this.#reservations = reservations;
     this.#clock = clock;
     this.#subnets = networks.flatMap(servedSubnets);
     this.#pools = new Map(this.#subnets.map((subnet) => [subnet, new AddressPool(subnet.ranges, subnet.taken)]));
-    for (const lease of this.#leases.values()) this.#index(lease);
   }
 
   /** The subnets of a network, its own first. */
@@ -66,31 +52,17 @@ export class LeaseTable {
 
   /** The lease or pin of this NIC; undefined once it expired. */
   find(owner: LeaseOwner): LeaseRecord | undefined {
-    for (const index of [this.#pinOf, this.#addressOf]) {
-      const address = index.get(key(owner));
-      const lease = address && this.findByAddress(address);
-      if (lease && lease.state !== "declined" && key(lease) === key(owner)) return lease;
-    }
-    return undefined;
+    return this.#leases.find(owner);
   }
 
   /** The lease, pin or quarantine of this address; undefined once it expired. */
   findByAddress(address: Ipv4): LeaseRecord | undefined {
-    const lease = this.#leases.get(address);
-    return lease && (lease.state === "pinned" || lease.expiresAt > this.#clock.now()) ? lease : undefined;
-  }
-
-  /** Whether this address is this NIC's now, by lease or pin. */
-  owns(mac: Mac, address: Ipv4): boolean {
-    const lease = this.findByAddress(address);
-    return lease !== undefined && lease.mac === mac && lease.state !== "declined";
+    return this.#leases.findByAddress(address);
   }
 
   /** Everything in force, of one network or of all. Walks through all leases: not for the boot path. */
   list(network?: string): LeaseRecord[] {
-    return [...this.#leases.values()].filter(
-      (lease) => (network === undefined || lease.network === network) && this.findByAddress(lease.address),
-    );
+    return this.#leases.list().filter((lease) => network === undefined || lease.network === network);
   }
 
   /** The address in this subnet that this NIC has for good: pinned, or else reserved. */
@@ -105,7 +77,7 @@ export class LeaseTable {
     const fixed = this.fixed(owner, subnet);
     const lease = this.find(owner);
     if (fixed || lease?.state === "pinned") return fixed;
-    const offered = this.#offers.addressFor(key(owner), this.#clock.now());
+    const offered = this.#offers.addressFor(ownerKey(owner), this.#clock.now());
     return this.#usable(owner, subnet, lease?.address) ?? this.#usable(owner, subnet, offered);
   }
 
@@ -119,7 +91,7 @@ export class LeaseTable {
     if (pinned) return assigned;
     const wish = wanted && this.#poolOf(subnet).contains(wanted) && this.#isFreeFor(owner, wanted) ? wanted : undefined;
     const address = assigned ?? wish ?? this.#takeFree(subnet);
-    if (address) this.#offers.hold(key(owner), address, this.#clock.now());
+    if (address) this.#offers.hold(ownerKey(owner), address, this.#clock.now());
     return address;
   }
 
@@ -133,14 +105,14 @@ export class LeaseTable {
 
   /** Forgets what is on offer to this NIC: it took another server's. */
   dropOffer(owner: LeaseOwner): void {
-    this.#offers.drop(key(owner));
+    this.#offers.drop(ownerKey(owner));
   }
 
   /**
    * Gives the address to the NIC for `seconds` from now, or renews it; durable when it resolves. A former lease of the
    * NIC ends; a pin stays one. Rejects with CONFLICT when the address is another's, UNAVAILABLE when it can't be stored.
    */
-  async bind(owner: LeaseOwner, address: Ipv4, seconds: number, claim: LeaseClaim = {}): Promise<LeaseRecord> {
+  async bind(owner: LeaseOwner, address: Ipv4, seconds: number, claim: LeaseClaim = {}): Promise<void> {
     if (!this.#isFreeFor(owner, address)) throw this.#taken(address);
     const former = this.find(owner);
     if (former?.state === "pinned" && former.address !== address) throw this.#taken(address);
@@ -153,15 +125,14 @@ export class LeaseTable {
     };
     this.dropOffer(owner);
     const left = former && former.address !== address ? [leaseChange(former.address, null)] : [];
-    await this.#commit([...left, leaseChange(address, lease)]);
-    return lease;
+    await this.#leases.commit([...left, leaseChange(address, lease)]);
   }
 
   /** Ends the lease of this NIC on this address, as its client asks; false if it had none. A pinned address stays. */
   async release(owner: LeaseOwner, address: Ipv4): Promise<boolean> {
     const lease = this.find(owner);
     if (lease?.address !== address || lease.state === "pinned") return false;
-    await this.#commit([leaseChange(address, null)]);
+    await this.#leases.commit([leaseChange(address, null)]);
     return true;
   }
 
@@ -171,12 +142,12 @@ export class LeaseTable {
    */
   async decline(owner: LeaseOwner, address: Ipv4): Promise<"quarantined" | "pinned" | "not-theirs"> {
     const lease = this.find(owner);
-    const offered = this.#offers.addressFor(key(owner), this.#clock.now()) === address;
+    const offered = this.#offers.addressFor(ownerKey(owner), this.#clock.now()) === address;
     if (lease?.address !== address && !offered) return "not-theirs";
     if (lease?.state === "pinned") return "pinned";
     const expiresAt = this.#clock.now() + QUARANTINE_MS;
     this.dropOffer(owner);
-    await this.#commit([leaseChange(address, { address, ...identity(owner), state: "declined", expiresAt })]);
+    await this.#leases.commit([leaseChange(address, { address, ...identity(owner), state: "declined", expiresAt })]);
     return "quarantined";
   }
 
@@ -198,8 +169,8 @@ export class LeaseTable {
       });
     }
     if (!this.#isFreeFor(owner, address)) throw this.#taken(address);
-    this.#offers.hold(key(owner), address, this.#clock.now());
-    this.#pinOf.set(key(owner), address);
+    this.#offers.hold(ownerKey(owner), address, this.#clock.now());
+    this.#leases.expectPin(owner, address);
     const past = former?.address === address ? former : { expiresAt: 0 };
     const changes = [leaseChange(address, { ...past, ...owner, address, state: "pinned" })];
     if (former && former !== past) {
@@ -218,42 +189,9 @@ export class LeaseTable {
     return [leaseChange(lease.address, null)];
   }
 
-  /** Drops a batch of expired leases and quarantines; answers how many. To be called from time to time until 0. */
-  async sweep(): Promise<number> {
-    const due = this.#wheel.takeDue(this.#clock.now(), SWEEP_BATCH);
-    const expired = due.filter((address) => this.#leases.get(address) && !this.findByAddress(address));
-    if (expired.length > 0) await this.#commit(expired.map((address) => leaseChange(address, null)));
-    return due.length;
-  }
-
-  /** Commits and keeps the indexes in step, also when the commit is taken back. */
-  async #commit(changes: Change[]): Promise<void> {
-    const addresses = changes.map((change) => change.key as Ipv4);
-    const read = () => addresses.map((address) => this.#leases.get(address));
-    const before = read();
-    const done = this.#records.commit(changes);
-    const after = read();
-    this.#reindex(addresses, before, after);
-    try {
-      await done;
-    } catch (error) {
-      this.#reindex(addresses, after, read());
-      throw error;
-    }
-  }
-
-  #reindex(addresses: Ipv4[], before: (LeaseRecord | undefined)[], after: (LeaseRecord | undefined)[]): void {
-    for (const lease of before) {
-      if (lease && this.#addressOf.get(key(lease)) === lease.address) this.#addressOf.delete(key(lease));
-    }
-    for (const lease of after) if (lease) this.#index(lease);
-    for (const [index, address] of addresses.entries()) if (!after[index]) this.#giveBack(address);
-  }
-
-  #index(lease: LeaseRecord): void {
-    const { state } = lease;
-    if (state !== "declined") (state === "pinned" ? this.#pinOf : this.#addressOf).set(key(lease), lease.address);
-    if (state !== "pinned") this.#wheel.add(lease.address, lease.expiresAt);
+  /** Drops a batch of expired leases and quarantines. To be called from time to time, until it answers 0. */
+  sweep(): Promise<number> {
+    return this.#leases.dropExpired(SWEEP_BATCH);
   }
 
   #choosePin(owner: LeaseOwner): Ipv4 {
@@ -268,12 +206,14 @@ export class LeaseTable {
     });
   }
 
-  /** No lease, pin, quarantine, offer or reservation of somebody else stands on it. */
+  /** Whether no quarantine, and no lease, pin, offer or reservation of somebody else stands on it. */
   #isFreeFor(owner: LeaseOwner | undefined, address: Ipv4): boolean {
     const lease = this.findByAddress(address);
-    if (lease && (lease.state === "declined" || !owner || key(lease) !== key(owner))) return false;
+    const isOwn = lease && owner && ownerKey(lease) === ownerKey(owner);
+    if (isOwn && lease.state === "pinned") return true;
+    if (lease && (lease.state === "declined" || !isOwn)) return false;
     const offeredTo = this.#offers.clientOf(address, this.#clock.now());
-    if (offeredTo && (!owner || offeredTo !== key(owner))) return false;
+    if (offeredTo && (!owner || offeredTo !== ownerKey(owner))) return false;
     if (!this.#reservations.isReserved(address)) return true;
     return owner !== undefined && this.#reservations.reservationFor(owner.mac, owner.network) === address;
   }
@@ -320,12 +260,4 @@ export class LeaseTable {
 
 function identity({ network, mac }: LeaseOwner): LeaseOwner {
   return { network, mac };
-}
-
-function leaseChange(address: Ipv4, value: LeaseRecord | null): Change {
-  return { collection: COLLECTION, key: address, value };
-}
-
-function key({ network, mac }: LeaseOwner): string {
-  return `${network} ${mac}`;
 }
