@@ -1,0 +1,171 @@
+/**
+ * What every image store does, whoever uses it. Each implementation says how to put a file before it and how to look at
+ * what it keeps.
+ */
+import { createHash } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openFileStore } from "../../src/drivers/images/file-store.ts";
+import type { ImageStore, StoredKind } from "../../src/drivers/images/image-store.ts";
+import { MemoryImageStore } from "../fakes/memory-image-store.ts";
+import { MemoryTargetServer } from "../fakes/memory-target-server.ts";
+import { LoopPools } from "../integration/loop-pools.ts";
+import { throughStoraged } from "../integration/storaged-in-process.ts";
+
+type Subject = {
+  store: ImageStore;
+  /** Path of a file that holds `content`. */
+  file(name: string, content: Buffer): Promise<string>;
+  /** A digest of what is kept. */
+  content(kind: StoredKind, id: string): Promise<string>;
+  /** Plays the node: changes a disk. */
+  scribble(disk: string): Promise<void>;
+  close?(): void;
+};
+
+const signal = AbortSignal.timeout(100_000);
+let pools: LoopPools;
+
+beforeAll(() => {
+  pools = new LoopPools();
+});
+afterAll(() => pools.remove());
+
+async function fileSubject(name: string, filesystem: "xfs" | "btrfs"): Promise<Subject> {
+  const directory = await pools.make(name, filesystem);
+  const imports = pools.plain(`${name}-imports`);
+  const path = (kind: StoredKind, id: string) => join(directory, `${kind}s`, `${id}.raw`);
+  return {
+    store: await openFileStore({ directory, importDirectories: [imports] }),
+    file: async (file, content) => {
+      await writeFile(join(imports, file), content);
+      return join(imports, file);
+    },
+    content: async (kind, id) =>
+      createHash("sha256")
+        .update(await readFile(path(kind, id)))
+        .digest("hex"),
+    scribble: (disk) => writeFile(path("disk", disk), "changed by the node", { flag: "r+" }),
+  };
+}
+
+const SUBJECTS: Record<string, () => Promise<Subject>> = {
+  "file store on XFS": () => fileSubject("xfs", "xfs"),
+  "file store on btrfs": () => fileSubject("btrfs", "btrfs"),
+  "file store through storaged": async () => {
+    const subject = await fileSubject("remote", "xfs");
+    const socket = join(pools.directory, "storaged.sock");
+    const { images, close } = await throughStoraged(socket, subject.store, new MemoryTargetServer());
+    return { ...subject, store: images, close };
+  },
+  "memory store (fake)": async () => {
+    const store = new MemoryImageStore();
+    return {
+      store,
+      file: async (name) => `/imports/${name}`,
+      content: async (kind, id) => store.contents.get(`${kind}/${id}`) ?? "",
+      scribble: async (disk) => void store.contents.set(`disk/${disk}`, "changed by the node"),
+    };
+  },
+};
+
+describe.each(Object.entries(SUBJECTS))("%s", (_, makeSubject) => {
+  let subject: Subject;
+  let store: ImageStore;
+  const golden = Buffer.alloc(1024 * 1024, "golden image ");
+
+  beforeAll(async () => {
+    subject = await makeSubject();
+    store = subject.store;
+    const path = await subject.file("golden.raw", golden);
+    await store.import({ image: "img-golden", path, format: "raw" }, () => {}, signal);
+  });
+  afterAll(() => subject?.close?.());
+
+  it("imports once, and again with the same result", async () => {
+    const path = await subject.file("twice.raw", golden);
+    const steps: [number, number][] = [];
+    const request = { image: "img-twice", path, format: "raw" } as const;
+    const first = await store.import(request, (done, total) => steps.push([done, total]), signal);
+    expect(first.sizeBytes).toBe(golden.length);
+    expect(first.sha256).toMatch(/^[0-9a-f]{64}$/);
+    expect(steps.at(-1)).toEqual([golden.length, golden.length]);
+    expect(await store.import(request, () => {}, signal)).toEqual(first);
+  });
+
+  it("clones an image: same content, same size, and the image stays as it is when the clone changes", async () => {
+    const image = await subject.content("image", "img-golden");
+    expect(await store.clone("img-golden", "disk-1", signal)).toEqual({ sizeBytes: golden.length });
+    expect(await subject.content("disk", "disk-1")).toBe(image);
+    await subject.scribble("disk-1");
+    expect(await subject.content("disk", "disk-1")).not.toBe(image);
+    expect(await subject.content("image", "img-golden")).toBe(image);
+  });
+
+  it("keeps what a disk holds when it is cloned a second time", async () => {
+    await store.clone("img-golden", "disk-again", signal);
+    await subject.scribble("disk-again");
+    const before = await subject.content("disk", "disk-again");
+    expect(await store.clone("img-golden", "disk-again", signal)).toEqual({ sizeBytes: golden.length });
+    expect(await subject.content("disk", "disk-again")).toBe(before);
+  });
+
+  it("snapshots a disk, and a second time changes nothing", async () => {
+    await store.clone("img-golden", "disk-2", signal);
+    await subject.scribble("disk-2");
+    const disk = await subject.content("disk", "disk-2");
+    expect(await store.snapshot("disk-2", "img-snap", signal)).toEqual({ sizeBytes: golden.length });
+    expect(await subject.content("image", "img-snap")).toBe(disk);
+    await store.revert("disk-2", "img-golden", signal);
+    await store.snapshot("disk-2", "img-snap", signal);
+    expect(await subject.content("image", "img-snap")).toBe(disk);
+  });
+
+  it("reverts a disk, twice", async () => {
+    await store.clone("img-golden", "disk-3", signal);
+    await subject.scribble("disk-3");
+    await store.revert("disk-3", "img-golden", signal);
+    await store.revert("disk-3", "img-golden", signal);
+    expect(await subject.content("disk", "disk-3")).toBe(await subject.content("image", "img-golden"));
+  });
+
+  it("removes, and what is gone is gone already", async () => {
+    await store.clone("img-golden", "disk-4", signal);
+    await store.snapshot("disk-4", "img-4", signal);
+    for (const [kind, id] of [
+      ["disk", "disk-4"],
+      ["image", "img-4"],
+    ] as const) {
+      expect((await store.stat(kind, id, signal))?.sizeBytes).toBe(golden.length);
+      await store.remove(kind, id, signal);
+      await store.remove(kind, id, signal);
+      expect(await store.stat(kind, id, signal)).toBeUndefined();
+    }
+  });
+
+  it("lists all it keeps, by kind and id", async () => {
+    await store.clone("img-golden", "disk-listed", signal);
+    const list = await store.list(signal);
+    expect(list).toContainEqual({ kind: "image", id: "img-golden" });
+    expect(list).toContainEqual({ kind: "disk", id: "disk-listed" });
+    expect(list).not.toContainEqual({ kind: "disk", id: "img-golden" });
+  });
+
+  it("says NOT_FOUND for what it does not keep", async () => {
+    await store.clone("img-golden", "disk-5", signal);
+    const missing = { code: "NOT_FOUND" };
+    await expect(store.clone("img-none", "disk-none", signal)).rejects.toMatchObject(missing);
+    await expect(store.snapshot("disk-none", "img-none", signal)).rejects.toMatchObject(missing);
+    await expect(store.revert("disk-none", "img-golden", signal)).rejects.toMatchObject(missing);
+    await expect(store.revert("disk-5", "img-none", signal)).rejects.toMatchObject(missing);
+    expect(await store.stat("disk", "disk-none", signal)).toBeUndefined();
+  });
+
+  it("tells size and free space, and what to serve of a disk", async () => {
+    const { totalBytes, freeBytes } = await store.usage(signal);
+    expect(freeBytes).toBeGreaterThan(0);
+    expect(freeBytes).toBeLessThanOrEqual(totalBytes);
+    expect((await store.backing("disk-1")).path).toContain("disk-1");
+  });
+});

@@ -1,0 +1,28 @@
+import { once } from "node:events";
+import type { ImageStore } from "../../src/drivers/images/image-store.ts";
+import type { TargetServer } from "../../src/drivers/targets/target-server.ts";
+import { createLog } from "../../src/log.ts";
+import { createStorageClient, type StorageClient } from "../../src/storaged/client.ts";
+import { createDiskCheck } from "../../src/storaged/disk-check.ts";
+import { createStorageServer } from "../../src/storaged/server.ts";
+import { storageVerbs } from "../../src/storaged/verbs.ts";
+
+/** The drivers as ingotd has them: through storaged's protocol, over a socket at `path`, in this process. */
+export async function throughStoraged(
+  path: string,
+  images: ImageStore,
+  targets: TargetServer,
+  controls: number[] = [],
+): Promise<StorageClient> {
+  const verbs = storageVerbs(images, targets, createDiskCheck(images, targets, controls));
+  const server = createStorageServer(verbs, createLog("silent")).listen(path);
+  await once(server, "listening");
+  const client = createStorageClient(path);
+  return {
+    ...client,
+    close: () => {
+      client.close();
+      server.close();
+    },
+  };
+}
