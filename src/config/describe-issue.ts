@@ -10,10 +10,17 @@ export function formatKey(path: readonly PropertyKey[]): string {
     .replace(/^\./, "");
 }
 
-/** What zod found in `root`, in an operator's words: one sentence per key, the remedy behind the semicolon. */
-export function describeIssue(issue: z.core.$ZodIssue, root: unknown): { path: PropertyKey[]; message: string }[] {
+/** What zod found in `root`, judged by `schema`, in an operator's words: one sentence per key, the remedy behind the semicolon. */
+export function describeIssue(
+  issue: z.core.$ZodIssue,
+  root: unknown,
+  schema: z.core.$ZodType = configSchema,
+): { path: PropertyKey[]; message: string }[] {
   if (issue.code === "unrecognized_keys")
-    return issue.keys.map((key) => ({ path: [...issue.path, key], message: describeUnknownKey(key, issue.path) }));
+    return issue.keys.map((key) => ({
+      path: [...issue.path, key],
+      message: describeUnknownKey(key, keysAt(schema, issue.path)),
+    }));
   return [{ path: issue.path, message: describeValue(issue, valueAt(root, issue.path)) }];
 }
 
@@ -61,26 +68,20 @@ const EXPECTED: Partial<Record<string, string>> = {
   array: "write a list, each entry after a dash",
 };
 
-function describeUnknownKey(key: string, path: readonly PropertyKey[]): string {
-  const known = keysAt(path);
+function describeUnknownKey(key: string, known: string[]): string {
   const meant = nearest(key, known);
   return meant ? `unknown key; did you mean "${meant}"?` : `unknown key; the keys here are ${known.join(", ")}`;
 }
 
-/** The keys that the schema has under a path. */
-function keysAt(path: readonly PropertyKey[]): string[] {
-  let schema: z.core.$ZodType = unwrap(configSchema);
-  for (const segment of path) {
-    const next =
-      schema instanceof z.ZodObject
-        ? schema.shape[String(segment)]
-        : schema instanceof z.ZodArray
-          ? schema.element
-          : undefined;
-    if (!next) return [];
-    schema = unwrap(next);
-  }
-  return schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
+/** The keys that a schema has under a path; of a union, those of all its members. */
+function keysAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[] {
+  const here = unwrap(schema);
+  if (here instanceof z.ZodUnion) return [...new Set(here.options.flatMap((option) => keysAt(option, path)))];
+  const [segment, ...rest] = path;
+  if (segment === undefined) return here instanceof z.ZodObject ? Object.keys(here.shape) : [];
+  const next =
+    here instanceof z.ZodObject ? here.shape[String(segment)] : here instanceof z.ZodArray ? here.element : undefined;
+  return next ? keysAt(next, rest) : [];
 }
 
 /** The schema inside defaults and optionals. */

@@ -1,0 +1,34 @@
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { BootSession } from "../../boot/boot-session.ts";
+import type { DiscoveredMachine } from "../../boot/discovered.ts";
+import type { Config } from "../../config/schema.ts";
+import type { Log } from "../../log.ts";
+import type { Appliance } from "../../operations/appliance.ts";
+import type { Mac } from "../../values/mac.ts";
+import type { Caller } from "./rights.ts";
+
+/** What the routes answer from. */
+export type ApiParts = {
+  appliance: Appliance;
+  /** The boots of a NIC, newest first. */
+  boots: { boots(mac: Mac): readonly BootSession[] };
+  /** Machines that nobody registered. */
+  discovered: { list(): DiscoveredMachine[] };
+  config: Config;
+  /** Where the configuration was read from. */
+  configFile: string;
+  /** The appliance's version. */
+  version: string;
+  log: Log;
+};
+
+/** What a request carries through the middleware. */
+export type ApiEnvironment = {
+  Bindings: {
+    /** Who is at the other end of the unix socket; undefined on TCP, where a token must tell. */
+    localCaller?: Caller | undefined;
+  };
+  Variables: { requestId: string; caller: Caller };
+};
+
+export type Api = OpenAPIHono<ApiEnvironment>;

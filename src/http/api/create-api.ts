@@ -1,0 +1,93 @@
+import { randomUUID } from "node:crypto";
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { bodyLimit } from "hono/body-limit";
+import { HTTPException } from "hono/http-exception";
+import { ApplianceError } from "../../errors.ts";
+import type { Api, ApiEnvironment, ApiParts } from "./api.ts";
+import { describeInput } from "./check-input.ts";
+import { describeProblem, respondProblem } from "./problem.ts";
+import { ROLES } from "./rights.ts";
+import { checkRights, rightOf, routeOf } from "./route.ts";
+import { addDiskRoutes } from "./routes/disks.ts";
+import { addImageRoutes } from "./routes/images.ts";
+import { addNetworkRoutes } from "./routes/network.ts";
+import { addNodeWorkRoutes } from "./routes/node-work.ts";
+import { addNodeRoutes } from "./routes/nodes.ts";
+import { addOperationRoutes } from "./routes/operations.ts";
+import { addSystemRoutes } from "./routes/system.ts";
+import { authenticate, type Token } from "./token.ts";
+
+const BODY_BYTES = 1024 * 1024;
+
+/** The admin API as an application of requests and answers; `startApi` puts it on sockets. INTERNAL when a route states no right. */
+export function createApi(parts: ApiParts, token?: Token): Api {
+  const api: Api = new OpenAPIHono<ApiEnvironment>({
+    defaultHook: (result, context) => {
+      if (result.success) return;
+      const route = routeOf(api, context);
+      if (route) throw describeInput(route, result as typeof result & { data: unknown });
+    },
+  });
+  const log = parts.log.child({ component: "api" });
+
+  api.use(async (context, next) => {
+    const began = performance.now();
+    const requestId = randomUUID();
+    context.set("requestId", requestId);
+    await next();
+    context.header("X-Request-Id", requestId);
+    const { method, path } = context.req;
+    const ms = Math.round(performance.now() - began);
+    const caller = context.get("caller")?.name;
+    log.info({ requestId, method, path, status: context.res.status, ms, requestedBy: caller }, "request answered");
+  });
+  api.use(async (context, next) => {
+    const caller = context.env.localCaller ?? authenticate(context.req.header("Authorization"), token);
+    context.set("caller", caller);
+    const route = routeOf(api, context);
+    if (route && !ROLES[caller.role].has(rightOf(route))) {
+      throw new ApplianceError("FORBIDDEN", `${caller.name} may not do that: it needs ${rightOf(route)}`);
+    }
+    await next();
+  });
+  api.use("/v1/projects/:project/*", async (context, next) => {
+    const project = context.req.param("project");
+    if (project !== "default") {
+      throw new ApplianceError("NOT_FOUND", `there is no project "${project}"`, {
+        details: { field: "project", value: project, remedy: 'the one project is "default"' },
+      });
+    }
+    await next();
+  });
+  api.use(
+    bodyLimit({
+      maxSize: BODY_BYTES,
+      onError: () => {
+        throw new HTTPException(413);
+      },
+    }),
+  );
+
+  api.onError((error, context) => {
+    const { requestId } = context.var;
+    const problem = describeProblem(error, requestId);
+    if (problem.status === 500) log.error({ requestId, err: error }, "request failed");
+    return respondProblem(context, problem);
+  });
+  api.notFound((context) => {
+    const { method, path } = context.req;
+    throw new ApplianceError("NOT_FOUND", `nothing answers ${method} ${path}`, {
+      details: { remedy: "see /v1/openapi.json" },
+    });
+  });
+
+  addNodeRoutes(api, parts);
+  addNodeWorkRoutes(api, parts);
+  addImageRoutes(api, parts);
+  addDiskRoutes(api, parts);
+  addOperationRoutes(api, parts);
+  addNetworkRoutes(api, parts);
+  addSystemRoutes(api, parts);
+  checkRights(api);
+  return api;
+}

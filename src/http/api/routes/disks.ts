@@ -1,0 +1,80 @@
+import { z } from "@hono/zod-openapi";
+import { removeDisk } from "../../../operations/remove-disk.ts";
+import { revertDisk } from "../../../operations/revert-disk.ts";
+import { snapshotDisk } from "../../../operations/snapshot-disk.ts";
+import type { Api, ApiParts } from "../api.ts";
+import { exact } from "../fields.ts";
+import { describeRoute } from "../route.ts";
+import { diskSchema, viewDisk } from "../views/disk-view.ts";
+import { ACCEPTED, accepted, body, json } from "./answers.ts";
+
+const project = z.object({ project: z.string() });
+const params = project.extend({ disk: z.string().openapi({ description: "Name or id" }) });
+
+const snapshotBody = z
+  .strictObject({ image: z.string().openapi({ description: "Name of the new image" }) })
+  .openapi("Snapshot");
+const revertBody = z
+  .strictObject({
+    image: z.string().optional().openapi({ description: "By default the one that the disk was cloned from" }),
+  })
+  .openapi("Revert");
+
+const routes = {
+  list: describeRoute("disk:read", {
+    method: "get",
+    path: "/v1/projects/{project}/disks",
+    request: { params: project },
+    responses: { 200: json("The project's disks, by name", z.array(diskSchema)) },
+  }),
+  get: describeRoute("disk:read", {
+    method: "get",
+    path: "/v1/projects/{project}/disks/{disk}",
+    request: { params },
+    responses: { 200: json("The disk", diskSchema) },
+  }),
+  snapshot: describeRoute("disk:write", {
+    method: "post",
+    path: "/v1/projects/{project}/disks/{disk}/snapshot",
+    request: { params, body: body(snapshotBody) },
+    responses: ACCEPTED,
+  }),
+  revert: describeRoute("disk:write", {
+    method: "post",
+    path: "/v1/projects/{project}/disks/{disk}/revert",
+    request: { params, body: body(revertBody) },
+    responses: ACCEPTED,
+  }),
+  remove: describeRoute("disk:write", {
+    method: "delete",
+    path: "/v1/projects/{project}/disks/{disk}",
+    request: { params },
+    responses: ACCEPTED,
+  }),
+};
+
+/** Disks of a project. */
+export function addDiskRoutes(api: Api, { appliance }: ApiParts): void {
+  const { disks } = appliance;
+  api.openapi(routes.list, (c) =>
+    c.json(
+      disks.list(c.req.valid("param").project).map((disk) => viewDisk(appliance, disk)),
+      200,
+    ),
+  );
+  api.openapi(routes.get, (c) => {
+    const { project, disk } = c.req.valid("param");
+    return c.json(viewDisk(appliance, disks.get(project, disk)), 200);
+  });
+  api.openapi(routes.snapshot, async (c) => {
+    const request = { ...c.req.valid("json"), ...c.req.valid("param") };
+    return accepted(c, await snapshotDisk(appliance, request, c.var.caller.name));
+  });
+  api.openapi(routes.revert, async (c) => {
+    const request = exact({ ...c.req.valid("json"), ...c.req.valid("param") });
+    return accepted(c, await revertDisk(appliance, request, c.var.caller.name));
+  });
+  api.openapi(routes.remove, async (c) =>
+    accepted(c, await removeDisk(appliance, c.req.valid("param"), c.var.caller.name)),
+  );
+}

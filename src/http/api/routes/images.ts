@@ -1,0 +1,62 @@
+import { z } from "@hono/zod-openapi";
+import { importImage } from "../../../operations/import-image.ts";
+import { removeImage } from "../../../operations/remove-image.ts";
+import type { Api, ApiParts } from "../api.ts";
+import { describeRoute } from "../route.ts";
+import { imageSchema, viewImage } from "../views/image-view.ts";
+import { ACCEPTED, accepted, body, json } from "./answers.ts";
+
+const project = z.object({ project: z.string() });
+const params = project.extend({ image: z.string().openapi({ description: "Name or id" }) });
+
+const newImage = z
+  .strictObject({
+    name: z.string(),
+    path: z.string().openapi({ description: "On the appliance, inside one of pool.importDirectories" }),
+    format: z.enum(["raw", "qcow2"]).openapi({ description: "Stated, never probed" }),
+    phonesHome: z.boolean().default(false).openapi({ description: "Whether its OS reports that it is up" }),
+  })
+  .openapi("NewImage");
+
+const routes = {
+  list: describeRoute("image:read", {
+    method: "get",
+    path: "/v1/projects/{project}/images",
+    request: { params: project },
+    responses: { 200: json("The project's images, by name", z.array(imageSchema)) },
+  }),
+  import: describeRoute("image:write", {
+    method: "post",
+    path: "/v1/projects/{project}/images",
+    request: { params: project, body: body(newImage) },
+    responses: ACCEPTED,
+  }),
+  get: describeRoute("image:read", {
+    method: "get",
+    path: "/v1/projects/{project}/images/{image}",
+    request: { params },
+    responses: { 200: json("The image", imageSchema) },
+  }),
+  remove: describeRoute("image:write", {
+    method: "delete",
+    path: "/v1/projects/{project}/images/{image}",
+    request: { params },
+    responses: ACCEPTED,
+  }),
+};
+
+/** Images of a project. */
+export function addImageRoutes(api: Api, { appliance }: ApiParts): void {
+  api.openapi(routes.list, (c) => c.json(appliance.images.list(c.req.valid("param").project).map(viewImage), 200));
+  api.openapi(routes.import, async (c) => {
+    const request = { ...c.req.valid("json"), ...c.req.valid("param") };
+    return accepted(c, await importImage(appliance, request, c.var.caller.name));
+  });
+  api.openapi(routes.get, (c) => {
+    const { project, image } = c.req.valid("param");
+    return c.json(viewImage(appliance.images.get(project, image)), 200);
+  });
+  api.openapi(routes.remove, async (c) =>
+    accepted(c, await removeImage(appliance, c.req.valid("param"), c.var.caller.name)),
+  );
+}

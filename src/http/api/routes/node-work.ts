@@ -1,0 +1,77 @@
+import { z } from "@hono/zod-openapi";
+import { deprovision } from "../../../operations/deprovision.ts";
+import { powerNode, powerStatus } from "../../../operations/power-node.ts";
+import { provision } from "../../../operations/provision.ts";
+import type { Api, ApiParts } from "../api.ts";
+import { exact } from "../fields.ts";
+import { describeRoute } from "../route.ts";
+import { ACCEPTED, accepted, body, json } from "./answers.ts";
+
+const params = z.object({ node: z.string().openapi({ description: "Name or id" }) });
+
+const provisionBody = z
+  .strictObject({
+    image: z.string().optional().openapi({ description: "Image to clone: this or `disk`" }),
+    disk: z.string().optional().openapi({ description: "Existing disk to boot" }),
+    diskName: z.string().optional().openapi({ description: "Name of the new clone" }),
+    once: z.boolean().optional().openapi({ description: "Boot it a single time" }),
+    forceOff: z.boolean().optional().openapi({ description: "Power off the node that has the disk, and take it" }),
+  })
+  .openapi("Provision");
+
+const deprovisionBody = z
+  .strictObject({
+    disk: z.enum(["keep", "delete"]).default("keep"),
+    now: z.boolean().default(false).openapi({ description: "Cut the power instead of asking the OS first" }),
+  })
+  .openapi("Deprovision");
+
+const powerBody = z.strictObject({ action: z.enum(["on", "off", "soft-off", "reset"]) }).openapi("PowerAction");
+const powerSchema = z.object({ node: z.string(), power: z.enum(["on", "off"]) }).openapi("PowerState");
+
+const routes = {
+  provision: describeRoute("node:provision", {
+    method: "post",
+    path: "/v1/nodes/{node}/provision",
+    request: { params, body: body(provisionBody) },
+    responses: ACCEPTED,
+  }),
+  deprovision: describeRoute("node:provision", {
+    method: "post",
+    path: "/v1/nodes/{node}/deprovision",
+    request: { params, body: body(deprovisionBody) },
+    responses: ACCEPTED,
+  }),
+  powerStatus: describeRoute("node:read", {
+    method: "get",
+    path: "/v1/nodes/{node}/power",
+    request: { params },
+    responses: { 200: json("What its BMC says now", powerSchema) },
+  }),
+  power: describeRoute("node:power", {
+    method: "post",
+    path: "/v1/nodes/{node}/power",
+    request: { params, body: body(powerBody) },
+    responses: ACCEPTED,
+  }),
+};
+
+/** What is done with nodes. */
+export function addNodeWorkRoutes(api: Api, { appliance }: ApiParts): void {
+  api.openapi(routes.provision, async (c) => {
+    const request = exact({ ...c.req.valid("json"), ...c.req.valid("param") });
+    return accepted(c, await provision(appliance, request, c.var.caller.name));
+  });
+  api.openapi(routes.deprovision, async (c) => {
+    const request = { ...c.req.valid("json"), ...c.req.valid("param") };
+    return accepted(c, await deprovision(appliance, request, c.var.caller.name));
+  });
+  api.openapi(routes.powerStatus, async (c) => {
+    const { node } = c.req.valid("param");
+    return c.json({ node, power: await powerStatus(appliance, node) }, 200);
+  });
+  api.openapi(routes.power, async (c) => {
+    const request = { ...c.req.valid("json"), ...c.req.valid("param") };
+    return accepted(c, await powerNode(appliance, request, c.var.caller.name));
+  });
+}

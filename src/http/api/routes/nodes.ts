@@ -1,0 +1,104 @@
+import { z } from "@hono/zod-openapi";
+import { bootNic } from "../../../nodes/node.ts";
+import { removeNode } from "../../../operations/remove-node.ts";
+import { parseIpv4 } from "../../../values/ipv4.ts";
+import { parseMac } from "../../../values/mac.ts";
+import type { Api, ApiParts } from "../api.ts";
+import { exact, written } from "../fields.ts";
+import { describeRoute } from "../route.ts";
+import { bootSchema, viewBoot } from "../views/boot-view.ts";
+import { nodeSchema, viewNode } from "../views/node-view.ts";
+import { body, json } from "./answers.ts";
+
+const params = z.object({ node: z.string().openapi({ description: "Name or id" }) });
+
+const newNic = z.strictObject({
+  mac: written(parseMac).openapi({ example: "52:54:00:12:34:56" }),
+  role: z.enum(["boot", "data"]).default("boot"),
+  network: z.string().optional(),
+  address: written(parseIpv4).optional(),
+});
+
+const newPower = z.discriminatedUnion("driver", [
+  z.strictObject({ driver: z.literal("manual") }),
+  z
+    .strictObject({
+      driver: z.literal("ipmi"),
+      address: z.string().min(1).openapi({ description: "Of the BMC" }),
+      port: z.int().min(1).max(65535).default(623),
+      user: z.string().min(1),
+      passwordFile: z.string().startsWith("/", "write the absolute path, from / on").optional(),
+      passwordEnvironment: z.string().min(1).optional(),
+    })
+    .refine(
+      ({ passwordFile, passwordEnvironment }) => (passwordFile === undefined) !== (passwordEnvironment === undefined),
+      { path: ["passwordFile"], error: "names where the password is; give either it or passwordEnvironment" },
+    ),
+]);
+
+const newNode = z
+  .strictObject({
+    name: z.string(),
+    project: z.literal("default").default("default"),
+    nics: z.array(newNic).min(1),
+    firmware: z.enum(["bios", "uefi"]),
+    loader: z.enum(["auto", "ours"]).default("auto"),
+    power: newPower,
+  })
+  .openapi("NewNode");
+
+const routes = {
+  list: describeRoute("node:read", {
+    method: "get",
+    path: "/v1/nodes",
+    responses: { 200: json("All nodes, by name", z.array(nodeSchema)) },
+  }),
+  add: describeRoute("node:write", {
+    method: "post",
+    path: "/v1/nodes",
+    request: { body: body(newNode) },
+    responses: { 201: json("The node, registered", nodeSchema) },
+  }),
+  get: describeRoute("node:read", {
+    method: "get",
+    path: "/v1/nodes/{node}",
+    request: { params },
+    responses: { 200: json("The node", nodeSchema) },
+  }),
+  remove: describeRoute("node:write", {
+    method: "delete",
+    path: "/v1/nodes/{node}",
+    request: { params },
+    responses: { 204: { description: "Forgotten" } },
+  }),
+  boots: describeRoute("node:read", {
+    method: "get",
+    path: "/v1/nodes/{node}/boots",
+    request: { params },
+    responses: { 200: json("Its last boots, newest first", z.array(bootSchema)) },
+  }),
+};
+
+/** The nodes themselves; what is done with them is in node-work.ts. */
+export function addNodeRoutes(api: Api, { appliance, boots }: ApiParts): void {
+  const { nodes } = appliance;
+  api.openapi(routes.list, (c) =>
+    c.json(
+      nodes.list().map((node) => viewNode(appliance, node)),
+      200,
+    ),
+  );
+  api.openapi(routes.add, async (c) => {
+    const node = await nodes.add(exact(c.req.valid("json")), c.var.caller.name);
+    return c.json(viewNode(appliance, node), 201, { Location: `/v1/nodes/${node.name}` });
+  });
+  api.openapi(routes.get, (c) => c.json(viewNode(appliance, nodes.get(c.req.valid("param").node)), 200));
+  api.openapi(routes.remove, async (c) => {
+    await removeNode(appliance, c.req.valid("param").node);
+    return c.body(null, 204);
+  });
+  api.openapi(routes.boots, (c) => {
+    const { mac } = bootNic(nodes.get(c.req.valid("param").node));
+    return c.json(boots.boots(mac).map(viewBoot), 200);
+  });
+}

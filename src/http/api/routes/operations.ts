@@ -1,0 +1,65 @@
+import { z } from "@hono/zod-openapi";
+import { settledWithin } from "../../../operations/settled-within.ts";
+import type { Api, ApiParts } from "../api.ts";
+import { describeRoute } from "../route.ts";
+import { operationSchema, viewOperation } from "../views/operation-view.ts";
+import { json } from "./answers.ts";
+
+const params = z.object({ operation: z.string().openapi({ description: "Its id" }) });
+const wait = z.strictObject({
+  waitSeconds: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(60)
+    .default(0)
+    .openapi({ description: "Answer when it is over or stuck, or after this time" }),
+});
+
+const routes = {
+  list: describeRoute("operation:read", {
+    method: "get",
+    path: "/v1/operations",
+    responses: { 200: json("Those that are kept, newest first", z.array(operationSchema)) },
+  }),
+  get: describeRoute("operation:read", {
+    method: "get",
+    path: "/v1/operations/{operation}",
+    request: { params, query: wait },
+    responses: { 200: json("The operation and its progress", operationSchema) },
+  }),
+  cancel: describeRoute("operation:write", {
+    method: "post",
+    path: "/v1/operations/{operation}/cancel",
+    request: { params },
+    responses: { 200: json("The operation, asked to stop and unwind", operationSchema) },
+  }),
+  retry: describeRoute("operation:write", {
+    method: "post",
+    path: "/v1/operations/{operation}/retry",
+    request: { params },
+    responses: { 202: json("The operation, going on where it stuck", operationSchema) },
+  }),
+};
+
+/** Long changes: how far they are, stop them, go on with them. */
+export function addOperationRoutes(api: Api, { appliance: { runner, clock } }: ApiParts): void {
+  api.openapi(routes.list, (c) =>
+    c.json(
+      runner.list().map((operation) => viewOperation(operation, runner.progress(operation.id))),
+      200,
+    ),
+  );
+  api.openapi(routes.get, async (c) => {
+    const { operation: id } = c.req.valid("param");
+    const operation = await settledWithin(runner, clock, id, c.req.valid("query").waitSeconds, c.req.raw.signal);
+    return c.json(viewOperation(operation, runner.progress(id)), 200);
+  });
+  api.openapi(routes.cancel, async (c) =>
+    c.json(viewOperation(await runner.cancel(c.req.valid("param").operation)), 200),
+  );
+  api.openapi(routes.retry, async (c) => {
+    const operation = await runner.retry(c.req.valid("param").operation);
+    return c.json(viewOperation(operation), 202, { Location: `/v1/operations/${operation.id}` });
+  });
+}

@@ -1,0 +1,64 @@
+import type { Server } from "node:http";
+import { join } from "node:path";
+import { createAdaptorServer } from "@hono/node-server";
+import type { Api, ApiEnvironment, ApiParts } from "./api.ts";
+import { createApi } from "./create-api.ts";
+import { listenOnPath, listenOnPort } from "./listen.ts";
+import type { Caller } from "./rights.ts";
+import { readToken } from "./token.ts";
+
+/** File mode says who may use the unix socket: whoever can holds all rights. */
+const LOCAL: Caller = { name: "local", role: "admin" };
+/** What answers that are under way get before they are cut. */
+const GRACE_MS = 2_000;
+
+/** The API, listening. */
+export type RunningApi = {
+  socketPath: string;
+  /** Where it listens for TCP; undefined without api.tokenFile. */
+  tcp?: { address: string; port: number };
+  /** Takes no more requests, ends those that wait, and removes the socket. */
+  stop(): Promise<void>;
+};
+
+/**
+ * Opens the admin API on `<runtimeDirectory>/api.sock`, and on TCP where api.tokenFile is given.
+ * LOCKED when another process listens there; INVALID for a bad token file; INTERNAL when a route states no right.
+ */
+export async function startApi(parts: ApiParts): Promise<RunningApi> {
+  const { config } = parts;
+  const token = config.api.tokenFile === undefined ? undefined : await readToken(config.api.tokenFile);
+  const api = createApi(parts, token);
+  const socketPath = join(config.runtimeDirectory, "api.sock");
+  const servers: Server[] = [];
+  const stop = async () => void (await Promise.all(servers.map(closeServer)));
+  try {
+    const local = serve(api, { localCaller: LOCAL });
+    await listenOnPath(local, socketPath);
+    servers.push(local);
+    if (!token || config.api.listen.port === 0) return { socketPath, stop };
+    const remote = serve(api, {});
+    const tcp = await listenOnPort(remote, config.api.listen.address, config.api.listen.port);
+    servers.push(remote);
+    return { socketPath, tcp, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function serve(api: Api, bindings: ApiEnvironment["Bindings"]): Server {
+  return createAdaptorServer({ fetch: (request) => api.fetch(request, bindings) }) as Server;
+}
+
+/** Long polls are cut at the end of the grace: their callers ask again. */
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => server.closeAllConnections(), GRACE_MS);
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}

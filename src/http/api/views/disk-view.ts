@@ -1,0 +1,35 @@
+import { z } from "@hono/zod-openapi";
+import type { DiskRecord } from "../../../disks/disk.ts";
+import type { Appliance } from "../../../operations/appliance.ts";
+import { moment, momentSchema } from "./text.ts";
+
+export const diskSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    project: z.string(),
+    image: z.string().openapi({ description: "Name of the image that it was cloned from" }),
+    imageId: z.string(),
+    sizeBytes: z.int(),
+    node: z.string().optional().openapi({ description: "Name of the node that it is attached to" }),
+    clean: z.boolean().openapi({ description: "Whether its last user shut down in order" }),
+    createdAt: momentSchema,
+    requestedBy: z.string(),
+  })
+  .openapi("Disk");
+
+export function viewDisk({ images, nodes }: Appliance, disk: DiskRecord): z.infer<typeof diskSchema> {
+  const { id, name, project, sizeBytes, clean, requestedBy } = disk;
+  return {
+    id,
+    name,
+    project,
+    image: images.find(disk.image)?.name ?? disk.image,
+    imageId: disk.image,
+    sizeBytes,
+    node: disk.node === undefined ? undefined : nodes.get(disk.node).name,
+    clean,
+    createdAt: moment(disk.createdAt),
+    requestedBy,
+  };
+}

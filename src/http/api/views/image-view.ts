@@ -1,0 +1,27 @@
+import { z } from "@hono/zod-openapi";
+import type { ImageRecord } from "../../../images/image.ts";
+import { moment, momentSchema } from "./text.ts";
+
+export const imageSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    project: z.string(),
+    origin: z.discriminatedUnion("kind", [
+      z.object({ kind: z.literal("import"), source: z.string(), format: z.enum(["raw", "qcow2"]) }),
+      z.object({ kind: z.literal("snapshot"), disk: z.string(), clean: z.boolean() }),
+    ]),
+    sizeBytes: z.int(),
+    sha256: z.string().optional().openapi({ description: "Of the raw content; known for imports" }),
+    phonesHome: z.boolean(),
+    ready: z.boolean().openapi({ description: "Whether its content is whole" }),
+    createdAt: momentSchema,
+    requestedBy: z.string(),
+  })
+  .openapi("Image");
+
+export function viewImage(image: ImageRecord): z.infer<typeof imageSchema> {
+  const { id, name, project, origin, sizeBytes, sha256, phonesHome, ready, requestedBy } = image;
+  const createdAt = moment(image.createdAt);
+  return { id, name, project, origin, sizeBytes, sha256, phonesHome, ready, createdAt, requestedBy };
+}

@@ -1,0 +1,77 @@
+import { z } from "@hono/zod-openapi";
+import type { NodeRecord } from "../../../nodes/node.ts";
+import type { Appliance } from "../../../operations/appliance.ts";
+import { bootEntryOf } from "../../../operations/attachment.ts";
+import { moment, momentSchema } from "./text.ts";
+
+/** A node as the API shows it: the BMC's password is named, never read. */
+export const nodeSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    project: z.string(),
+    nics: z.array(
+      z.object({
+        mac: z.string(),
+        role: z.enum(["boot", "data"]),
+        network: z.string().optional(),
+        address: z.string().optional().openapi({ description: "Fixed by an operator" }),
+      }),
+    ),
+    firmware: z.enum(["bios", "uefi"]),
+    loader: z.enum(["auto", "ours"]),
+    power: z.object({
+      driver: z.enum(["ipmi", "manual"]),
+      address: z.string().optional(),
+      port: z.int().optional(),
+      user: z.string().optional(),
+      passwordFile: z.string().optional(),
+      passwordEnvironment: z.string().optional(),
+    }),
+    boots: z
+      .object({
+        disk: z.string().openapi({ description: "Its name" }),
+        diskId: z.string(),
+        network: z.string(),
+        address: z.string(),
+        once: z.boolean(),
+        since: momentSchema,
+      })
+      .optional()
+      .openapi({ description: "What it boots; absent for a free node" }),
+    operation: z.string().optional().openapi({ description: "Id of the operation that is at it now" }),
+    createdAt: momentSchema,
+    requestedBy: z.string(),
+  })
+  .openapi("Node");
+
+export function viewNode(appliance: Appliance, node: NodeRecord): z.infer<typeof nodeSchema> {
+  const { id, name, project, firmware, loader, requestedBy } = node;
+  return {
+    id,
+    name,
+    project,
+    nics: node.nics.map(({ mac, role, network, address }) => ({ mac, role, network, address })),
+    firmware,
+    loader,
+    power: viewPower(node.power),
+    boots: viewBootEntry(appliance, id),
+    operation: appliance.runner.holder(id),
+    createdAt: moment(node.createdAt),
+    requestedBy,
+  };
+}
+
+function viewPower(power: NodeRecord["power"]): z.infer<typeof nodeSchema>["power"] {
+  if (power.driver === "manual") return { driver: power.driver };
+  const { driver, address, port, user, passwordFile, passwordEnvironment } = power;
+  return { driver, address, port, user, passwordFile, passwordEnvironment };
+}
+
+function viewBootEntry(appliance: Appliance, node: string): z.infer<typeof nodeSchema>["boots"] {
+  const entry = bootEntryOf(appliance.records, node);
+  if (!entry) return undefined;
+  const { disk, network, address, once } = entry;
+  const name = appliance.disks.find(disk)?.name ?? disk;
+  return { disk: name, diskId: disk, network, address, once, since: moment(entry.createdAt) };
+}

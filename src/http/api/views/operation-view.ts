@@ -1,0 +1,85 @@
+import { z } from "@hono/zod-openapi";
+import { ERROR_KINDS, type ErrorCode } from "../../../errors.ts";
+import type { OperationRecord, RecordedError, StepRecord } from "../../../operations/operation.ts";
+import type { Progress } from "../../../operations/runner.ts";
+import { moment, momentIfAny, momentSchema } from "./text.ts";
+
+const failureSchema = z
+  .object({
+    code: z.enum(Object.keys(ERROR_KINDS) as [ErrorCode, ...ErrorCode[]]),
+    message: z.string(),
+    remedy: z.string().optional(),
+  })
+  .openapi("Failure");
+
+const stepSchema = z.object({
+  name: z.string(),
+  state: z.enum(["pending", "started", "succeeded", "failed", "undone"]),
+  attempts: z.int(),
+  startedAt: momentSchema.optional(),
+  endedAt: momentSchema.optional(),
+  output: z.record(z.string(), z.unknown()).optional().openapi({ description: "What the step found out" }),
+  error: failureSchema.optional(),
+});
+
+/** An operation as the API shows it: without its plan, which names inner things only. */
+export const operationSchema = z
+  .object({
+    id: z.string(),
+    kind: z.enum(["import", "provision", "deprovision", "snapshot", "revert", "remove-disk", "remove-image", "power"]),
+    state: z.enum(["running", "undoing", "done", "undone", "stuck"]),
+    summary: z.string(),
+    project: z.string(),
+    requestedBy: z.string(),
+    stuckWhile: z.enum(["running", "undoing"]).optional(),
+    cancelRequested: z.boolean(),
+    steps: z.array(stepSchema),
+    progress: z
+      .object({ step: z.string(), done: z.number(), total: z.number(), unit: z.enum(["bytes", "seconds"]) })
+      .optional()
+      .openapi({ description: "Of the step that runs now" }),
+    error: failureSchema.optional(),
+    createdAt: momentSchema,
+    endedAt: momentSchema.optional(),
+  })
+  .openapi("Operation");
+
+export function viewOperation(operation: OperationRecord, progress?: Progress): z.infer<typeof operationSchema> {
+  const { id, kind, state, summary, project, requestedBy, stuckWhile, cancelRequested } = operation;
+  return {
+    id,
+    kind,
+    state,
+    summary,
+    project,
+    requestedBy,
+    stuckWhile,
+    cancelRequested,
+    steps: operation.steps.map(viewStep),
+    progress,
+    error: viewFailure(operation.error),
+    createdAt: moment(operation.createdAt),
+    endedAt: momentIfAny(operation.endedAt),
+  };
+}
+
+function viewStep({ name, state, attempts, startedAt, endedAt, output, error }: StepRecord) {
+  return {
+    name,
+    state,
+    attempts,
+    startedAt: momentIfAny(startedAt),
+    endedAt: momentIfAny(endedAt),
+    output,
+    error: viewFailure(error),
+  };
+}
+
+function viewFailure(error: RecordedError | undefined): z.infer<typeof failureSchema> | undefined {
+  if (!error) return undefined;
+  // a bug's own words are for the log
+  if (ERROR_KINDS[error.code] === "internal") {
+    return { code: error.code, message: "the appliance made a mistake", remedy: "look for this operation in its log" };
+  }
+  return { code: error.code, message: error.message, remedy: error.details.remedy };
+}

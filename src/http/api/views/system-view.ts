@@ -1,0 +1,71 @@
+import { z } from "@hono/zod-openapi";
+import type { Finding } from "../../../operations/doctor/finding.ts";
+import type { SystemStatus } from "../../../operations/status.ts";
+import { formatSubnet } from "../../../values/ipv4.ts";
+import { operationSchema, viewOperation } from "./operation-view.ts";
+
+export const statusSchema = z
+  .object({
+    appliance: z.string().openapi({ description: "Its immutable id" }),
+    version: z.string(),
+    uptimeSeconds: z.int(),
+    networks: z.array(
+      z.object({
+        name: z.string(),
+        interface: z.string(),
+        address: z.string(),
+        subnet: z.string(),
+        portals: z.array(z.string()),
+        leases: z.int(),
+      }),
+    ),
+    pool: z.union([
+      z.object({ totalBytes: z.int(), freeBytes: z.int(), filesystem: z.string() }),
+      z.object({ code: z.string(), message: z.string() }),
+    ]),
+    counts: z.object({
+      nodes: z.int(),
+      provisioned: z.int(),
+      images: z.int(),
+      disks: z.int(),
+      leases: z.int(),
+      discovered: z.int(),
+    }),
+    operations: z.array(operationSchema).openapi({ description: "Those that are not over" }),
+  })
+  .openapi("Status");
+
+/** `process`: what the status itself does not know. */
+export function viewStatus(
+  status: SystemStatus,
+  process: { appliance: string; version: string; uptimeSeconds: number; discovered: number },
+): z.infer<typeof statusSchema> {
+  const { appliance, version, uptimeSeconds, discovered } = process;
+  return {
+    appliance,
+    version,
+    uptimeSeconds,
+    networks: status.networks.map(({ subnet, portals, ...network }) => ({
+      ...network,
+      subnet: formatSubnet(subnet),
+      portals: portals.map(({ address, port }) => `${address}:${port}`),
+    })),
+    pool: status.pool,
+    counts: { ...status.counts, discovered },
+    operations: status.operations.map((operation) => viewOperation(operation)),
+  };
+}
+
+export const findingSchema = z
+  .object({
+    check: z.string(),
+    subject: z.string(),
+    state: z.enum(["ok", "warning", "failed"]),
+    message: z.string(),
+    remedy: z.string().optional(),
+  })
+  .openapi("Finding");
+
+export function viewFinding({ check, subject, state, message, remedy }: Finding): z.infer<typeof findingSchema> {
+  return { check, subject, state, message, remedy };
+}

@@ -1,0 +1,49 @@
+import pLimit from "p-limit";
+import { toApplianceError } from "../../errors.ts";
+import type { NodeRecord } from "../../nodes/node.ts";
+import type { Appliance } from "../appliance.ts";
+import type { Check, Finding } from "./finding.ts";
+
+/** Each question may be a process of its own. */
+const AT_A_TIME = 32;
+const BMC_MS = 8_000;
+
+/** Whether the BMC of each node answers its account. */
+export const bmcCheck: Check = {
+  name: "bmcs",
+  run: ({ appliance }, signal) => {
+    const limit = pLimit(AT_A_TIME);
+    const nodes = appliance.nodes.list().filter(({ power }) => power.driver !== "manual");
+    return Promise.all(nodes.map((node) => limit(() => lookAt(appliance, node, signal))));
+  },
+};
+
+async function lookAt(appliance: Appliance, node: NodeRecord, signal: AbortSignal): Promise<Finding> {
+  const about = { check: "bmcs", subject: node.name };
+  if (signal.aborted) {
+    const remedy = `too many BMCs are slow; ask it alone: ingot node power ${node.name}`;
+    return { ...about, state: "warning", message: "was not asked in time", remedy };
+  }
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(BMC_MS)]);
+  try {
+    const power = await withDeadline(appliance.powerOf(node).status(deadline), deadline);
+    return { ...about, state: "ok", message: `answers: power is ${power}` };
+  } catch (error) {
+    const { message, details } = toApplianceError(error);
+    const remedy = details.remedy ?? "look at its cable, address, user and password file: ingot node show";
+    return {
+      ...about,
+      state: "failed",
+      message: deadline.aborted ? `no answer within ${BMC_MS / 1000} s` : message,
+      remedy,
+    };
+  }
+}
+
+/** Drivers obey the signal; the doctor does not rely on it. */
+function withDeadline<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  const late = new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+  return Promise.race([answer, late]);
+}

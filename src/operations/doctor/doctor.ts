@@ -1,0 +1,51 @@
+import { toApplianceError } from "../../errors.ts";
+import { assetsCheck } from "./assets.ts";
+import { bmcCheck } from "./bmcs.ts";
+import { configCheck } from "./config.ts";
+import type { Check, Finding, Patient } from "./finding.ts";
+import { interfaceCheck } from "./interfaces.ts";
+import { poolCheck } from "./pool.ts";
+import { portCheck } from "./ports.ts";
+import { stuckCheck } from "./stuck.ts";
+import { targetCheck } from "./targets.ts";
+
+const CHECKS: readonly Check[] = [
+  configCheck,
+  interfaceCheck,
+  portCheck,
+  assetsCheck,
+  poolCheck,
+  targetCheck,
+  bmcCheck,
+  stuckCheck,
+];
+/** A doctor who keeps people waiting is not asked again. */
+const DEADLINE_MS = 20_000;
+
+/** Looks at everything that a boot needs, all at once, within 20 s; changes nothing. Findings in the order of a boot. */
+export async function runDoctor(
+  patient: Patient,
+  { checks = CHECKS, deadlineMs = DEADLINE_MS }: { checks?: readonly Check[]; deadlineMs?: number } = {},
+): Promise<Finding[]> {
+  const findings = await Promise.all(checks.map((check) => runCheck(check, patient, deadlineMs)));
+  return findings.flat();
+}
+
+async function runCheck(check: Check, patient: Patient, deadlineMs: number): Promise<Finding[]> {
+  const deadline = AbortSignal.timeout(deadlineMs);
+  const failed = (message: string, remedy: string): Finding[] => [
+    { check: check.name, subject: check.name, state: "failed", message, remedy },
+  ];
+  const late = new Promise<Finding[]>((resolve) => {
+    deadline.addEventListener("abort", () =>
+      resolve(
+        failed(`no result within ${deadlineMs / 1000} s`, "something hangs: look at the log and at the machine's load"),
+      ),
+    );
+  });
+  const run = check.run(patient, deadline).catch((error) => {
+    const { message, details } = toApplianceError(error);
+    return failed(message, details.remedy ?? "look at the log: journalctl -u ingot");
+  });
+  return Promise.race([run, late]);
+}

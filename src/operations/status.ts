@@ -1,0 +1,47 @@
+import type { NetworkConfig } from "../config/schema.ts";
+import type { PoolUsage } from "../drivers/images/image-store.ts";
+import { toApplianceError } from "../errors.ts";
+import type { LeaseRecord } from "../leases/lease.ts";
+import type { Appliance } from "./appliance.ts";
+import type { OperationRecord, RecordedError } from "./operation.ts";
+
+const POOL_SECONDS = 5;
+
+/** The appliance at a glance. */
+export type SystemStatus = {
+  networks: (Pick<NetworkConfig, "name" | "interface" | "address" | "subnet" | "portals"> & { leases: number })[];
+  /** Or why it can't be told. */
+  pool: PoolUsage | Pick<RecordedError, "code" | "message">;
+  counts: { nodes: number; provisioned: number; images: number; disks: number; leases: number };
+  /** Those that are not over, the stuck ones included; newest first. */
+  operations: OperationRecord[];
+};
+
+/** What the appliance has and does now. Never fails for a part that is down: it says so there. */
+export async function systemStatus(appliance: Appliance): Promise<SystemStatus> {
+  const { config, records, nodes, images, disks, runner, store } = appliance;
+  const leases = [...records.collection<LeaseRecord>("leases").values()];
+  const pool = await store.usage(AbortSignal.timeout(POOL_SECONDS * 1000)).catch((error) => {
+    const { code, message } = toApplianceError(error);
+    return { code, message };
+  });
+  return {
+    networks: config.networks.map(({ name, interface: on, address, subnet, portals }) => ({
+      name,
+      interface: on,
+      address,
+      subnet,
+      portals,
+      leases: leases.filter((lease) => lease.network === name).length,
+    })),
+    pool,
+    counts: {
+      nodes: nodes.list().length,
+      provisioned: records.collection("bootEntries").size,
+      images: images.list().length,
+      disks: disks.list().length,
+      leases: leases.length,
+    },
+    operations: runner.list().filter(({ state }) => state !== "done" && state !== "undone"),
+  };
+}

@@ -1,0 +1,49 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DiscoveredMachines } from "../../../src/boot/discovered.ts";
+import type { Timeline } from "../../../src/boot/timeline.ts";
+import { systemClock } from "../../../src/clock.ts";
+import type { ApiParts } from "../../../src/http/api/api.ts";
+import { createLog } from "../../../src/log.ts";
+import type { Appliance } from "../../../src/operations/appliance.ts";
+import { World } from "../operations/world.ts";
+
+/** An appliance on in-memory drivers with a real store, and what the API needs of it. */
+export class ApiWorld {
+  readonly world: World;
+  readonly directory = mkdtempSync(join(tmpdir(), "ingot-api-"));
+  readonly logged: string[] = [];
+  readonly discovered: DiscoveredMachines;
+  readonly parts: ApiParts;
+
+  private constructor(world: World, appliance: Appliance) {
+    this.world = world;
+    this.discovered = new DiscoveredMachines((mac) => appliance.nodes.findByMac(mac) !== undefined);
+    const config = { ...appliance.config, runtimeDirectory: this.directory };
+    this.parts = {
+      // the world's own clock hurries; people who wait for an answer do not
+      appliance: { ...appliance, clock: systemClock },
+      boots: appliance.boots as Timeline,
+      discovered: this.discovered,
+      config,
+      configFile: join(this.directory, "ingot.yaml"),
+      version: "0.0.0-test",
+      log: createLog("info", { write: (line: string) => void this.logged.push(line) }),
+    };
+  }
+
+  static async start(): Promise<ApiWorld> {
+    const world = new World();
+    return new ApiWorld(world, await world.start());
+  }
+
+  get appliance(): Appliance {
+    return this.parts.appliance;
+  }
+
+  async end(): Promise<void> {
+    await this.world.end();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
