@@ -52,7 +52,7 @@ function significantOctets(prefix: number): number {
   return Math.ceil(prefix / 8);
 }
 
-/** RFC 3442: bits behind the prefix in the last octet mean nothing. A shift by 32 would be one by 0. */
+/** RFC 3442: bits behind the prefix in the last octet mean nothing. Prefix 0 masks nothing, but has no octets either. */
 function maskAddress(address: Ipv4, prefix: number): Ipv4 {
-  return prefix === 0 ? ipv4FromNumber(0) : ipv4FromNumber(ipv4ToNumber(address) & (-1 << (32 - prefix)));
+  return ipv4FromNumber(ipv4ToNumber(address) & (-1 << (32 - prefix)));
 }

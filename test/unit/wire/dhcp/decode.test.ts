@@ -27,6 +27,7 @@ describe("decodeDhcp", () => {
     ["half a cookie", packet("6382"), "the magic cookie is 0x6382"],
     ["an option without length", packet(`${COOKIE} 3501010c`), "hostName (12): its length is missing"],
     ["an option that runs out", packet(`${COOKIE} 0c056162`), "hostName (12): its length says 5 bytes, 2 are there"],
+    ["an option that lacks one byte", packet(`${COOKIE} 0c036162`), "its length says 3 bytes, 2 are there"],
     ["an overload of two bytes", packet(`${COOKIE} 34020101 ff`), "overload (52): 2 bytes where 1 belong"],
     ["an overloaded file that runs out", packet(`${COOKIE} 340101 ff`, { 108: "0cff" }), "hostName (12): its length"],
   ])("refuses %s with the reason", (_, bytes, reason) => {

@@ -3,7 +3,6 @@ import { ANY_IPV4, parseIpv4 } from "../../../../src/values/ipv4.ts";
 import { decodeDhcp } from "../../../../src/wire/dhcp/decode.ts";
 import { encodeDhcp } from "../../../../src/wire/dhcp/encode.ts";
 import type { DhcpMessage } from "../../../../src/wire/dhcp/message.ts";
-import { maxReplyBytes } from "../../../../src/wire/dhcp/reply-size.ts";
 
 function message(options: [number, Uint8Array][], fields: Partial<DhcpMessage> = {}): DhcpMessage {
   return {
@@ -89,6 +88,17 @@ describe("encodeDhcp", () => {
     expect(layout(bytes)).toEqual(["17:255", "15:48"]);
   });
 
+  it("overloads as soon as END alone does not fit", () => {
+    const bytes = encodeDhcp(
+      message([
+        [17, value(255)],
+        [15, value(49)],
+      ]),
+    );
+    expect(layout(bytes)).toEqual(["52:1", "17:255"]);
+    expect(layout(bytes, 108)).toEqual(["15:49"]);
+  });
+
   it("overloads file, then sname, with whole options when the options field is full", () => {
     const options: [number, Uint8Array][] = [
       [53, value(1)],
@@ -141,6 +151,13 @@ describe("encodeDhcp", () => {
     expect(decodeDhcp(bytes)).toEqual(original);
   });
 
+  it("spreads a value over no more fields than it needs", () => {
+    const bytes = encodeDhcp(message([[121, value(400)]]));
+    expect(layout(bytes)).toEqual(["52:1", "121:255", "121:45"]);
+    expect(layout(bytes, 108)).toEqual(["121:100"]);
+    expect(bytes[242]).toBe(1);
+  });
+
   it.each([
     [
       "more than all fields hold",
@@ -168,18 +185,5 @@ describe("encodeDhcp", () => {
     expect(() => encodeDhcp(unfit)).toThrow(
       expect.objectContaining({ code: "INVALID", message: expect.stringContaining(reason) }),
     );
-  });
-});
-
-describe("maxReplyBytes", () => {
-  it.each([
-    ["nothing said", undefined, 548],
-    ["less than every client must take", "0100", 548],
-    ["Intel's 1260", "04ec", 1232],
-    ["iPXE's 1472", "05c0", 1444],
-    ["OVMF's 65280", "ff00", 1472],
-    ["a malformed option", "05", 548],
-  ])("for %s", (_, hex, expected) => {
-    expect(maxReplyBytes(new Map(hex === undefined ? [] : [[57, Buffer.from(hex, "hex")]]))).toBe(expected);
   });
 });

@@ -117,6 +117,13 @@ describe("known options", () => {
     ["an empty text", OPTION.hostName, "", ""],
     ["iPXE's bare user class", OPTION.userClass, ascii("iPXE"), ["iPXE"]],
     ["a bare user class that begins like a length", OPTION.userClass, `02${ascii("abc")}`, ["\u0002abc"]],
+    ["a bare user class that ends like an empty one", OPTION.userClass, "016100", ["\u0001a"]],
+    [
+      "a name behind a pointer to a pointer",
+      OPTION.domainSearch,
+      "016100 0162c000 0163c003 016400",
+      ["a", "b.a", "c.b.a", "d"],
+    ],
     ["flags other than 0 and 1", IPXE_OPTION.noPxeDhcp, "ff", true],
     [
       "a domain list with compression",
@@ -153,6 +160,7 @@ describe("known options", () => {
     [OPTION.domainSearch, "0161c0", "a compression pointer is cut short"],
     [OPTION.domainSearch, "c000", "a compression pointer leads forward"],
     [OPTION.domainSearch, "0161c003 0162c000", "a compression pointer leads forward"],
+    [OPTION.domainSearch, "03c0016100 c001", "a compression pointer leads forward"],
     [OPTION.domainSearch, "4061", "a label begins with the reserved bits 1"],
     [OPTION.domainSearch, `${`3f${"61".repeat(63)}`.repeat(4)}00`, "a domain name is longer than 255 bytes"],
     [OPTION.classlessRoutes, "", "no route"],
