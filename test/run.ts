@@ -16,6 +16,7 @@ const PACKAGES: Record<string, string[]> = {
     "tgt",
     "ipmitool",
     "openipmi",
+    "qemu-block-extra",
     "qemu-utils",
     "xfsprogs",
     "btrfs-progs",

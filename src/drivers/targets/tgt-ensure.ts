@@ -21,15 +21,16 @@ const MAX_TID = 0x0fff_ffff;
  */
 export async function ensureTarget(daemon: Daemon, spec: TargetSpec): Promise<void> {
   const all = await showTargets(daemon);
+  const others = all.filter((one) => one.iqn !== spec.iqn);
   let target = all.find((one) => one.iqn === spec.iqn);
   if (target && !servesOnly(target, spec)) {
     // Another disk under a live session would be silent corruption.
     await takeDown(daemon, target);
     target = undefined;
   }
-  target ??= await newTarget(daemon, spec.iqn, all);
+  target ??= await newTarget(daemon, spec.iqn, others);
   await ensureUnit(daemon, target, spec);
-  await ensureAccess(daemon, target, spec, all);
+  await ensureAccess(daemon, target, spec, others);
 }
 
 function servesOnly(target: ShownTarget, { lun, backing }: TargetSpec): boolean {
@@ -37,8 +38,8 @@ function servesOnly(target: ShownTarget, { lun, backing }: TargetSpec): boolean 
   return disks.every((unit) => unit.lun === lun && unit.path === backing.path && unit.store === STORES[backing.type]);
 }
 
-async function newTarget(daemon: Daemon, iqn: Iqn, all: ShownTarget[]): Promise<ShownTarget> {
-  const tid = targetId(iqn, new Set(all.map((one) => one.tid)));
+async function newTarget(daemon: Daemon, iqn: Iqn, others: ShownTarget[]): Promise<ShownTarget> {
+  const tid = targetId(iqn, new Set(others.map((one) => one.tid)));
   await daemon.ask({ mode: "target", operation: "new", tid, parameters: { targetname: iqn } });
   return { tid, iqn, sessions: [], units: [], incoming: [], outgoing: [], allowed: [] };
 }
@@ -87,7 +88,12 @@ async function ensureUnit(daemon: Daemon, target: ShownTarget, spec: TargetSpec)
   });
 }
 
-async function ensureAccess(daemon: Daemon, target: ShownTarget, spec: TargetSpec, all: ShownTarget[]): Promise<void> {
+async function ensureAccess(
+  daemon: Daemon,
+  target: ShownTarget,
+  spec: TargetSpec,
+  others: ShownTarget[],
+): Promise<void> {
   const { tid } = target;
   const { user, secret, reverse } = spec.chap;
   const sameAccounts = same(target.incoming, [user]) && same(target.outgoing, reverse ? [reverse.user] : []);
@@ -101,8 +107,8 @@ async function ensureAccess(daemon: Daemon, target: ShownTarget, spec: TargetSpe
   }
   if (!sameAccounts) {
     await dropAccounts(daemon, target);
-    await addAccount(daemon, tid, { user, secret }, "incoming", all);
-    if (reverse) await addAccount(daemon, tid, reverse, "outgoing", all);
+    await addAccount(daemon, tid, { user, secret }, "incoming", others);
+    if (reverse) await addAccount(daemon, tid, reverse, "outgoing", others);
   }
   if (sameAccounts && target.allowed.includes(spec.address)) return;
   await daemon.ask({ mode: "target", operation: "bind", tid, parameters: { "initiator-address": spec.address } });
@@ -113,9 +119,9 @@ async function addAccount(
   tid: number,
   { user, secret }: { user: string; secret: string },
   direction: "incoming" | "outgoing",
-  all: ShownTarget[],
+  others: ShownTarget[],
 ): Promise<void> {
-  const owner = all.find((one) => one.tid !== tid && [...one.incoming, ...one.outgoing].includes(user));
+  const owner = others.find((one) => [...one.incoming, ...one.outgoing].includes(user));
   if (owner) {
     throw new ApplianceError("CONFLICT", `chap: account ${user} belongs to ${owner.iqn}`, {
       details: { field: "chap.user", value: user, remedy: "give each attachment account names of its own" },

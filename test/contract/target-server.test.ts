@@ -1,0 +1,104 @@
+/** What every target server does, as far as its caller can see it. What initiators see of tgt is in integration/storaged-targets. */
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { TargetServer, TargetSpec } from "../../src/drivers/targets/target-server.ts";
+import { createTgtServer } from "../../src/drivers/targets/tgt-server.ts";
+import { targetIqn } from "../../src/values/iqn.ts";
+import { MemoryImageStore } from "../fakes/memory-image-store.ts";
+import { MemoryTargetServer } from "../fakes/memory-target-server.ts";
+import { throughStoraged } from "../integration/storaged-in-process.ts";
+import { ALICE, BOB, TargetNetwork } from "../integration/target-network.ts";
+
+const CONTROL = 301;
+const signal = AbortSignal.timeout(100_000);
+const directory = mkdtempSync(join(tmpdir(), "ingot-targets-"));
+let network: TargetNetwork;
+
+beforeAll(async () => {
+  network = new TargetNetwork(CONTROL);
+  await network.startTgtd();
+});
+afterAll(async () => {
+  await network?.remove();
+  rmSync(directory, { recursive: true });
+});
+
+function spec(disk: string): TargetSpec {
+  const path = join(directory, `${disk}.raw`);
+  writeFileSync(path, "");
+  truncateSync(path, 8 * 1024 ** 2);
+  return {
+    iqn: targetIqn("app-test", disk),
+    lun: 1,
+    backing: { type: "file", path },
+    address: ALICE.address,
+    chap: { user: `${disk}-1`, secret: "correct-horse-1" },
+  };
+}
+
+const SUBJECTS: Record<string, () => Promise<{ targets: TargetServer; close?(): void }>> = {
+  tgt: async () => ({ targets: createTgtServer() }),
+  "tgt through storaged": async () =>
+    throughStoraged(join(directory, "storaged.sock"), new MemoryImageStore(), createTgtServer()),
+  "memory server (fake)": async () => ({ targets: new MemoryTargetServer() }),
+};
+
+describe.each(Object.entries(SUBJECTS))("%s", (name, makeSubject) => {
+  let targets: TargetServer;
+  let close: (() => void) | undefined;
+  const disk = (suffix: string) => `disk-${name.replace(/[^a-z]/g, "")}-${suffix}`;
+  const find = async (iqn: string) => (await targets.list(CONTROL, signal)).find((one) => one.iqn === iqn);
+
+  beforeAll(async () => ({ targets, close } = await makeSubject()));
+  afterAll(() => close?.());
+
+  it("serves a target, and a second time nothing changes", async () => {
+    const target = spec(disk("twice"));
+    await targets.ensureTarget(CONTROL, target, signal);
+    const first = await find(target.iqn);
+    expect(first).toEqual({
+      iqn: target.iqn,
+      path: target.backing.path,
+      addresses: [ALICE.address],
+      accounts: [target.chap.user],
+      sessions: [],
+    });
+    await targets.ensureTarget(CONTROL, target, signal);
+    expect(await find(target.iqn)).toEqual(first);
+  });
+
+  it("changes address, account and disk as told", async () => {
+    const target = spec(disk("moving"));
+    await targets.ensureTarget(CONTROL, target, signal);
+    const moved = {
+      ...target,
+      address: BOB.address,
+      chap: { user: `${target.chap.user}b`, secret: "another-horse-2" },
+    };
+    await targets.ensureTarget(CONTROL, moved, signal);
+    expect(await find(target.iqn)).toMatchObject({ addresses: [BOB.address], accounts: [moved.chap.user] });
+    const other = { ...moved, backing: spec(disk("other")).backing };
+    await targets.ensureTarget(CONTROL, other, signal);
+    expect(await find(target.iqn)).toMatchObject({ path: other.backing.path, addresses: [BOB.address] });
+  });
+
+  it("removes a target, and what is gone is gone already", async () => {
+    const [gone, stays] = [spec(disk("gone")), spec(disk("stays"))];
+    await targets.ensureTarget(CONTROL, gone, signal);
+    await targets.ensureTarget(CONTROL, stays, signal);
+    await targets.removeTarget(CONTROL, gone.iqn, signal);
+    await targets.removeTarget(CONTROL, gone.iqn, signal);
+    expect(await find(gone.iqn)).toBeUndefined();
+    expect(await find(stays.iqn)).toBeDefined();
+    await targets.ensureTarget(CONTROL, gone, signal);
+    expect(await find(gone.iqn)).toMatchObject({ accounts: [gone.chap.user] });
+  });
+
+  it("takes portals twice", async () => {
+    const portals = [ALICE.portal, BOB.portal];
+    await targets.ensurePortals(CONTROL, portals, signal);
+    await targets.ensurePortals(CONTROL, portals, signal);
+  });
+});
