@@ -1,0 +1,59 @@
+/**
+ * The HTTP boot server of one network, over records given as JSON in argv[2]. Prints a line of JSON per boot event,
+ * after a first one with the port.
+ */
+import { Hono } from "hono";
+import pino from "pino";
+import { createBootAnswers } from "../../../src/boot/boot-answers.ts";
+import { BootArchive } from "../../../src/boot/boot-archive.ts";
+import type { BootEvent } from "../../../src/boot/boot-event.ts";
+import { bootFileEvents } from "../../../src/boot/boot-file-events.ts";
+import { loadScriptTemplates } from "../../../src/boot/script-template.ts";
+import { Timeline } from "../../../src/boot/timeline.ts";
+import { systemClock as clock } from "../../../src/clock.ts";
+import type { NetworkConfig } from "../../../src/config/schema.ts";
+import { startHttpBootServer } from "../../../src/http/boot/server.ts";
+import type { BootHttp } from "../../../src/http/boot/source-address.ts";
+import type { NodeRecord } from "../../../src/nodes/node.ts";
+import { nodeByMac } from "../../../src/nodes/node-by-mac.ts";
+import type { Change } from "../../../src/store/records.ts";
+import { MemoryRecords } from "../../unit/boot/boot-fixtures.ts";
+
+const { network, loaders, changes, fd } = JSON.parse(process.argv[2]!) as {
+  network: NetworkConfig;
+  loaders: { bios?: string };
+  changes: Change[];
+  fd?: number;
+};
+const records = new MemoryRecords();
+await records.commit(changes);
+const log = pino({ level: "silent" });
+const findNode = nodeByMac(records.collection<NodeRecord>("nodes"));
+const archive = new BootArchive(records, log);
+const timeline = new Timeline({ archive, isNode: (mac) => findNode(mac) !== undefined, clock });
+const answers = createBootAnswers({
+  records,
+  config: () => ({ networks: [network], loaders }),
+  isChained: (client) => timeline.isChained(client),
+  clock,
+});
+const emit = (event: BootEvent) => {
+  timeline.sink(event);
+  console.log(JSON.stringify(event));
+};
+
+const server = await startHttpBootServer({
+  network,
+  answers,
+  clientOf: (mac) => timeline.current(mac)?.client,
+  templates: loadScriptTemplates(),
+  assets: new Hono<BootHttp>().get("/undionly.kpxe", (context) =>
+    context.body("loader", 200, { "Content-Length": "6" }),
+  ),
+  onTransfer: bootFileEvents({ answers, isLoader: (file) => file === loaders.bios, clock }, network.name, emit),
+  emit,
+  log,
+  clock,
+  ...(fd === undefined ? {} : { fd }),
+});
+console.log(JSON.stringify({ port: server.port }));
