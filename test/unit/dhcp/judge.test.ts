@@ -23,7 +23,7 @@ async function worldWith(standing: Standing) {
   return world;
 }
 
-type Row = [standing: Standing, message: ReturnType<typeof request>, answer: string];
+type Row = [standing: Standing, answer: string, message: ReturnType<typeof request>];
 
 const discover = request("discover");
 const selecting = (requested = A, serverId = OURS) => request("request", { requested, serverId });
@@ -32,40 +32,40 @@ const extending = (ciaddr = A) => request("request", { ciaddr });
 
 describe("DISCOVER", () => {
   it.each<Row>([
-    ["unknown", discover, "offer 10.0.0.10"],
-    ["unknown", request("discover", { requested: B }), "offer 10.0.0.11"],
-    ["unknown", request("discover", { requested: RELAYED }), "offer 10.0.0.10"],
-    ["unknown", request("discover", { giaddr: RELAY }), "offer 10.0.5.10"],
-    ["unknown", request("discover", { giaddr: ip("10.7.7.7") }), "no request to this network"],
-    ["offered A", request("discover", { requested: B }), "offer 10.0.0.10"],
-    ["leased A", request("discover", { requested: B }), "offer 10.0.0.10"],
-    ["leased A", request("discover", { giaddr: RELAY }), "offer 10.0.5.10"],
-    ["pinned A", request("discover", { requested: B }), "offer 10.0.0.10"],
-    ["pinned A", request("discover", { giaddr: RELAY }), "no address"],
-    ["reserved A", request("discover", { requested: B }), "offer 10.0.0.10"],
-    ["A is another's", request("discover", { requested: A }), "offer 10.0.0.11"],
-    ["declined A", request("discover", { requested: A }), "offer 10.0.0.11"],
-  ])("%s", async (standing, message, answer) => {
+    ["unknown", "offer 10.0.0.10", discover],
+    ["unknown", "offer 10.0.0.11", request("discover", { requested: B })],
+    ["unknown", "offer 10.0.0.10", request("discover", { requested: RELAYED })],
+    ["unknown", "offer 10.0.5.10", request("discover", { giaddr: RELAY })],
+    ["unknown", "no request to this network", request("discover", { giaddr: ip("10.7.7.7") })],
+    ["offered A", "offer 10.0.0.10", request("discover", { requested: B })],
+    ["leased A", "offer 10.0.0.10", request("discover", { requested: B })],
+    ["leased A", "offer 10.0.5.10", request("discover", { giaddr: RELAY })],
+    ["pinned A", "offer 10.0.0.10", request("discover", { requested: B })],
+    ["pinned A", "no address", request("discover", { giaddr: RELAY })],
+    ["reserved A", "offer 10.0.0.10", request("discover", { requested: B })],
+    ["A is another's", "offer 10.0.0.11", request("discover", { requested: A })],
+    ["declined A", "offer 10.0.0.11", request("discover", { requested: A })],
+  ])("%s: %s", async (standing, answer, message) => {
     expect(await (await worldWith(standing)).brief(message)).toBe(answer);
   });
 });
 
 describe("REQUEST in state SELECTING", () => {
   it.each<Row>([
-    ["offered A", selecting(), "ack 10.0.0.10"],
-    ["offered A", selecting(B), "nak"],
-    ["offered A", selecting(A, OTHER), "meant for another server"],
-    ["unknown", selecting(), "ack 10.0.0.10"], // we restarted since the OFFER
-    ["unknown", selecting(ip("10.0.0.99")), "nak"],
-    ["unknown", selecting(RELAYED), "nak"],
-    ["leased A", selecting(), "ack 10.0.0.10"],
-    ["leased A", selecting(B), "nak"],
-    ["pinned A", selecting(), "ack 10.0.0.10"],
-    ["pinned A", selecting(B), "nak"],
-    ["reserved A", selecting(B), "nak"],
-    ["A is another's", selecting(), "nak"],
-    ["declined A", selecting(), "nak"],
-  ])("%s", async (standing, message, answer) => {
+    ["offered A", "ack 10.0.0.10", selecting()],
+    ["offered A", "nak", selecting(B)],
+    ["offered A", "meant for another server", selecting(A, OTHER)],
+    ["unknown", "ack 10.0.0.10", selecting()], // we restarted since the OFFER
+    ["unknown", "nak", selecting(ip("10.0.0.99"))],
+    ["unknown", "nak", selecting(RELAYED)],
+    ["leased A", "ack 10.0.0.10", selecting()],
+    ["leased A", "nak", selecting(B)],
+    ["pinned A", "ack 10.0.0.10", selecting()],
+    ["pinned A", "nak", selecting(B)],
+    ["reserved A", "nak", selecting(B)],
+    ["A is another's", "nak", selecting()],
+    ["declined A", "nak", selecting()],
+  ])("%s: %s", async (standing, answer, message) => {
     expect(await (await worldWith(standing)).brief(message)).toBe(answer);
   });
 
@@ -78,32 +78,32 @@ describe("REQUEST in state SELECTING", () => {
 
 describe("REQUEST in state INIT-REBOOT", () => {
   it.each<Row>([
-    ["unknown", initReboot(), "no record of this client"],
-    ["unknown", initReboot(RELAYED), "nak"],
-    ["unknown", initReboot(ip("192.168.1.5")), "nak"],
-    ["leased A", initReboot(), "ack 10.0.0.10"],
-    ["leased A", initReboot(B), "nak"],
-    ["leased A", request("request", { requested: A, giaddr: RELAY }), "nak"],
-    ["pinned A", initReboot(), "ack 10.0.0.10"],
-    ["pinned A", initReboot(B), "nak"],
-    ["reserved A", initReboot(), "ack 10.0.0.10"],
-    ["reserved A", initReboot(B), "nak"],
-    ["A is another's", initReboot(), "nak"],
-  ])("%s", async (standing, message, answer) => {
+    ["unknown", "no record of this client", initReboot()],
+    ["unknown", "nak", initReboot(RELAYED)],
+    ["unknown", "nak", initReboot(ip("192.168.1.5"))],
+    ["leased A", "ack 10.0.0.10", initReboot()],
+    ["leased A", "nak", initReboot(B)],
+    ["leased A", "nak", request("request", { requested: A, giaddr: RELAY })],
+    ["pinned A", "ack 10.0.0.10", initReboot()],
+    ["pinned A", "nak", initReboot(B)],
+    ["reserved A", "ack 10.0.0.10", initReboot()],
+    ["reserved A", "nak", initReboot(B)],
+    ["A is another's", "nak", initReboot()],
+  ])("%s: %s", async (standing, answer, message) => {
     expect(await (await worldWith(standing)).brief(message)).toBe(answer);
   });
 });
 
 describe("REQUEST in states RENEWING and REBINDING", () => {
   it.each<Row>([
-    ["leased A", extending(), "ack 10.0.0.10"],
-    ["leased A", request("request", { ciaddr: A, requested: A }), "ack 10.0.0.10"], // against the RFC, seen all the same
-    ["leased A", extending(B), "nak"],
-    ["pinned A", extending(), "ack 10.0.0.10"],
-    ["unknown", extending(), "no record of this client"],
-    ["unknown", extending(ip("192.168.1.5")), "nak"],
-    ["A is another's", extending(), "nak"],
-  ])("%s", async (standing, message, answer) => {
+    ["leased A", "ack 10.0.0.10", extending()],
+    ["leased A", "ack 10.0.0.10", request("request", { ciaddr: A, requested: A })], // against the RFC, seen all the same
+    ["leased A", "nak", extending(B)],
+    ["pinned A", "ack 10.0.0.10", extending()],
+    ["unknown", "no record of this client", extending()],
+    ["unknown", "nak", extending(ip("192.168.1.5"))],
+    ["A is another's", "nak", extending()],
+  ])("%s: %s", async (standing, answer, message) => {
     expect(await (await worldWith(standing)).brief(message)).toBe(answer);
   });
 
@@ -122,28 +122,28 @@ describe("REQUEST in states RENEWING and REBINDING", () => {
 
 describe("DECLINE, RELEASE and INFORM", () => {
   it.each<Row>([
-    ["leased A", request("decline", { requested: A, serverId: OURS }), "quarantined"],
-    ["pinned A", request("decline", { requested: A, serverId: OURS }), "pinned"],
-    ["leased A", request("decline", { requested: A, serverId: OTHER }), "meant for another server"],
-    ["A is another's", request("decline", { requested: A, serverId: OURS }), "decline ignored"],
-    ["leased A", request("release", { ciaddr: A, serverId: OURS }), "released"],
-    ["leased A", request("release", { ciaddr: B, serverId: OURS }), "release ignored"],
-    ["pinned A", request("release", { ciaddr: A, serverId: OURS }), "release ignored"],
-    ["A is another's", request("release", { ciaddr: A, serverId: OURS }), "release ignored"],
-    ["unknown", request("inform", { ciaddr: A }), "ack"],
-    ["unknown", request("inform"), "no address named"],
-  ])("%s", async (standing, message, answer) => {
+    ["leased A", "quarantined", request("decline", { requested: A, serverId: OURS })],
+    ["pinned A", "pinned", request("decline", { requested: A, serverId: OURS })],
+    ["leased A", "meant for another server", request("decline", { requested: A, serverId: OTHER })],
+    ["A is another's", "decline ignored", request("decline", { requested: A, serverId: OURS })],
+    ["leased A", "released", request("release", { ciaddr: A, serverId: OURS })],
+    ["leased A", "release ignored", request("release", { ciaddr: B, serverId: OURS })],
+    ["pinned A", "release ignored", request("release", { ciaddr: A, serverId: OURS })],
+    ["A is another's", "release ignored", request("release", { ciaddr: A, serverId: OURS })],
+    ["unknown", "ack", request("inform", { ciaddr: A })],
+    ["unknown", "no address named", request("inform")],
+  ])("%s: %s", async (standing, answer, message) => {
     expect(await (await worldWith(standing)).brief(message)).toBe(answer);
   });
 });
 
 describe("plain BOOTP", () => {
   it.each<Row>([
-    ["unknown", request(undefined, { dhcp: false }), "BOOTP client without a fixed address"],
-    ["leased A", request(undefined, { dhcp: false }), "BOOTP client without a fixed address"],
-    ["reserved A", request(undefined, { dhcp: false }), "bootreply 10.0.0.10"],
-    ["pinned A", request(undefined), "bootreply 10.0.0.10"],
-  ])("%s", async (standing, message, answer) => {
+    ["unknown", "BOOTP client without a fixed address", request(undefined, { dhcp: false })],
+    ["leased A", "BOOTP client without a fixed address", request(undefined, { dhcp: false })],
+    ["reserved A", "bootreply 10.0.0.10", request(undefined, { dhcp: false })],
+    ["pinned A", "bootreply 10.0.0.10", request(undefined)],
+  ])("%s: %s", async (standing, answer, message) => {
     expect(await (await worldWith(standing)).brief(message)).toBe(answer);
   });
 });
