@@ -1,12 +1,16 @@
 /** Power and boot device of one machine through its BMC. Every verb is idempotent; one call at a time per BMC. */
 export interface PowerControl {
-  /** Fails with DRIVER_FAILED, TIMEOUT or UNAUTHENTICATED. */
+  /**
+   * Fails with UNAUTHENTICATED (user or password), UNAVAILABLE (no answer; retryable), TIMEOUT, UNSUPPORTED (the BMC
+   * can't), DRIVER_FAILED; so does every verb.
+   */
   status(signal: AbortSignal): Promise<"on" | "off">;
   on(signal: AbortSignal): Promise<void>;
   /** Cuts the power. Returns once the command is taken: `status` tells when it is off. */
   off(signal: AbortSignal): Promise<void>;
-  /** Asks the OS to shut down (ACPI). */
+  /** Asks the OS to shut down (ACPI). A machine that is off stays so. */
   softOff(signal: AbortSignal): Promise<void>;
+  /** Restarts a machine that runs. One that is off stays so. */
   reset(signal: AbortSignal): Promise<void>;
   /** Where the next boots, all of them, come from. */
   setBootDevice(device: "network" | "disk", firmware: "bios" | "uefi", signal: AbortSignal): Promise<void>;

@@ -1,0 +1,29 @@
+import { Turns } from "../turns.ts";
+import { IpmiPower } from "./ipmi.ts";
+import type { CipherSuite } from "./ipmitool.ts";
+import { type ConfirmByOperator, ManualPower } from "./manual.ts";
+import type { BmcAccount, PowerControl } from "./power-control.ts";
+
+export type PowerDependencies = {
+  /** How an operator's hands are asked for, where there is no BMC. */
+  confirm: ConfirmByOperator;
+  /** Deadline of one call to a BMC, once it is its turn. Default 30. */
+  callSeconds?: number;
+};
+
+/** The power of the machine behind an account. Cheap: ask anew for each use. */
+export type PowerControls = (account: BmcAccount) => PowerControl;
+
+/**
+ * Makes the power controls of a process; once, because what is known of a BMC is shared by all who ask for it: whose
+ * turn it is, which cipher suite it takes, what an operator confirmed.
+ */
+export function createPowerControls({ confirm, callSeconds = 30 }: PowerDependencies): PowerControls {
+  const turns = new Turns();
+  const suites = new Map<string, CipherSuite>();
+  const confirmed = new Map<string, "on" | "off">();
+  return (account) =>
+    account.driver === "manual"
+      ? new ManualPower(account.node, confirm, confirmed)
+      : new IpmiPower(account, { turns, suites, callSeconds });
+}

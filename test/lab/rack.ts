@@ -1,0 +1,240 @@
+import type { ChildProcess } from "node:child_process";
+import { chmod, chown, copyFile, cp, mkdir, readFile, writeFile } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { stringify } from "yaml";
+import { gatherBootAssets } from "../../boot-assets/gather.ts";
+import { tgtdArguments } from "../../src/drivers/targets/tgt-daemon.ts";
+import { makePool } from "../../src/storaged/make-pool.ts";
+import { destroyEverything, endProcess, findProcess } from "./lab-state.ts";
+import { createLabNetwork, type LabNetwork } from "./namespace.ts";
+import { runProgram } from "./program.ts";
+import { createVirtualNode, type VirtualNode, type VirtualNodeOptions } from "./virtual-node.ts";
+
+const NOBODY = 65534;
+const POOL_BYTES = 8 * 1024 ** 3;
+const START_SECONDS = 20;
+
+export type RackOptions = {
+  /** Everything the rack makes lies in here; an earlier rack there is destroyed first. */
+  stateDirectory: string;
+  /** Unique on this machine, at most 8 letters: names the network namespace. */
+  name: string;
+  /** tgtd's control numbers are machine-wide: this one and the following are used, one per network. */
+  control: number;
+  /** Provisioning networks; one by default. */
+  networks?: number;
+  /** Merged over the configuration of the rack. */
+  config?: Record<string, unknown>;
+  /** Merged over the configuration of every network. */
+  networkConfig?: Record<string, unknown>;
+  /** What runs as ingotd instead of src/main.ts, relative to the repository. */
+  ingotd?: string;
+};
+
+export type RackNode = VirtualNode & { network: string };
+
+/** A whole appliance with its own tgtd, storaged and ingotd, and virtual nodes on its provisioning networks. */
+export type Rack = {
+  network: LabNetwork;
+  stateDirectory: string;
+  configFile: string;
+  apiSocket: string;
+  /** Where images may be imported from. */
+  importDirectory: string;
+  /** The appliance's address on each network. */
+  addresses: string[];
+  /** Cables a new node to a network (the first by default) and registers it. */
+  addNode(options: AddNodeOptions): Promise<RackNode>;
+  /** Copies an image file to where it may be imported from, and imports it. */
+  importImage(name: string, file: string, options?: { phonesHome?: boolean; format?: "raw" | "qcow2" }): Promise<void>;
+  /** Runs `ingot` with these arguments and answers its output. */
+  ingot(...args: string[]): Promise<string>;
+  /** The same with --json, parsed. */
+  ingotJson<T>(...args: string[]): Promise<T>;
+  /** The arguments that run `ingot` against this rack, for people. */
+  ingotCommand: string[];
+  startIngotd(extra?: { environment?: NodeJS.ProcessEnv }): Promise<ChildProcess>;
+  startStoraged(): Promise<void>;
+  startTgtd(network?: number): Promise<void>;
+  /** Ends one of the daemons (`ingotd`, `storaged`, `tgtd-0`), with SIGKILL when told. */
+  end(daemon: string, how?: "SIGTERM" | "SIGKILL"): Promise<void>;
+  destroy(): Promise<void>;
+};
+
+export type AddNodeOptions = {
+  name: string;
+  firmware: "bios" | "uefi";
+  network?: number;
+  register?: boolean;
+  /** Node setting: `ours` chains our loader even to an iPXE ROM. */
+  loaderSetting?: "auto" | "ours";
+} & Pick<VirtualNodeOptions, "loader" | "localDisk" | "nicModel" | "memoryMib">;
+
+/** Makes the rack and starts its appliance. */
+export async function createRack(options: RackOptions): Promise<Rack> {
+  const { name, control, networks: networkCount = 1 } = options;
+  const stateDirectory = resolve(options.stateDirectory);
+  await destroyEverything(stateDirectory);
+  const paths = await makeDirectories(stateDirectory);
+  const interfaces = Array.from({ length: networkCount }, (_, index) => `prov${index}`);
+  const addresses = interfaces.map((_, index) => `10.77.${index}.1`);
+  const network = await createLabNetwork({
+    stateDirectory,
+    namespace: `ingot-${name}`,
+    bridges: interfaces.map((one, index) => ({ name: one, address: addresses[index] as string, prefix: 24 })),
+  });
+  const configFile = join(stateDirectory, "ingot.yaml");
+  await writeFile(configFile, stringify(configuration(options, paths, interfaces, addresses)));
+  await makePool({
+    directory: paths.pool,
+    file: join(stateDirectory, "pool.xfs"),
+    sizeBytes: POOL_BYTES,
+    sparse: true,
+  });
+  await gatherBootAssets(paths.assets);
+
+  const apiSocket = join(paths.run, "api.sock");
+  const node = process.execPath;
+  const repository = resolve(import.meta.dirname, "../..");
+  const ingotCommand = [node, join(repository, "src/cli/main.ts"), "--socket", apiSocket];
+  const ingot = (...args: string[]) => runProgram(node, [...ingotCommand.slice(1), ...args]);
+  let nodeCount = 0;
+
+  const logTo = async (daemon: string) => {
+    const { open } = await import("node:fs/promises");
+    return (await open(join(stateDirectory, `${daemon}.log`), "a")).fd;
+  };
+
+  const rack: Rack = {
+    network,
+    stateDirectory,
+    configFile,
+    apiSocket,
+    importDirectory: paths.import,
+    addresses,
+    ingot,
+    ingotCommand,
+    ingotJson: async (...args) => JSON.parse(await ingot("--json", ...args)),
+    async startTgtd(index = 0) {
+      const argv = ["tgtd", ...tgtdArguments({ control: control + index, loopbackPort: 3260 + index })];
+      const log = await logTo(`tgtd-${index}`);
+      await network.start(argv, { name: `tgtd-${index}`, stdio: ["ignore", log, log] });
+    },
+    async startStoraged() {
+      const argv = [node, join(repository, "src/storaged/main.ts"), "--config", configFile, "--group", "nogroup"];
+      const log = await logTo("storaged");
+      await network.start(argv, { name: "storaged", stdio: ["ignore", log, log] });
+    },
+    async startIngotd({ environment = {} } = {}) {
+      const main = options.ingotd ?? "src/main.ts";
+      const argv = [join(network.repository, node.slice(repository.length + 1)), join(network.repository, main)];
+      const log = await logTo("ingotd");
+      const child = await network.startUnprivileged([...argv, "--config", configFile], {
+        name: "ingotd",
+        stdio: ["ignore", log, log],
+        env: { ...process.env, NODE_COMPILE_CACHE: join(stateDirectory, "compile-cache"), ...environment },
+      });
+      await answering(rack, child);
+      return child;
+    },
+    async end(daemon, how = "SIGTERM") {
+      const pid = await findProcess(stateDirectory, daemon);
+      if (how === "SIGKILL" && pid !== undefined && pid > 1) process.kill(pid, "SIGKILL");
+      await endProcess(stateDirectory, daemon);
+    },
+    async addNode({ network: index = 0, register = true, loaderSetting = "auto", ...node }) {
+      nodeCount += 1;
+      const mac = `52:54:00:77:${index.toString(16).padStart(2, "0")}:${nodeCount.toString(16).padStart(2, "0")}`;
+      const bmcAddress = `127.0.1.${nodeCount}`;
+      const virtual = await createVirtualNode(network, {
+        ...node,
+        mac,
+        bridge: interfaces[index] as string,
+        bmc: { address: bmcAddress },
+      });
+      const passwordFile = join(paths.secrets, `${node.name}.password`);
+      await writeFile(passwordFile, virtual.bmc.password, { mode: 0o400 });
+      await chown(passwordFile, NOBODY, NOBODY);
+      if (register) {
+        const bmc = ["--bmc", `ipmi://${virtual.bmc.user}@${bmcAddress}:${virtual.bmc.port}`];
+        const settings = [
+          "--firmware",
+          node.firmware,
+          "--loader",
+          loaderSetting,
+          "--network",
+          interfaces[index] as string,
+        ];
+        await ingot("node", "add", node.name, "--mac", mac, ...settings, ...bmc, "--bmc-password-file", passwordFile);
+      }
+      return { ...virtual, network: interfaces[index] as string };
+    },
+    async importImage(image, file, { phonesHome = true, format = "raw" } = {}) {
+      const copy = join(paths.import, `${image}-${basename(file)}`);
+      await runProgram("cp", ["--sparse=always", "--reflink=auto", file, copy]);
+      const flags = phonesHome ? ["--phones-home"] : [];
+      await ingot("image", "import", image, "--file", copy, "--format", format, ...flags);
+    },
+    destroy: () => destroyEverything(stateDirectory),
+  };
+  for (const index of interfaces.keys()) await rack.startTgtd(index);
+  await rack.startStoraged();
+  await rack.startIngotd();
+  return rack;
+}
+
+type Paths = Awaited<ReturnType<typeof makeDirectories>>;
+
+async function makeDirectories(stateDirectory: string) {
+  const paths = {
+    state: join(stateDirectory, "state"),
+    run: join(stateDirectory, "run"),
+    pool: join(stateDirectory, "pool"),
+    import: join(stateDirectory, "import"),
+    assets: join(stateDirectory, "assets"),
+    secrets: join(stateDirectory, "bmc"),
+    cache: join(stateDirectory, "compile-cache"),
+  };
+  await mkdir(stateDirectory, { recursive: true });
+  await chmod(stateDirectory, 0o755);
+  for (const path of Object.values(paths)) await mkdir(path, { recursive: true });
+  for (const path of [paths.state, paths.run, paths.secrets, paths.cache]) await chown(path, NOBODY, NOBODY);
+  await chmod(paths.state, 0o700);
+  return paths;
+}
+
+function configuration(options: RackOptions, paths: Paths, interfaces: string[], addresses: string[]) {
+  return {
+    stateDirectory: paths.state,
+    runtimeDirectory: paths.run,
+    assetsDirectory: paths.assets,
+    log: { level: "debug" },
+    pool: { directory: paths.pool, importDirectories: [paths.import] },
+    networks: interfaces.map((name, index) => ({
+      name,
+      interface: name,
+      address: addresses[index],
+      subnet: `10.77.${index}.0/24`,
+      pool: [{ from: `10.77.${index}.100`, to: `10.77.${index}.199` }],
+      portals: [{ address: addresses[index] }],
+      tgtd: { control: options.control + index },
+      ...options.networkConfig,
+    })),
+    ...options.config,
+  };
+}
+
+async function answering(rack: Rack, ingotd: ChildProcess): Promise<void> {
+  const deadline = Date.now() + START_SECONDS * 1000;
+  for (;;) {
+    try {
+      await rack.ingot("status");
+      return;
+    } catch (error) {
+      if (ingotd.exitCode !== null || Date.now() > deadline) {
+        const log = await readFile(join(rack.stateDirectory, "ingotd.log"), "utf8").catch(() => "");
+        throw new Error(`ingotd did not start: ${error}\n${log.split("\n").slice(-10).join("\n")}`);
+      }
+    }
+  }
+}
