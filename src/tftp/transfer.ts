@@ -65,7 +65,7 @@ export class Transfer {
     const { socket } = this.#parts;
     socket.on("message", (bytes) => this.#received(bytes));
     // ICMP said that nobody listens there any more.
-    socket.on("error", (error) => this.#finish(this.#lost(`the client's port is closed (${error.message})`)));
+    socket.on("error", (error) => this.#finish(this.#lost("aborted", `the client's port is closed: ${error.message}`)));
     this.#advance();
     await this.#watchSilence();
     return this.#end ?? { outcome: "failed" };
@@ -142,7 +142,7 @@ export class Transfer {
       this.#window = timedOut(this.#window);
       if (this.#window.phase === "given-up") {
         this.#tell("no acknowledgement");
-        return this.#finish(this.#lost("the client fell silent"));
+        return this.#finish(this.#lost("timeout", "the client fell silent"));
       }
       wait = timeoutMs(this.#window);
       this.#advance();
@@ -156,9 +156,10 @@ export class Transfer {
     return { outcome: askedForSize ? "size-query" : "aborted", reason };
   }
 
-  #lost(reason: string): TransferEnd {
+  /** The end of a transfer whose client is gone: firmware may well have left with all it wanted. */
+  #lost(outcome: FileTransferOutcome, reason: string): TransferEnd {
     const { peak, last } = this.#window;
-    return { outcome: peak === last ? "unconfirmed" : "timeout", reason };
+    return { outcome: peak === last ? "unconfirmed" : outcome, reason };
   }
 
   #tell(message: string): void {
