@@ -12,7 +12,7 @@ const RINGS: [pattern: RegExp, ring: number][] = [
   [/^(dhcp|tftp|consoles|operations)\//, 3],
   [/^(http|cli)\//, 4],
   [/^(drivers|storaged)\//, 5],
-  [/^(compose|main)\.ts$/, 6],
+  [/^(compose|serve-network|main)\.ts$/, 6],
 ];
 
 type Import = { from: string; to: string; names: string };

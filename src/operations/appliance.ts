@@ -12,6 +12,7 @@ import type { Log } from "../log.ts";
 import type { NodeRecord } from "../nodes/node.ts";
 import type { NodeRegistry } from "../nodes/node-registry.ts";
 import type { Records } from "../store/records.ts";
+import type { OperatorRequests } from "./operator-requests.ts";
 import type { OperationRunner } from "./runner.ts";
 
 /** Everything that the long operations work with. Put together in compose.ts, once. */
@@ -32,6 +33,8 @@ export type Appliance = {
   store: ImageStore;
   targets: TargetServer;
   powerOf: (node: NodeRecord) => PowerControl;
+  /** What operators are asked to do at nodes without a BMC. */
+  operatorRequests: OperatorRequests;
   clock: Clock;
   log: Log;
 };

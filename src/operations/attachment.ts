@@ -21,7 +21,7 @@ export function newChap(mutual: boolean): Chap {
 }
 
 function randomSecret(): string {
-  const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
   return Array.from({ length: 16 }, () => letters[randomInt(letters.length)]).join("");
 }
 

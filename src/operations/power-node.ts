@@ -1,5 +1,6 @@
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
+import type { OperatorRequest } from "./operator-requests.ts";
 import { powerOn, powerSeconds } from "./power-steps.ts";
 
 export type PowerAction = "on" | "off" | "soft-off" | "reset";
@@ -26,6 +27,11 @@ export async function powerNode(
 export async function powerStatus(appliance: Appliance, nameOrId: string): Promise<"on" | "off"> {
   const node = appliance.nodes.get(nameOrId);
   return appliance.powerOf(node).status(AbortSignal.timeout(appliance.config.operations.bmcSeconds * 1000));
+}
+
+/** An operator switched a node without a BMC as asked, and saw it done. CONFLICT when nothing was asked. */
+export function confirmPower(appliance: Appliance, nameOrId: string): OperatorRequest {
+  return appliance.operatorRequests.confirm(appliance.nodes.get(nameOrId).name);
 }
 
 export function powerProcedure(appliance: Appliance): Procedure<PowerPlan> {

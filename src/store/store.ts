@@ -88,6 +88,12 @@ export class Store implements Records {
       this.#apply(change);
       return { ...change, value };
     });
+    return this.#append(changes, () => {
+      for (const change of before.reverse()) this.#apply(change);
+    });
+  }
+
+  #append(changes: Change[], takeBack: () => void = () => {}): Promise<void> {
     this.#seq += 1;
     const entry = { seq: this.#seq, changes };
     return new Promise((resolve, reject) => {
@@ -98,7 +104,7 @@ export class Store implements Records {
           resolve();
         },
         (error) => {
-          for (const change of before.reverse()) this.#apply(change);
+          takeBack();
           // the journal fails newest first, so the number is free again
           this.#seq -= 1;
           this.#failures += 1;
@@ -106,6 +112,11 @@ export class Store implements Records {
         },
       );
     });
+  }
+
+  /** Writes an entry without changes and waits for the disk: a watchdog learns whether commits would get through. */
+  exercise(): Promise<void> {
+    return this.#append([]);
   }
 
   /** Writes the checkpoints of what changed and drops the journal segments they cover. One at a time. */

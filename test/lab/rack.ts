@@ -1,5 +1,6 @@
 import type { ChildProcess } from "node:child_process";
-import { chmod, chown, copyFile, cp, mkdir, readFile, writeFile } from "node:fs/promises";
+import { openSync } from "node:fs";
+import { chmod, chown, mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { stringify } from "yaml";
 import { gatherBootAssets } from "../../boot-assets/gather.ts";
@@ -100,10 +101,7 @@ export async function createRack(options: RackOptions): Promise<Rack> {
   const ingot = (...args: string[]) => runProgram(node, [...ingotCommand.slice(1), ...args]);
   let nodeCount = 0;
 
-  const logTo = async (daemon: string) => {
-    const { open } = await import("node:fs/promises");
-    return (await open(join(stateDirectory, `${daemon}.log`), "a")).fd;
-  };
+  const logTo = (daemon: string) => openSync(join(stateDirectory, `${daemon}.log`), "a");
 
   const rack: Rack = {
     network,
@@ -117,18 +115,18 @@ export async function createRack(options: RackOptions): Promise<Rack> {
     ingotJson: async (...args) => JSON.parse(await ingot("--json", ...args)),
     async startTgtd(index = 0) {
       const argv = ["tgtd", ...tgtdArguments({ control: control + index, loopbackPort: 3260 + index })];
-      const log = await logTo(`tgtd-${index}`);
+      const log = logTo(`tgtd-${index}`);
       await network.start(argv, { name: `tgtd-${index}`, stdio: ["ignore", log, log] });
     },
     async startStoraged() {
       const argv = [node, join(repository, "src/storaged/main.ts"), "--config", configFile, "--group", "nogroup"];
-      const log = await logTo("storaged");
+      const log = logTo("storaged");
       await network.start(argv, { name: "storaged", stdio: ["ignore", log, log] });
     },
     async startIngotd({ environment = {} } = {}) {
       const main = options.ingotd ?? "src/main.ts";
       const argv = [join(network.repository, node.slice(repository.length + 1)), join(network.repository, main)];
-      const log = await logTo("ingotd");
+      const log = logTo("ingotd");
       const child = await network.startUnprivileged([...argv, "--config", configFile], {
         name: "ingotd",
         stdio: ["ignore", log, log],

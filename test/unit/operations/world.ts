@@ -14,6 +14,7 @@ import { createLog } from "../../../src/log.ts";
 import { type NewNode, NodeRegistry } from "../../../src/nodes/node-registry.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import type { OperationRecord } from "../../../src/operations/operation.ts";
+import { OperatorRequests } from "../../../src/operations/operator-requests.ts";
 import { registerProcedures } from "../../../src/operations/procedures.ts";
 import { OperationRunner } from "../../../src/operations/runner.ts";
 import type { Journal } from "../../../src/store/journal.ts";
@@ -81,6 +82,7 @@ export class World {
         power.onPowerOn = () => this.#boot(appliance, node.id);
         return failing(power, (verb) => before(`power.${verb}`));
       },
+      operatorRequests: new OperatorRequests(clock),
       clock,
       log,
     };

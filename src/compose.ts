@@ -1,0 +1,195 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createBootAnswers } from "./boot/boot-answers.ts";
+import { BootArchive } from "./boot/boot-archive.ts";
+import type { BootEvent, BootEventSink } from "./boot/boot-event.ts";
+import { settleOnce } from "./boot/boot-once.ts";
+import { DiscoveredMachines } from "./boot/discovered.ts";
+import { loadScriptTemplates } from "./boot/script-template.ts";
+import { Timeline } from "./boot/timeline.ts";
+import { systemClock } from "./clock.ts";
+import type { Config } from "./config/schema.ts";
+import { DiskCatalogue } from "./disks/disk-catalogue.ts";
+import { createPowerControls } from "./drivers/power/create-power-controls.ts";
+import type { BmcAccount } from "./drivers/power/power-control.ts";
+import { ApplianceError } from "./errors.ts";
+import { startApi } from "./http/api/start-api.ts";
+import { ImageCatalogue } from "./images/image-catalogue.ts";
+import { LeaseTable } from "./leases/lease-table.ts";
+import { sweepLeases } from "./leases/sweep-leases.ts";
+import type { Log } from "./log.ts";
+import { takeInheritedSockets } from "./net/inherited-sockets.ts";
+import { createNotifier } from "./net/notify.ts";
+import { exercise, startWatchdog, type WatchdogProbe } from "./net/watchdog.ts";
+import type { NodeRecord } from "./nodes/node.ts";
+import { NodeRegistry } from "./nodes/node-registry.ts";
+import type { Appliance } from "./operations/appliance.ts";
+import { OperatorRequests } from "./operations/operator-requests.ts";
+import { registerProcedures } from "./operations/procedures.ts";
+import { OperationRunner } from "./operations/runner.ts";
+import { TargetWatch } from "./operations/target-watch.ts";
+import { serveNetwork } from "./serve-network.ts";
+import { createStorageClient } from "./storaged/client.ts";
+import { lockStateDirectory } from "./store/lock.ts";
+import { Store, type StoreOptions } from "./store/store.ts";
+import { newId } from "./values/id.ts";
+
+export type IngotOptions = {
+  config: Config;
+  /** Where the configuration was read from. */
+  configFile: string;
+  version: string;
+  log: Log;
+  /** Variables of systemd's protocols are taken out of it. */
+  environment: NodeJS.ProcessEnv;
+  store?: StoreOptions;
+};
+
+export type RunningIngot = {
+  appliance: Appliance;
+  /** Ends everything in order; what is unfinished goes on at the next start. */
+  stop(): Promise<void>;
+};
+
+/**
+ * Puts the appliance together and starts it: state, boot servers, operations, API. The only place that knows which
+ * driver is behind an interface. Rejects with what kept a part from starting; nothing is left running then.
+ */
+export async function startIngot(options: IngotOptions): Promise<RunningIngot> {
+  const stops: (() => Promise<unknown> | unknown)[] = [];
+  const stop = async () => {
+    for (const one of stops.splice(0).reverse()) await one();
+  };
+  try {
+    return { appliance: await start(options, stops), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function start(options: IngotOptions, stops: (() => Promise<unknown> | unknown)[]): Promise<Appliance> {
+  const { config, log, environment } = options;
+  const clock = systemClock;
+  const notifier = createNotifier(environment);
+  const inherited = takeInheritedSockets(environment);
+
+  stops.push(await lockStateDirectory(config.stateDirectory));
+  const store = await Store.open(config.stateDirectory, log.child({ component: "store" }), options.store);
+  stops.push(() => store.close());
+  const storage = createStorageClient(join(config.runtimeDirectory, "storaged.sock"));
+  stops.push(() => storage.close());
+
+  const nodes = new NodeRegistry({ records: store, config, clock });
+  const isNode = (mac: BootEvent["mac"]) => nodes.findByMac(mac) !== undefined;
+  const archive = new BootArchive(store, log.child({ component: "boots" }));
+  stops.push(() => archive.settled());
+  const timeline = new Timeline({ archive, isNode, clock });
+  const discovered = new DiscoveredMachines(isNode);
+  const leases = new LeaseTable(config.networks, store, nodes, clock);
+  stops.push(sweepLeases(leases, clock, log.child({ component: "leases" })));
+
+  const sinks: BootEventSink[] = [timeline.sink, discovered.sink, settleOnce(store, log), logBoot(log)];
+  const bootEvents: BootEventSink = (event) => {
+    for (const sink of sinks) sink(event);
+  };
+  const operatorRequests = new OperatorRequests(clock);
+  const powerControls = createPowerControls({ confirm: operatorRequests.ask });
+  const runner = new OperationRunner({ records: store, clock, log: log.child({ component: "operations" }) });
+  const appliance: Appliance = {
+    id: await applianceId(store),
+    config,
+    records: store,
+    runner,
+    nodes,
+    images: new ImageCatalogue(store),
+    disks: new DiskCatalogue(store),
+    leases,
+    bootEvents,
+    boots: timeline,
+    store: storage.images,
+    targets: storage.targets,
+    powerOf: (node) => powerControls(bmcAccount(node, environment)),
+    operatorRequests,
+    clock,
+    log,
+  };
+
+  const targetWatch = new TargetWatch(appliance);
+  sinks.push((event) => targetWatch.onBootEvent(event));
+  registerProcedures(appliance);
+
+  const templates = loadScriptTemplates();
+  const answers = createBootAnswers({
+    records: store,
+    config: () => config,
+    isChained: (client) => timeline.isChained(client),
+    clock,
+  });
+  const probes: WatchdogProbe[] = [exercise("journal", () => store.exercise())];
+  for (const network of config.networks) {
+    const parts = { config, network, leases, answers, timeline, templates, events: bootEvents, inherited, clock, log };
+    const served = await serveNetwork(parts);
+    stops.push(() => served.stop());
+    probes.push({ ...served.dhcp });
+  }
+  targetWatch.start();
+  stops.push(() => targetWatch.stop());
+  runner.resume();
+  stops.push(() => runner.stop());
+
+  const api = await startApi({ appliance, boots: timeline, discovered, ...options });
+  stops.push(() => api.stop());
+
+  stops.push(startWatchdog({ notifier, environment, clock, log, probes }));
+  notifier.ready();
+  notifier.status(`serving ${config.networks.map((network) => network.name).join(", ")}`);
+  stops.push(() => notifier.stopping());
+  log.info({ component: "ingotd", appliance: appliance.id, version: options.version }, "ingotd is ready");
+  return appliance;
+}
+
+/** The immutable id of this appliance, made at its first start. */
+async function applianceId(store: Store): Promise<string> {
+  const known = store.collection<{ id: string }>("settings").get("appliance");
+  if (known) return known.id;
+  const id = newId("app");
+  await store.commit([{ collection: "settings", key: "appliance", value: { id } }]);
+  return id;
+}
+
+function bmcAccount(node: NodeRecord, environment: NodeJS.ProcessEnv): BmcAccount {
+  if (node.power.driver === "manual") return { driver: "manual", node: node.name };
+  const { driver, address, port, user, passwordFile, passwordEnvironment } = node.power;
+  const password = passwordFile ? readPassword(node, passwordFile) : environment[passwordEnvironment ?? ""];
+  if (password === undefined) {
+    throw new ApplianceError("INVALID", `node ${node.name}: the BMC password is not in the environment`, {
+      details: {
+        field: "power.passwordEnvironment",
+        value: passwordEnvironment,
+        remedy: "set the variable in ingotd's unit, or register the node with a password file",
+      },
+    });
+  }
+  return { driver, address, port, user, password };
+}
+
+function readPassword(node: NodeRecord, file: string): string {
+  try {
+    return readFileSync(file, "utf8").replace(/\r?\n$/, "");
+  } catch (cause) {
+    throw new ApplianceError("INVALID", `node ${node.name}: the BMC password file can't be read`, {
+      cause,
+      details: {
+        field: "power.passwordFile",
+        value: file,
+        remedy: "let the user that runs ingotd read it (mode 0400)",
+      },
+    });
+  }
+}
+
+function logBoot(log: Log): BootEventSink {
+  const boots = log.child({ component: "boot" });
+  return ({ client: _, ...facts }) => boots.info(facts, "boot stage");
+}
