@@ -29,6 +29,7 @@ const PACKAGES: Record<string, string[]> = {
     "busybox",
     "dnsmasq-base",
     "ipxe",
+    "systemd",
     "tcpdump",
   ],
   e2e: ["lab"],
