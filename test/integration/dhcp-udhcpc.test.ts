@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import type { LeaseRecord } from "../../src/leases/lease.ts";
-import { Lines, Namespaces } from "./namespaces.ts";
+import { networkPlan, startDhcpService } from "./dhcp-service.ts";
+import { Namespaces } from "./namespaces.ts";
+import { startUdhcpc, writeUdhcpcScript } from "./udhcpc.ts";
 
 /**
  *   hdl-dora-s (server)
@@ -16,39 +17,13 @@ const RIGHT = "hdl-dora-r";
 const LEFT_MAC = "52:54:00:61:00:01";
 const RIGHT_MAC = "52:54:00:61:00:02";
 
-function network(side: "left" | "right", net: string, control: number, more: object = {}) {
-  return {
-    name: side,
-    interface: side,
-    address: `${net}.1`,
-    subnet: `${net}.0/24`,
-    pool: [{ from: `${net}.100`, to: `${net}.199` }],
-    router: `${net}.254`,
-    dns: ["10.61.9.9"],
-    domain: "rack.example",
-    leaseSeconds: 600,
-    portals: [{ address: `${net}.1` }],
-    tgtd: { control },
-    ...more,
-  };
-}
-
-/** Prints what udhcpc learned, and puts the address on the interface as a real one would. */
-const SCRIPT = `#!/bin/sh
-case "$1" in
-  deconfig) ip addr flush dev "$interface" ;;
-  bound|renew) ip addr replace "$ip/$mask" brd + dev "$interface" ;;
-esac
-echo "$1 $ip mask=$subnet router=$router dns=$dns domain=$domain lease=$lease server=$serverid message=$message"
-`;
-
 describe("the DHCP server and busybox's client", () => {
   let namespaces: Namespaces;
   let directory: string;
 
   beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), "ingot-dhcp-"));
-    writeFileSync(join(directory, "script"), SCRIPT, { mode: 0o755 });
+    writeUdhcpcScript(directory);
     namespaces = new Namespaces(SERVER, LEFT, RIGHT);
     for (const [side, peer, net, mac] of [
       ["left", LEFT, "10.61.1", LEFT_MAC],
@@ -71,32 +46,12 @@ describe("the DHCP server and busybox's client", () => {
     rmSync(directory, { recursive: true, force: true });
   });
 
-  async function serve(...networks: object[]) {
-    const plan = JSON.stringify({ stateDirectory: join(directory, "state"), networks });
-    const child = namespaces.start(SERVER, [process.execPath, `${import.meta.dirname}/programs/serve-dhcp.ts`, plan]);
-    const lines = new Lines(child);
-    await lines.next(/^ready$/);
-    const ask = async (question: string, answer: RegExp) => {
-      child.stdin?.write(`${question}\n`);
-      return lines.next(answer);
-    };
-    return {
-      child,
-      lines,
-      ask,
-      leases: async () => JSON.parse((await ask("leases", /^leases/)).slice("leases ".length)) as LeaseRecord[],
-    };
-  }
-
-  /** udhcpc in the foreground: asks every second, thrice. SIGUSR1 renews, SIGUSR2 releases. */
-  function client(namespace: string, ...words: string[]) {
-    const options = ["-f", "-i", "nic", "-t", "3", "-T", "1", "-A", "1", "-s", join(directory, "script"), "-O", "mtu"];
-    const child = namespaces.start(namespace, ["udhcpc", ...options, ...words]);
-    return { child, lines: new Lines(child), says: new Lines(child, "stderr") };
-  }
+  const serve = (networks: object[], nodes: object[] = []) =>
+    startDhcpService(namespaces, SERVER, directory, { networks, nodes });
+  const client = (namespace: string, ...words: string[]) => startUdhcpc(namespaces, namespace, directory, ...words);
 
   it("gives an address with the network's parameters, and renews it", async () => {
-    const server = await serve(network("left", "10.61.1", 1));
+    const server = await serve([networkPlan("left", "10.61.1", 1)]);
     const { child, lines } = client(LEFT);
     expect(await lines.next(/^bound/)).toBe(
       "bound 10.61.1.100 mask=255.255.255.0 router=10.61.1.254 dns=10.61.9.9 domain=rack.example lease=600 server=10.61.1.1 message=",
@@ -110,7 +65,7 @@ describe("the DHCP server and busybox's client", () => {
   });
 
   it("takes an address back when the client releases it", async () => {
-    const server = await serve(network("left", "10.61.1", 1));
+    const server = await serve([networkPlan("left", "10.61.1", 1)]);
     const { child, lines } = client(LEFT);
     await lines.next(/^bound/);
     child.kill("SIGUSR2");
@@ -119,7 +74,7 @@ describe("the DHCP server and busybox's client", () => {
   });
 
   it("keeps a pinned address through a release", async () => {
-    const server = await serve(network("left", "10.61.1", 1));
+    const server = await serve([networkPlan("left", "10.61.1", 1)]);
     const pinned = (await server.ask(`pin ${LEFT_MAC} left`, /^pinned/)).split(" ")[1];
     const { child, lines } = client(LEFT);
     expect(await lines.next(/^bound/)).toContain(`bound ${pinned} `);
@@ -131,19 +86,19 @@ describe("the DHCP server and busybox's client", () => {
   });
 
   it("keeps leases over a restart", async () => {
-    const before = await serve(network("left", "10.61.1", 1));
+    const before = await serve([networkPlan("left", "10.61.1", 1)]);
     const { child, lines } = client(LEFT);
     await lines.next(/^bound/);
     const [lease] = await before.leases();
     before.child.kill("SIGKILL");
-    const after = await serve(network("left", "10.61.1", 1));
+    const after = await serve([networkPlan("left", "10.61.1", 1)]);
     expect(await after.leases()).toEqual([lease]);
     child.kill("SIGUSR1");
     expect(await lines.next(/^renew/)).toContain(lease!.address);
   });
 
   it("serves two networks at once, and no answer crosses", async () => {
-    const server = await serve(network("left", "10.61.1", 1), network("right", "10.61.2", 2));
+    const server = await serve([networkPlan("left", "10.61.1", 1), networkPlan("right", "10.61.2", 2)]);
     const clients = [client(LEFT), client(RIGHT)];
     const bound = await Promise.all(clients.map(({ lines }) => lines.next(/^bound/)));
     expect(bound.map((line) => line.split(" ")[1])).toEqual(["10.61.1.100", "10.61.2.100"]);
@@ -151,5 +106,34 @@ describe("the DHCP server and busybox's client", () => {
       ["left", LEFT_MAC],
       ["right", RIGHT_MAC],
     ]);
+  });
+
+  it("refuses to renew what an operator has moved, and gives the reserved address", async () => {
+    const before = await serve([networkPlan("left", "10.61.1", 1)]);
+    const { child, lines } = client(LEFT);
+    expect(await lines.next(/^bound/)).toMatch(/^bound 10\.61\.1\.100 /);
+    before.child.kill("SIGKILL");
+    const nics = [{ mac: LEFT_MAC, network: "left", role: "boot", address: "10.61.1.50" }];
+    const after = await serve([networkPlan("left", "10.61.1", 1)], [{ id: "node-1", name: "node1", nics }]);
+    child.kill("SIGUSR1");
+    expect(await lines.next(/^nak/)).toContain("message=address not available");
+    expect(await lines.next(/^bound/)).toMatch(/^bound 10\.61\.1\.50 /);
+    expect(await after.leases()).toMatchObject([{ address: "10.61.1.50", mac: LEFT_MAC }]);
+  });
+
+  it("puts an address aside that the client found in use", async () => {
+    namespaces.run(SERVER, ["ip", "addr", "add", "10.61.1.100/32", "dev", "left"]);
+    try {
+      const server = await serve([networkPlan("left", "10.61.1", 1)]);
+      const { lines } = client(LEFT, "-a");
+      expect(await lines.next(/^bound/)).toMatch(/^bound 10\.61\.1\.101 /);
+      await server.lines.next(/dhcp: declined/);
+      expect(await server.leases()).toMatchObject([
+        { address: "10.61.1.100", state: "declined" },
+        { address: "10.61.1.101", state: "bound" },
+      ]);
+    } finally {
+      namespaces.run(SERVER, ["ip", "addr", "del", "10.61.1.100/32", "dev", "left"]);
+    }
   });
 });
