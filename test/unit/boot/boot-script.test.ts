@@ -53,6 +53,7 @@ describe("boot scripts", () => {
     expect(text).not.toContain("{{");
     expect(text, "the NIC that boots is not always the first").not.toMatch(/\bnet\d/);
     for (const line of lines.filter((one) => one.startsWith("echo "))) expect(line.length, line).toBeLessThan(85);
+    expect(text, "echo takes it for an option").not.toMatch(/^echo -/m);
     const labels = lines.filter((line) => line.startsWith(":")).map((line) => line.slice(1));
     expect(new Set(labels).size).toBe(labels.length);
     for (const [, label] of text.matchAll(/\bgoto (\w+)/g)) expect(labels).toContain(label);
