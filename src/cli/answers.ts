@@ -1,0 +1,126 @@
+import type { ErrorCode } from "../errors.ts";
+
+/** What the CLI reads in the API's answers (`/v1/openapi.json` has all of it). Moments are RFC 3339 text. */
+
+export type Node = {
+  id: string;
+  name: string;
+  nics: { mac: string; role: "boot" | "data"; network?: string | undefined; address?: string | undefined }[];
+  firmware: "bios" | "uefi";
+  loader: "auto" | "ours";
+  power: {
+    driver: "ipmi" | "manual";
+    address?: string | undefined;
+    port?: number | undefined;
+    user?: string | undefined;
+    passwordFile?: string | undefined;
+    passwordEnvironment?: string | undefined;
+  };
+  boots?: { disk: string; network: string; address: string; once: boolean; since: string } | undefined;
+  operation?: string | undefined;
+  createdAt: string;
+  requestedBy: string;
+};
+
+export type Image = {
+  id: string;
+  name: string;
+  origin: { kind: "import"; source: string; format: string } | { kind: "snapshot"; disk: string; clean: boolean };
+  sizeBytes: number;
+  sha256?: string | undefined;
+  phonesHome: boolean;
+  ready: boolean;
+  createdAt: string;
+  requestedBy: string;
+};
+
+export type Disk = {
+  id: string;
+  name: string;
+  image: string;
+  sizeBytes: number;
+  node?: string | undefined;
+  clean: boolean;
+  createdAt: string;
+  requestedBy: string;
+};
+
+export type Failure = { code: ErrorCode; message: string; remedy?: string | undefined };
+
+export type Operation = {
+  id: string;
+  kind: string;
+  state: "running" | "undoing" | "done" | "undone" | "stuck";
+  summary: string;
+  requestedBy: string;
+  stuckWhile?: "running" | "undoing" | undefined;
+  steps: {
+    name: string;
+    state: "pending" | "started" | "succeeded" | "failed" | "undone";
+    attempts: number;
+    startedAt?: string | undefined;
+    endedAt?: string | undefined;
+    error?: Failure | undefined;
+  }[];
+  progress?: { step: string; done: number; total: number; unit: "bytes" | "seconds" } | undefined;
+  error?: Failure | undefined;
+  createdAt: string;
+  endedAt?: string | undefined;
+};
+
+export type Boot = {
+  firmware?: string | undefined;
+  network?: string | undefined;
+  startedAt: string;
+  lastAt: string;
+  stages: {
+    stage: string;
+    at: string;
+    sinceStartSeconds: number;
+    times: number;
+    decision?: string | undefined;
+    address?: string | undefined;
+    file?: string | undefined;
+    bytes?: number | undefined;
+    transferSeconds?: number | undefined;
+    retransmissions?: number | undefined;
+  }[];
+  refusals: { reason: string; at: string; times: number }[];
+};
+
+export type Lease = {
+  address: string;
+  network: string;
+  mac: string;
+  node?: string | undefined;
+  state: "bound" | "pinned" | "declined";
+  expiresAt?: string | undefined;
+  hostname?: string | undefined;
+};
+
+export type Discovered = {
+  mac: string;
+  network?: string | undefined;
+  address?: string | undefined;
+  firmware?: string | undefined;
+  vendorClass?: string | undefined;
+  lastSeenAt: string;
+};
+
+export type Status = {
+  appliance: string;
+  version: string;
+  uptimeSeconds: number;
+  networks: { name: string; interface: string; address: string; subnet: string; portals: string[]; leases: number }[];
+  pool: { totalBytes: number; freeBytes: number; filesystem: string } | { code: string; message: string };
+  counts: { nodes: number; provisioned: number; images: number; disks: number; leases: number; discovered: number };
+  operations: Operation[];
+};
+
+export type Finding = {
+  check: string;
+  subject: string;
+  state: "ok" | "warning" | "failed";
+  message: string;
+  remedy?: string | undefined;
+};

@@ -1,0 +1,140 @@
+import { readFileSync } from "node:fs";
+import { request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { ApplianceError, ERROR_KINDS, type ErrorCode } from "../errors.ts";
+
+/** Where the API is: the local unix socket, or a URL with a token. */
+export type Place = { socket: string } | { url: URL; token: string };
+
+/** How the place was named on the command line and in the environment. */
+export type PlaceOptions = { socket?: string; url?: string; tokenFile?: string };
+
+const DEFAULT_SOCKET = "/run/ingot/api.sock";
+/** Longer than the API takes for any answer: a long poll takes 60 s, a BMC as long. */
+const SILENCE_MS = 90_000;
+
+/** The place that the options and the environment name. INVALID for a URL that is none, or comes without a token. */
+export function findPlace(options: PlaceOptions, environment: NodeJS.ProcessEnv): Place {
+  if (options.url === undefined) return { socket: options.socket ?? environment.INGOT_SOCKET ?? DEFAULT_SOCKET };
+  const url = URL.canParse(options.url) ? new URL(options.url) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol)) {
+    throw new ApplianceError("INVALID", `--url: "${options.url}" is no http or https URL`, {
+      details: { field: "--url", value: options.url, remedy: "write it like http://127.0.0.1:8470" },
+    });
+  }
+  const token = options.tokenFile === undefined ? environment.INGOT_TOKEN : readTokenFile(options.tokenFile);
+  if (!token) {
+    throw new ApplianceError("UNAUTHENTICATED", "--url needs a token", {
+      details: { remedy: "name its file with --token-file, or set INGOT_TOKEN" },
+    });
+  }
+  return { url, token };
+}
+
+/** One appliance's API. Every call fails with the problem that the API answered, or UNAVAILABLE when nobody does. */
+export class ApiClient {
+  readonly #place: Place;
+
+  constructor(place: Place) {
+    this.#place = place;
+  }
+
+  get<T>(path: string, signal?: AbortSignal): Promise<T> {
+    return this.#ask<T>("GET", path, undefined, signal);
+  }
+
+  post<T>(path: string, body?: object): Promise<T> {
+    return this.#ask<T>("POST", path, body);
+  }
+
+  delete<T = undefined>(path: string): Promise<T> {
+    return this.#ask<T>("DELETE", path);
+  }
+
+  async #ask<T>(method: string, path: string, body?: object, signal?: AbortSignal): Promise<T> {
+    const place = this.#place;
+    const options: RequestOptions = {
+      method,
+      path,
+      timeout: SILENCE_MS,
+      headers: {
+        Accept: "application/json",
+        ...(body ? { "Content-Type": "application/json" } : {}),
+        ...("token" in place ? { Authorization: `Bearer ${place.token}` } : {}),
+      },
+      ...("socket" in place ? { socketPath: place.socket } : {}),
+      ...(signal ? { signal } : {}),
+    };
+    let response: IncomingMessage;
+    let text: string;
+    try {
+      response = await send(place, options, body);
+      text = (await Array.fromAsync(response)).join("");
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      throw describeSilence(place, error as NodeJS.ErrnoException);
+    }
+    const status = response.statusCode ?? 0;
+    if (status >= 400) throw readProblem(status, text);
+    return (text === "" ? undefined : parseJson(text, status)) as T;
+  }
+}
+
+function send(place: Place, options: RequestOptions, body: object | undefined): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const onAnswer = (response: IncomingMessage) => resolve(response.setEncoding("utf8"));
+    const request =
+      "socket" in place
+        ? httpRequest(options, onAnswer)
+        : (place.url.protocol === "https:" ? httpsRequest : httpRequest)(place.url, options, onAnswer);
+    request.on("timeout", () => request.destroy(new Error(`silent for ${SILENCE_MS / 1000} s`)));
+    request.on("error", reject);
+    request.end(body && JSON.stringify(body));
+  });
+}
+
+function describeSilence(place: Place, cause: NodeJS.ErrnoException): ApplianceError {
+  const where = "socket" in place ? place.socket : place.url.origin;
+  const reason = cause.code ?? cause.message;
+  if (cause.code === "EACCES") {
+    return new ApplianceError("FORBIDDEN", `${where} may not be used by you`, {
+      details: { remedy: "use sudo, or join the group that owns it (ls -l shows it)" },
+      cause,
+    });
+  }
+  const remedy =
+    "socket" in place
+      ? "is ingotd running? systemctl status ingot; name another socket with --socket or INGOT_SOCKET"
+      : "is ingotd running there, with api.tokenFile and api.listen in its configuration?";
+  return new ApplianceError("UNAVAILABLE", `nobody answers on ${where} (${reason})`, { details: { remedy }, cause });
+}
+
+function readProblem(status: number, text: string): ApplianceError {
+  const problem = parseJson(text, status) as { detail?: string; code?: string; [fact: string]: unknown };
+  const { detail = `the API answered ${status}`, code = "INTERNAL", ...rest } = problem;
+  const known = code in ERROR_KINDS ? (code as ErrorCode) : "INTERNAL";
+  return new ApplianceError(known, detail, { details: rest });
+}
+
+function parseJson(text: string, status: number): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new ApplianceError("UNAVAILABLE", `what answers (${status}) is not Ingot's API`, {
+      details: { remedy: "see who listens there" },
+      cause,
+    });
+  }
+}
+
+function readTokenFile(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new ApplianceError("INVALID", `--token-file: ${path} can't be read (${code})`, {
+      details: { field: "--token-file", value: path, remedy: "name the file that holds the token" },
+      cause,
+    });
+  }
+}

@@ -1,0 +1,102 @@
+import { resolve } from "node:path";
+import type { Command } from "commander";
+import type { Image, Operation } from "../answers.ts";
+import { choice, examples, type Open } from "../command.ts";
+import { projectPath } from "../session.ts";
+import { formatFacts } from "../text/facts.ts";
+import { formatAgo, formatBytes, formatMoment } from "../text/quantity.ts";
+import type { Column } from "../text/table.ts";
+
+/** `ingot image …` */
+export function addImageCommands(program: Command, open: Open): void {
+  const image = program.command("image").description("golden images and snapshots, which disks are cloned from");
+
+  image
+    .command("import <name>")
+    .description("make an image from a file on the appliance")
+    .requiredOption("--file <path>", "inside one of pool.importDirectories")
+    .addOption(choice("--format <format>", "what the file is; never guessed", ["raw", "qcow2"]).makeOptionMandatory())
+    .option("--phones-home", "its OS reports that it is up, so provision waits for that")
+    .option("--no-wait", "do not wait for the end")
+    .addHelpText(
+      "after",
+      examples(
+        "ingot image import debian --file /var/lib/ingot-import/debian.qcow2 --format qcow2",
+        "ingot image import tiny --file tiny.raw --format raw --phones-home --no-wait",
+      ),
+    )
+    .action(async (name: string, options: { file: string; format: string; phonesHome?: boolean }, command: Command) => {
+      const session = open(command);
+      const { file, format, phonesHome = false } = options;
+      const request = { name, path: resolve(file), format, phonesHome };
+      await session.finish(await session.api.post<Operation>(projectPath("images"), request));
+    });
+
+  image
+    .command("list")
+    .description("all images")
+    .addHelpText("after", examples("ingot image list"))
+    .action(async (_: object, command: Command) => {
+      const session = open(command);
+      const images = await session.api.get<Image[]>(projectPath("images"));
+      session.answerTable(images, COLUMNS, "no images yet; ingot image import makes one");
+    });
+
+  image
+    .command("show <name>")
+    .description("one image")
+    .addHelpText("after", examples("ingot image show debian"))
+    .action(async (name: string, _: object, command: Command) => {
+      const session = open(command);
+      const found = await session.api.get<Image>(projectPath("images", name));
+      session.answer(found, () => formatImage(found));
+    });
+
+  image
+    .command("rm <name>")
+    .description("delete an image for good")
+    .option("-y, --yes", "do not ask")
+    .option("--no-wait", "do not wait for the end")
+    .addHelpText("after", examples("ingot image rm debian"))
+    .action(async (name: string, _: object, command: Command) => {
+      const session = open(command);
+      await session.confirm(`Delete image ${name} for good?`);
+      await session.finish(await session.api.delete<Operation>(projectPath("images", name)));
+    });
+}
+
+const COLUMNS: Column<Image>[] = [
+  { title: "IMAGE", show: ({ name }) => name, cut: "end" },
+  { title: "SIZE", show: ({ sizeBytes, ready }) => (ready ? formatBytes(sizeBytes) : "incomplete"), align: "right" },
+  { title: "ORIGIN", show: ({ origin }) => formatOrigin(origin), cut: "middle" },
+  { title: "PHONES HOME", show: ({ phonesHome }) => (phonesHome ? "yes" : "no") },
+  { title: "MADE", show: ({ createdAt }) => formatAgo(createdAt) },
+];
+
+function formatOrigin(origin: Image["origin"]): string {
+  if (origin.kind === "import") return origin.source;
+  return `snapshot of ${origin.disk}${origin.clean ? "" : " in use"}`;
+}
+
+function formatImage({
+  name,
+  id,
+  origin,
+  sizeBytes,
+  sha256,
+  phonesHome,
+  ready,
+  createdAt,
+  requestedBy,
+}: Image): string {
+  return formatFacts({
+    image: name,
+    id,
+    size: ready ? formatBytes(sizeBytes) : "incomplete",
+    origin: formatOrigin(origin),
+    format: origin.kind === "import" ? origin.format : undefined,
+    sha256,
+    "phones home": phonesHome ? "yes" : "no",
+    made: `${formatMoment(createdAt)} by ${requestedBy}`,
+  });
+}

@@ -1,0 +1,195 @@
+import { resolve } from "node:path";
+import type { Command } from "commander";
+import { ApplianceError } from "../../errors.ts";
+import type { Boot, Node, Operation } from "../answers.ts";
+import { parseBmcUrl } from "../bmc-url.ts";
+import { choice, examples, type Open } from "../command.ts";
+import { path, type Session } from "../session.ts";
+import { formatFacts } from "../text/facts.ts";
+import { formatMoment } from "../text/quantity.ts";
+import type { Column } from "../text/table.ts";
+import { drawTimeline } from "../text/timeline.ts";
+
+type AddOptions = {
+  mac: string;
+  network: string;
+  firmware: string;
+  address?: string;
+  loader?: string;
+  dataMac?: string[];
+  bmc?: string;
+  bmcPasswordFile?: string;
+  bmcPasswordEnv?: string;
+};
+
+const POWER_ACTIONS = ["on", "off", "soft-off", "reset"];
+
+/** `ingot node …` */
+export function addNodeCommands(program: Command, open: Open): void {
+  const node = program.command("node").description("bare-metal machines");
+
+  node
+    .command("add <name>")
+    .description("register a machine")
+    .requiredOption("--mac <mac>", "address of the NIC that it boots from")
+    .requiredOption("--network <network>", "provisioning network of that NIC")
+    .addOption(choice("--firmware <kind>", "what its firmware is", ["bios", "uefi"]).makeOptionMandatory())
+    .option("--address <ipv4>", "fixed address there; one is chosen otherwise")
+    .addOption(choice("--loader <which>", "use a capable iPXE in its firmware, or always ours", ["auto", "ours"]))
+    .option("--data-mac <mac...>", "addresses of its other NICs")
+    .option("--bmc <url>", "its BMC, ipmi://user@host[:port]; without one, power is switched by hand")
+    .option("--bmc-password-file <file>", "file on the appliance with the BMC's password")
+    .option("--bmc-password-env <name>", "variable of ingotd with the BMC's password")
+    .addHelpText(
+      "after",
+      examples(
+        "ingot node add node-1 --mac 52:54:00:12:34:56 --network prov --firmware uefi \\\n" +
+          "    --bmc ipmi://admin@10.0.0.7 --bmc-password-file /etc/ingot/bmc-password",
+        "ingot node add bench --mac 52:54:00:12:34:57 --network prov --firmware bios",
+      ),
+    )
+    .action(async (name: string, options: AddOptions, command: Command) => {
+      const session = open(command);
+      const added = await session.api.post<Node>("/v1/nodes", describeNode(name, options));
+      session.answer(added, () => `node ${added.name} is registered; ingot provision ${added.name} --image IMAGE\n`);
+    });
+
+  node
+    .command("list")
+    .description("all machines, and what they boot")
+    .addHelpText("after", examples("ingot node list", "ingot node list --json | jq -r '.[].name'"))
+    .action(async (_: object, command: Command) => {
+      const session = open(command);
+      const nodes = await session.api.get<Node[]>("/v1/nodes");
+      session.answerTable(
+        nodes,
+        COLUMNS,
+        "no nodes yet; ingot node add registers one, ingot discovered lists candidates",
+      );
+    });
+
+  node
+    .command("show <name>")
+    .description("one machine, and its power")
+    .addHelpText("after", examples("ingot node show node-1"))
+    .action(async (name: string, _: object, command: Command) => {
+      const session = open(command);
+      const found = await session.api.get<Node>(path("nodes", name));
+      session.answer(found, () => formatNode(found));
+    });
+
+  node
+    .command("rm <name>")
+    .description("forget a machine")
+    .option("-y, --yes", "do not ask")
+    .addHelpText("after", examples("ingot node rm node-1"))
+    .action(async (name: string, _: object, command: Command) => {
+      const session = open(command);
+      await session.confirm(`Forget node ${name}?`);
+      await session.api.delete(path("nodes", name));
+      session.answer({}, () => `node ${name} is forgotten\n`);
+    });
+
+  node
+    .command("power <name> [action]")
+    .description(`ask for the power, or switch it: ${POWER_ACTIONS.join(", ")}`)
+    .option("--no-wait", "do not wait for the end")
+    .option("-y, --yes", "do not ask")
+    .addHelpText("after", examples("ingot node power node-1", "ingot node power node-1 soft-off"))
+    .action(async (name: string, action: string | undefined, _: object, command: Command) => {
+      const session = open(command);
+      if (action === undefined) return showPower(session, name);
+      if (action === "off" || action === "reset") await session.confirm(`${action} cuts ${name} off mid-write. Go on?`);
+      await session.finish(await session.api.post<Operation>(path("nodes", name, "power"), { action }));
+    });
+
+  node
+    .command("timeline <name>")
+    .description("its last boot, stage by stage")
+    .option("--all", "the last ten boots")
+    .addHelpText("after", examples("ingot node timeline node-1", "ingot node timeline node-1 --all"))
+    .action(async (name: string, { all }: { all?: boolean }, command: Command) => {
+      const session = open(command);
+      const boots = await session.api.get<Boot[]>(path("nodes", name, "boots"));
+      session.answer(boots, () => formatBoots(name, boots, all === true, session.terminal.columns));
+    });
+}
+
+function describeNode(name: string, options: AddOptions): object {
+  const { mac, network, address, firmware, loader, dataMac = [] } = options;
+  const boot = { mac, network, role: "boot", ...(address ? { address } : {}) };
+  const nics = [boot, ...dataMac.map((other) => ({ mac: other, role: "data" }))];
+  return { name, nics, firmware, ...(loader ? { loader } : {}), power: describePower(options) };
+}
+
+function describePower({ bmc, bmcPasswordFile, bmcPasswordEnv }: AddOptions): object {
+  if (bmc === undefined) return { driver: "manual" };
+  const place = parseBmcUrl(bmc);
+  if ((bmcPasswordFile === undefined) === (bmcPasswordEnv === undefined)) {
+    throw new ApplianceError("INVALID", "--bmc needs a password", {
+      details: { field: "--bmc-password-file", remedy: "give --bmc-password-file FILE or --bmc-password-env NAME" },
+    });
+  }
+  return bmcPasswordFile === undefined
+    ? { ...place, passwordEnvironment: bmcPasswordEnv }
+    : { ...place, passwordFile: resolve(bmcPasswordFile) };
+}
+
+const COLUMNS: Column<Node>[] = [
+  { title: "NODE", show: ({ name }) => name, cut: "end" },
+  { title: "MAC", show: ({ nics }) => bootNic(nics).mac },
+  { title: "NETWORK", show: ({ nics }) => bootNic(nics).network ?? "", cut: "end" },
+  { title: "FIRMWARE", show: ({ firmware }) => firmware },
+  { title: "ADDRESS", show: ({ boots, nics }) => boots?.address ?? bootNic(nics).address ?? "" },
+  { title: "DISK", show: ({ boots, operation }) => boots?.disk ?? (operation ? "(busy)" : "-"), cut: "end" },
+];
+
+function bootNic(nics: Node["nics"]): Node["nics"][number] {
+  return nics.find(({ role }) => role === "boot") ?? { mac: "", role: "boot" };
+}
+
+function formatNode({
+  name,
+  id,
+  nics,
+  firmware,
+  loader,
+  power,
+  boots,
+  operation,
+  createdAt,
+  requestedBy,
+}: Node): string {
+  const nicTexts = nics.map(({ mac, role, network, address }) =>
+    [mac, role, network, address].filter(Boolean).join(" "),
+  );
+  const password = power.passwordFile ?? (power.passwordEnvironment && `$${power.passwordEnvironment}`);
+  const bmc = power.driver === "ipmi" && `ipmi://${power.user}@${power.address}:${power.port}, password in ${password}`;
+  return formatFacts({
+    node: name,
+    id,
+    ...Object.fromEntries(nicTexts.map((text, index) => [`NIC ${index + 1}`, text])),
+    firmware: loader === "ours" ? `${firmware}, always our loader` : firmware,
+    power: bmc || "by hand",
+    boots: boots
+      ? `disk ${boots.disk}${boots.once ? " (once)" : ""} at ${boots.address} on ${boots.network}`
+      : "nothing",
+    since: boots && formatMoment(boots.since),
+    operation,
+    registered: `${formatMoment(createdAt)} by ${requestedBy}`,
+  });
+}
+
+async function showPower(session: Session, name: string): Promise<void> {
+  const answer = await session.api.get<{ power: string }>(path("nodes", name, "power"));
+  session.answer(answer, () => `${answer.power}\n`);
+}
+
+function formatBoots(name: string, boots: Boot[], all: boolean, width: number): string {
+  if (boots.length === 0) return `no boot of ${name} was seen yet\n`;
+  const shown = all ? boots : boots.slice(0, 1);
+  const rest = boots.length - shown.length;
+  const more =
+    rest > 0 ? `\n${rest} earlier ${rest === 1 ? "boot" : "boots"}: ingot node timeline ${name} --all\n` : "";
+  return `${shown.map((boot) => `${drawTimeline(boot, width)}\n`).join("\n")}${more}`;
+}

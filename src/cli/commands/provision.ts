@@ -1,0 +1,58 @@
+import { type Command, Option } from "commander";
+import { ApplianceError } from "../../errors.ts";
+import type { Operation } from "../answers.ts";
+import { examples, type Open } from "../command.ts";
+import { path } from "../session.ts";
+
+type ProvisionOptions = { image?: string; disk?: string; diskName?: string; once?: boolean; forceOff?: boolean };
+type DeprovisionOptions = { deleteDisk?: boolean; now?: boolean };
+
+/** `ingot provision` and `ingot deprovision`. */
+export function addProvisionCommands(program: Command, open: Open): void {
+  program
+    .command("provision <node>")
+    .description("make a node boot a new clone of an image, or a disk that there is")
+    .option("--image <image>", "image to clone")
+    .addOption(new Option("--disk <disk>", "existing disk to boot").conflicts(["image", "diskName"]))
+    .option("--disk-name <name>", "name of the new clone")
+    .option("--once", "boot it a single time, then the local disk again")
+    .option("--force-off", "cut the power of the node that has the disk, and take it")
+    .option("-y, --yes", "do not ask")
+    .option("--no-wait", "do not wait for the end")
+    .addHelpText(
+      "after",
+      examples(
+        "ingot provision node-1 --image debian",
+        "ingot provision node-2 --disk node-1-1 --force-off",
+        "ingot provision node-3 --image rescue --once --no-wait",
+      ),
+    )
+    .action(async (node: string, options: ProvisionOptions, command: Command) => {
+      const session = open(command);
+      const { image, disk, diskName, once, forceOff } = options;
+      if (image === undefined && disk === undefined) {
+        throw new ApplianceError("INVALID", "provision needs something to boot", {
+          details: { field: "--image", remedy: "give --image IMAGE to clone one, or --disk DISK to boot that one" },
+        });
+      }
+      if (forceOff) await session.confirm(`Cut the power of the node that has disk ${disk}, if one has it?`);
+      const request = { image, disk, diskName, once, forceOff };
+      await session.finish(await session.api.post<Operation>(path("nodes", node, "provision"), request));
+    });
+
+  program
+    .command("deprovision <node>")
+    .description("release a node: off, and nothing of it left but its disk")
+    .addOption(new Option("--delete-disk", "delete its disk for good").conflicts("keepDisk"))
+    .option("--keep-disk", "keep its disk (the default)")
+    .option("--now", "cut the power instead of asking its OS first")
+    .option("-y, --yes", "do not ask")
+    .option("--no-wait", "do not wait for the end")
+    .addHelpText("after", examples("ingot deprovision node-1", "ingot deprovision node-1 --delete-disk --now"))
+    .action(async (node: string, { deleteDisk, now = false }: DeprovisionOptions, command: Command) => {
+      const session = open(command);
+      if (deleteDisk) await session.confirm(`Release ${node} and delete its disk for good?`);
+      const request = { disk: deleteDisk ? "delete" : "keep", now };
+      await session.finish(await session.api.post<Operation>(path("nodes", node, "deprovision"), request));
+    });
+}

@@ -1,0 +1,68 @@
+import type { Command } from "commander";
+import type { Finding, Status } from "../answers.ts";
+import { examples, type Open } from "../command.ts";
+import { UNHEALTHY } from "../exit-codes.ts";
+import { OperationEnd } from "../follow.ts";
+import { formatFacts } from "../text/facts.ts";
+import { formatBytes, formatDuration } from "../text/quantity.ts";
+import { formatTable } from "../text/table.ts";
+import { OPERATION_COLUMNS } from "./operation.ts";
+
+/** `ingot status` and `ingot doctor`. */
+export function addSystemCommands(program: Command, open: Open): void {
+  program
+    .command("status")
+    .description("the appliance at a glance")
+    .addHelpText("after", examples("ingot status", "ingot status --json | jq .pool"))
+    .action(async (_: object, command: Command) => {
+      const session = open(command);
+      const status = await session.api.get<Status>("/v1/system");
+      session.answer(status, () => formatStatus(status, session.terminal.columns));
+    });
+
+  program
+    .command("doctor")
+    .description("look at everything that a boot needs, and say what to do")
+    .addHelpText("after", examples("ingot doctor", "ingot doctor --json | jq '.[] | select(.state != \"ok\")'"))
+    .action(async (_: object, command: Command) => {
+      const session = open(command);
+      const findings = await session.api.get<Finding[]>("/v1/system/doctor");
+      session.answer(findings, () => formatFindings(findings));
+      const failed = findings.filter(({ state }) => state === "failed").length;
+      if (failed > 0) throw new OperationEnd(`${failed} of ${findings.length} findings failed`, UNHEALTHY);
+    });
+}
+
+function formatStatus(status: Status, width: number): string {
+  const { appliance, version, uptimeSeconds, networks, pool, counts, operations } = status;
+  const { nodes, provisioned, images, disks, leases, discovered } = counts;
+  const facts = formatFacts({
+    ingot: `${version}, up ${formatDuration(uptimeSeconds)} (${appliance})`,
+    ...Object.fromEntries(
+      networks.map(({ name, interface: on, subnet, address, leases: given }) => [
+        `network ${name}`,
+        `${subnet} on ${on} as ${address}, ${given} leases`,
+      ]),
+    ),
+    pool:
+      "code" in pool
+        ? `not reachable: ${pool.message}`
+        : `${formatBytes(pool.freeBytes)} of ${formatBytes(pool.totalBytes)} free (${pool.filesystem})`,
+    nodes: `${nodes}, ${provisioned} provisioned; ${discovered} discovered`,
+    images: String(images),
+    disks: String(disks),
+    leases: String(leases),
+  });
+  const under =
+    operations.length === 0 ? "no operation is under way\n" : formatTable(OPERATION_COLUMNS, operations, width);
+  return `${facts}\n${under}`;
+}
+
+function formatFindings(findings: Finding[]): string {
+  return findings
+    .map(({ check, subject, state, message, remedy }) => {
+      const line = `${state.padEnd(8)}${check.padEnd(13)}${subject}: ${message}\n`;
+      return remedy === undefined ? line : `${line}        remedy: ${remedy}\n`;
+    })
+    .join("");
+}

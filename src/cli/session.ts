@@ -1,0 +1,62 @@
+import type { Command } from "commander";
+import type { Operation } from "./answers.ts";
+import { ApiClient, findPlace, type PlaceOptions } from "./api-client.ts";
+import { INTERRUPTED } from "./exit-codes.ts";
+import { follow, formatDone, OperationEnd } from "./follow.ts";
+import type { Terminal } from "./terminal.ts";
+import { type Column, formatTable } from "./text/table.ts";
+
+/** Options that every command knows. */
+export type CommonOptions = PlaceOptions & { json?: boolean; wait?: boolean; yes?: boolean };
+
+/** One run of one command: whom it asks and how it answers. */
+export class Session {
+  readonly api: ApiClient;
+  readonly terminal: Terminal;
+  readonly #options: CommonOptions;
+
+  constructor(command: Command, terminal: Terminal) {
+    this.#options = command.optsWithGlobals<CommonOptions>();
+    this.api = new ApiClient(findPlace(this.#options, process.env));
+    this.terminal = terminal;
+  }
+
+  /** The answer as the API gave it with --json, as text otherwise. */
+  answer(value: unknown, text: () => string): void {
+    this.terminal.out(this.#options.json ? `${JSON.stringify(value, null, 2)}\n` : text());
+  }
+
+  /** The same for a list; `none` says in words that it is empty. */
+  answerTable<Row>(rows: Row[], columns: Column<Row>[], none: string): void {
+    this.answer(rows, () => (rows.length === 0 ? `${none}\n` : formatTable(columns, rows, this.terminal.columns)));
+  }
+
+  /** Waits for an operation that was begun, unless --no-wait says to leave it. */
+  async finish(begun: Operation): Promise<void> {
+    if (this.#options.wait === false) {
+      return this.answer(begun, () => `${begun.summary}: began; look at it with ingot operation show ${begun.id}\n`);
+    }
+    const quiet = this.#options.json === true;
+    const ended = await follow(this.api, begun, this.terminal, { quiet });
+    this.answer(ended, () => formatDone(ended));
+  }
+
+  /** Asks a person who is there whether to go on; --yes, and a script, says yes. */
+  async confirm(question: string): Promise<void> {
+    if (this.#options.yes || !this.terminal.canAsk) return;
+    const { confirm } = await import("@clack/prompts");
+    if ((await confirm({ message: question, initialValue: false })) !== true) {
+      throw new OperationEnd("nothing was done", INTERRUPTED);
+    }
+  }
+}
+
+/** The path of an API thing, its names made safe. */
+export function path(...parts: string[]): string {
+  return `/v1/${parts.map(encodeURIComponent).join("/")}`;
+}
+
+/** The path of a thing in the one project that there is. */
+export function projectPath(...parts: string[]): string {
+  return path("projects", "default", ...parts);
+}

@@ -1,0 +1,26 @@
+/** Where the CLI writes, and what it may assume about who reads. */
+export type Terminal = {
+  /** Answers. */
+  out(text: string): void;
+  /** Everything else: progress, notes, errors. */
+  err(text: string): void;
+  /** Whether a person watches `err`: progress is then drawn in place. */
+  isWatched: boolean;
+  /** Whether that person can also be asked. */
+  canAsk: boolean;
+  columns: number;
+};
+
+const DEFAULT_COLUMNS = 80;
+
+/** The terminal of this process. COLUMNS tells the width where there is none. */
+export function systemTerminal(): Terminal {
+  const { stdin, stdout, stderr, env } = process;
+  return {
+    out: (text) => void stdout.write(text),
+    err: (text) => void stderr.write(text),
+    isWatched: stderr.isTTY === true,
+    canAsk: stdin.isTTY === true && stdout.isTTY === true,
+    columns: stdout.columns || Number(env.COLUMNS) || DEFAULT_COLUMNS,
+  };
+}
