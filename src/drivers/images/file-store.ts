@@ -37,7 +37,13 @@ export async function openFileStore({ directory, importDirectories }: FileStoreO
   const turns = new Turns();
 
   /** One change at a time to an image or disk; the errors of the file system become ours. */
-  const change = <T>(action: string, kind: StoredKind, id: string, signal: AbortSignal, run: () => Promise<T>) => {
+  const change = async <T>(
+    action: string,
+    kind: StoredKind,
+    id: string,
+    signal: AbortSignal,
+    run: () => Promise<T>,
+  ): Promise<T> => {
     files.path(kind, id);
     return turns.take(`${kind} ${id}`, async () => {
       try {
@@ -120,8 +126,8 @@ function poolFull(details: Record<string, unknown>, cause?: unknown): ApplianceE
 }
 
 function storeError(error: unknown, action: string, signal?: AbortSignal): ApplianceError {
-  if (isApplianceError(error)) return error;
   if (signal?.aborted) return abortedError(signal, "file", action);
+  if (isApplianceError(error)) return error;
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === "ENOSPC" || code === "EDQUOT") return poolFull({ action }, error);
   return driverFailed("file", action, message, { cause: error });
