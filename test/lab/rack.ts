@@ -38,6 +38,8 @@ export type RackNode = VirtualNode & { network: string };
 export type Rack = {
   network: LabNetwork;
   stateDirectory: string;
+  /** Control number of the first network's tgtd. */
+  control: number;
   configFile: string;
   apiSocket: string;
   /** Where images may be imported from. */
@@ -106,6 +108,7 @@ export async function createRack(options: RackOptions): Promise<Rack> {
   const rack: Rack = {
     network,
     stateDirectory,
+    control,
     configFile,
     apiSocket,
     importDirectory: paths.import,

@@ -1,0 +1,197 @@
+/**
+ * npm run lab: a rack of virtual bare metal on this machine, with a real appliance in front of it.
+ * See `npm run lab -- --help`.
+ */
+import { existsSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { type BootCost, measureBootCost } from "./boot-cost.ts";
+import { installPackages } from "./packages.ts";
+import type { Rack, RackNode } from "./rack.ts";
+
+const STATE_DIRECTORY = "/var/tmp/ingot-lab";
+const CONTROL = 900;
+/** Emulated machines share two cores: more at a time would only wait for each other. */
+const BOOTS_AT_A_TIME = 2;
+
+const USAGE = `usage: npm run lab [-- OPTIONS]
+
+Boots virtual bare-metal nodes from copy-on-write clones of one image, through
+real firmware, a real iSCSI target and a real BMC protocol, and stays up.
+
+  --nodes N                nodes in the rack (1)
+  --firmware bios|uefi     their firmware (bios)
+  --image tiny|debian      a 59 MiB Linux, or a full Debian (tiny)
+  --once                   boot every node, print timelines and one line of
+                           JSON, tear down; exit 0 only if all came up
+  --state DIR              where the lab keeps its files (${STATE_DIRECTORY})
+`;
+
+type Boot = { stages: { stage: string; sinceStartSeconds: number }[] };
+type BootedNode = {
+  node: string;
+  firmware: string;
+  stages: { stage: string; seconds: number }[];
+  readySeconds: number;
+  cost: BootCost;
+};
+
+const began = Date.now();
+const say = (text: string) => console.log(`[${((Date.now() - began) / 1000).toFixed(1).padStart(6)} s] ${text}`);
+
+const { values: options } = parseArgs({
+  options: {
+    nodes: { type: "string", default: "1" },
+    firmware: { type: "string", default: "bios" },
+    image: { type: "string", default: "tiny" },
+    once: { type: "boolean", default: false },
+    state: { type: "string", default: STATE_DIRECTORY },
+    help: { type: "boolean", default: false },
+  },
+});
+
+const nodeCount = Number(options.nodes);
+if (options.help) {
+  console.log(USAGE);
+} else if (!Number.isInteger(nodeCount) || nodeCount < 1 || nodeCount > 32) {
+  fail(`--nodes: "${options.nodes}" is not a number from 1 to 32`);
+} else if (options.firmware !== "bios" && options.firmware !== "uefi") {
+  fail(`--firmware: "${options.firmware}" is neither bios nor uefi`);
+} else if (options.image !== "tiny" && options.image !== "debian") {
+  fail(`--image: "${options.image}" is neither tiny nor debian`);
+} else if (process.getuid?.() !== 0) {
+  fail("the lab makes network namespaces and mounts a pool: run it as root");
+} else {
+  await lab(options.firmware, options.image);
+}
+
+function fail(message: string): void {
+  console.error(`${message}\n\n${USAGE}`);
+  process.exitCode = 2;
+}
+
+async function lab(firmware: "bios" | "uefi", image: "tiny" | "debian"): Promise<void> {
+  say("packages");
+  installPackages(["lab", ...(image === "debian" ? ["debootstrap"] : [])]);
+  // these need the packages, or are slow to load
+  const { buildTinyImage } = await import("./image/tiny-image.ts");
+  const { createRack } = await import("./rack.ts");
+  const { destroyEverything } = await import("./lab-state.ts");
+
+  const interrupted = new Promise<never>((_, reject) => {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+      process.once(signal, () => reject(new Interrupted(signal)));
+    }
+  });
+  interrupted.catch(() => {});
+  let outcome: object | undefined;
+  if (existsSync(options.state)) say("clearing away what an earlier lab left");
+  try {
+    say(`image ${image}`);
+    const file =
+      image === "tiny"
+        ? await buildTinyImage({ tag: "lab" })
+        : await (await import("./image/debian-image.ts")).buildDebianImage();
+    say("network, pool, target server, ingot-storaged, ingotd");
+    const rack = await Promise.race([
+      createRack({ stateDirectory: options.state, name: "lab", control: CONTROL }),
+      interrupted,
+    ]);
+    const result = await Promise.race([run(rack, firmware, image, file), interrupted]);
+    if (options.once) {
+      outcome = { lab: "ok", nodes: result };
+      return;
+    }
+    explain(rack);
+    await interrupted;
+  } catch (error) {
+    if (!(error instanceof Interrupted)) {
+      console.error(error instanceof Error ? error.message : error);
+      outcome = { lab: "failed", reason: error instanceof Error ? error.message : String(error) };
+      process.exitCode = 1;
+    }
+  } finally {
+    say("tearing down");
+    await destroyEverything(options.state);
+    // programs read the last line
+    if (options.once && outcome) console.log(JSON.stringify(outcome));
+  }
+}
+
+class Interrupted extends Error {}
+
+async function run(rack: Rack, firmware: "bios" | "uefi", image: string, file: string): Promise<BootedNode[]> {
+  say(`importing image ${image}`);
+  await rack.importImage(image, file);
+  const nodes: RackNode[] = [];
+  for (let number = 1; number <= nodeCount; number++) {
+    const memoryMib = image === "debian" ? 1024 : 512;
+    nodes.push(
+      await rack.addNode({
+        name: `node-${number}`,
+        firmware,
+        loader: firmware === "bios" ? "ipxe" : "firmware",
+        memoryMib,
+      }),
+    );
+  }
+  const waiting = [...nodes];
+  const booted: BootedNode[] = [];
+  // in the lab that stays up, people play with the other nodes themselves
+  const wanted = options.once ? nodes.length : 1;
+  const worker = async () => {
+    for (let node = waiting.shift(); node && booted.length < wanted; node = waiting.shift()) {
+      booted.push(await boot(rack, node, image));
+      if (!options.once) return;
+    }
+  };
+  const workers = Array.from({ length: options.once ? BOOTS_AT_A_TIME : 1 }, worker);
+  await Promise.all(workers);
+  return booted.sort((a, b) => a.node.localeCompare(b.node, "en", { numeric: true }));
+}
+
+async function boot(rack: Rack, node: RackNode, image: string): Promise<BootedNode> {
+  say(`ingot provision ${node.name} --image ${image}`);
+  try {
+    await rack.ingot("provision", node.name, "--image", image);
+  } catch (error) {
+    const lines = (await node.console.lines()).filter((line) => line.trim() !== "");
+    throw new Error(
+      `${error instanceof Error ? error.message : error}\nlast lines of its console:\n${lines.slice(-15).join("\n")}`,
+    );
+  }
+  const timeline = await rack.ingot("node", "timeline", node.name);
+  const [newest] = await rack.ingotJson<Boot[]>("node", "timeline", node.name);
+  const stages = (newest?.stages ?? []).map((one) => ({ stage: one.stage, seconds: one.sinceStartSeconds }));
+  const readySeconds = stages.at(-1)?.seconds ?? 0;
+  const cost = await measureBootCost(rack, node);
+  if (!options.once) {
+    console.log(`\n--- serial console of ${node.name}`);
+    for (const line of (await node.console.lines()).filter((one) => one.trim() !== "").slice(-12))
+      console.log(`  ${line}`);
+  }
+  console.log(`\n--- boot timeline of ${node.name}\n${timeline}`);
+  console.log(
+    `read until ready: ${(cost.readBytes / 1e6).toFixed(1)} MB of ${(cost.diskBytes / 1e6).toFixed(0)} MB; written: ${(cost.writtenBytes / 1e6).toFixed(2)} MB\n`,
+  );
+  return { node: node.name, firmware: node.firmware, stages, readySeconds, cost };
+}
+
+function explain(rack: Rack): void {
+  const ingot = `npm run -s ingot -- --socket ${rack.apiSocket}`;
+  console.log(`The lab is up. In another terminal, in this folder:
+
+  alias ingot='${ingot}'
+  ingot status
+  ingot node list
+  ingot node timeline node-1
+  ingot disk snapshot node-1-1 --as my-snapshot
+  ingot deprovision node-1 --keep-disk
+  ingot provision node-1 --disk node-1-1
+  ingot doctor
+
+serial console of node-1 (leave with ctrl-]):
+  socat -,raw,echo=0,escape=0x1d UNIX:${rack.stateDirectory}/nodes/node-1/line.sock
+
+logs: ${rack.stateDirectory}/*.log          ctrl-c ends the lab and removes it all
+`);
+}
