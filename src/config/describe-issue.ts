@@ -86,6 +86,10 @@ function keysAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[]
 
 /** The schema inside defaults and optionals. */
 export function unwrap(schema: z.core.$ZodType): z.core.$ZodType {
-  const wrapped = schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional;
-  return wrapped ? unwrap(schema.unwrap()) : schema;
+  return isWrapper(schema) ? unwrap(schema.unwrap()) : schema;
+}
+
+/** Whether the schema only says what to do when the value is missing. */
+export function isWrapper(schema: z.core.$ZodType): schema is z.ZodDefault | z.ZodPrefault | z.ZodOptional {
+  return schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional;
 }

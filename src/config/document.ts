@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { z } from "zod";
-import { unwrap } from "./describe-issue.ts";
+import { isWrapper, unwrap } from "./describe-issue.ts";
 import { configSchema } from "./schema.ts";
 
 /**
@@ -58,10 +58,6 @@ function factsOf(schema: z.core.$ZodType): Record<string, unknown> {
   const own = z.globalRegistry.get(schema) ?? {};
   const inner = isWrapper(schema) ? factsOf(schema.unwrap()) : {};
   return { ...inner, ...own };
-}
-
-function isWrapper(schema: z.core.$ZodType): schema is z.ZodDefault | z.ZodPrefault | z.ZodOptional {
-  return schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional;
 }
 
 function defaultOf(schema: z.core.$ZodType): unknown {
