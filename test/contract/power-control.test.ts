@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -22,8 +22,8 @@ const signal = () => AbortSignal.timeout(60_000);
 const controls = createPowerControls({ confirm: async () => {} });
 const hasty = createPowerControls({ confirm: async () => {}, callSeconds: 0.5 });
 
-let directory: string;
-let machine: string;
+const directory = join(tmpdir(), "hdp-power-contract");
+const machine = join(directory, "n1");
 
 const account = (changes: { port?: number; user?: string; password?: string } = {}) =>
   ({ driver: "ipmi", address: ADDRESS, port: PORT, user: "admin", password: PASSWORD, ...changes }) as const;
@@ -31,9 +31,8 @@ const ipmi = (changes: Parameters<typeof account>[0] = {}) => controls(account(c
 const runs = async () => (await findProcess(directory, "n1.qemu")) !== undefined;
 
 beforeAll(async () => {
-  directory = mkdtempSync(join(tmpdir(), "hdp-power-"));
-  machine = join(directory, "n1");
-  mkdirSync(machine);
+  await destroyEverything(directory);
+  mkdirSync(machine, { recursive: true });
   // The chassis takes any program for a machine.
   writeFileSync(join(machine, "qemu"), "sleep\n1000\n");
   await startBmc({

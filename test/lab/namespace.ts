@@ -38,7 +38,7 @@ export type LabNetwork = {
   run(argv: string[], options?: ProgramOptions): Promise<string>;
   /** Starts a daemon inside and records it; `endProcess` ends it. */
   start(argv: string[], options: LabProcessOptions): Promise<ChildProcess>;
-  /** The same as user nobody, who finds this repository at `repository`. */
+  /** The same as user nobody, who starts in `repository`. */
   startUnprivileged(argv: string[], options: LabProcessOptions): Promise<ChildProcess>;
   /** Adds a tap for a virtual machine to a bridge; there already is fine. */
   addTap(tap: string, bridge: string): Promise<void>;
@@ -62,7 +62,7 @@ export async function createLabNetwork(options: LabNetworkOptions): Promise<LabN
   const inside = (argv: string[]) => ["nsenter", `--net=/run/netns/${namespace}`, "--", ...argv];
   // Later mounts and unmounts of the machine still arrive (slave), the bind mount never leaves.
   const script =
-    'mount --bind "$1" "$2" && shift 2 && exec setpriv --reuid=$0 --regid=$0 --clear-groups --no-new-privs -- "$@"';
+    'mount --bind "$1" "$2" && cd "$2" && shift 2 && exec setpriv --reuid=$0 --regid=$0 --clear-groups --no-new-privs -- "$@"';
   const insideUnprivileged = (argv: string[]) =>
     inside([
       "unshare",
@@ -84,7 +84,8 @@ export async function createLabNetwork(options: LabNetworkOptions): Promise<LabN
   };
 
   await run(["ip", "link", "set", "lo", "up"]);
-  await run(["sysctl", "-q", "-w", "net.ipv4.ip_unprivileged_port_start=0", "net.ipv6.conf.default.disable_ipv6=1"]);
+  await setKernelParameter(run, "net/ipv4/ip_unprivileged_port_start", "0");
+  await setKernelParameter(run, "net/ipv6/conf/default/disable_ipv6", "1");
   for (const bridge of bridges) {
     await run(["ip", "link", "add", bridge.name, "type", "bridge", "forward_delay", "0", "mcast_snooping", "0"]);
     await run(["ip", "address", "add", `${bridge.address}/${bridge.prefix}`, "brd", "+", "dev", bridge.name]);
@@ -108,4 +109,9 @@ export async function createLabNetwork(options: LabNetworkOptions): Promise<LabN
     },
     destroy: () => destroyNamespace(namespace),
   };
+}
+
+/** What is under /proc/sys/net belongs to the namespace of whoever opens it. */
+async function setKernelParameter(run: LabNetwork["run"], path: string, value: string): Promise<void> {
+  await run(["sh", "-c", 'echo "$1" >"/proc/sys/$0"', path, value]);
 }
