@@ -5,6 +5,7 @@ import { exitCodeOf } from "./exit-codes.ts";
 import { OperationEnd } from "./follow.ts";
 import { createProgram } from "./program.ts";
 import { systemTerminal, type Terminal } from "./terminal.ts";
+import { printable } from "./text/printable.ts";
 
 enableCompileCache();
 // a reader that has seen enough (head, say) is no error
@@ -26,7 +27,7 @@ function report(error: unknown, { err }: Terminal): number {
   const end = error instanceof OperationEnd ? error : undefined;
   const known = toApplianceError(error);
   const remedy = end ? end.remedy : known.details.remedy;
-  err(`ingot: ${known.message}\n`);
-  if (remedy) err(`remedy: ${remedy}\n`);
+  err(printable(`ingot: ${known.message}\n`));
+  if (remedy) err(printable(`remedy: ${remedy}\n`));
   return end ? end.exitCode : exitCodeOf(known.code);
 }

@@ -4,6 +4,7 @@ import { ApiClient, findPlace, type PlaceOptions } from "./api-client.ts";
 import { INTERRUPTED } from "./exit-codes.ts";
 import { follow, formatDone, OperationEnd } from "./follow.ts";
 import type { Terminal } from "./terminal.ts";
+import { printable } from "./text/printable.ts";
 import { type Column, formatTable } from "./text/table.ts";
 
 /** Options that every command knows. */
@@ -23,7 +24,7 @@ export class Session {
 
   /** The answer as the API gave it with --json, as text otherwise. */
   answer(value: unknown, text: () => string): void {
-    this.terminal.out(this.#options.json ? `${JSON.stringify(value, null, 2)}\n` : text());
+    this.terminal.out(printable(this.#options.json ? `${JSON.stringify(value, null, 2)}\n` : text()));
   }
 
   /** The same for a list; `none` says in words that it is empty. */

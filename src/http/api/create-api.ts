@@ -36,6 +36,8 @@ export function createApi(parts: ApiParts, token?: Token): Api {
     context.set("requestId", requestId);
     await next();
     context.header("X-Request-Id", requestId);
+    // an idle connection would keep the server from closing
+    if (context.env.stopping?.aborted) context.header("Connection", "close");
     const { method, path } = context.req;
     const ms = Math.round(performance.now() - began);
     const caller = context.get("caller")?.name;

@@ -31,13 +31,17 @@ export async function startApi(parts: ApiParts): Promise<RunningApi> {
   const api = createApi(parts, token);
   const socketPath = join(config.runtimeDirectory, "api.sock");
   const servers: Server[] = [];
-  const stop = async () => void (await Promise.all(servers.map(closeServer)));
+  const stopping = new AbortController();
+  const stop = async () => {
+    stopping.abort();
+    await Promise.all(servers.map(closeServer));
+  };
   try {
-    const local = serve(api, { localCaller: LOCAL });
+    const local = serve(api, { localCaller: LOCAL, stopping: stopping.signal });
     await listenOnPath(local, socketPath);
     servers.push(local);
     if (!token || config.api.listen.port === 0) return { socketPath, stop };
-    const remote = serve(api, {});
+    const remote = serve(api, { stopping: stopping.signal });
     const tcp = await listenOnPort(remote, config.api.listen.address, config.api.listen.port);
     servers.push(remote);
     return { socketPath, tcp, stop };
@@ -51,7 +55,6 @@ function serve(api: Api, bindings: ApiEnvironment["Bindings"]): Server {
   return createAdaptorServer({ fetch: (request) => api.fetch(request, bindings) }) as Server;
 }
 
-/** Long polls are cut at the end of the grace: their callers ask again. */
 function closeServer(server: Server): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => server.closeAllConnections(), GRACE_MS);

@@ -52,7 +52,8 @@ export function addOperationRoutes(api: Api, { appliance: { runner, clock } }: A
   );
   api.openapi(routes.get, async (c) => {
     const { operation: id } = c.req.valid("param");
-    const operation = await settledWithin(runner, clock, id, c.req.valid("query").waitSeconds, c.req.raw.signal);
+    const unwanted = AbortSignal.any([c.req.raw.signal, ...(c.env.stopping ? [c.env.stopping] : [])]);
+    const operation = await settledWithin(runner, clock, id, c.req.valid("query").waitSeconds, unwanted);
     return c.json(viewOperation(operation, runner.progress(id)), 200);
   });
   api.openapi(routes.cancel, async (c) =>
