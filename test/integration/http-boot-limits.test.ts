@@ -75,7 +75,7 @@ describe("limits of the HTTP boot server", () => {
     const { fd } = (listener as unknown as { _handle: { fd: number } })._handle;
     const network = { name: "rack1", address: "127.0.0.1", httpPort: 1, unknown: "exit" };
     const program = resolve(import.meta.dirname, "programs/serve-boot.ts");
-    const facts = JSON.stringify({ network, loaders: {}, changes: [], fd: 3 });
+    const facts = JSON.stringify({ network, loaders: {}, changes: [], assets: "/nowhere", fd: 3 });
     const child = spawn(process.execPath, [program, facts], { stdio: ["ignore", "pipe", "inherit", fd] });
     const ended = once(child, "exit");
     listener.close();

@@ -1,5 +1,7 @@
 import type { ChildProcess } from "node:child_process";
-import { resolve } from "node:path";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Change } from "../../src/store/records.ts";
 import { bootEntry } from "../unit/boot/boot-fixtures.ts";
@@ -38,6 +40,7 @@ describe("the HTTP boot server on a provisioning network", () => {
   let namespaces: Namespaces;
   let server: ChildProcess;
   let events: Lines;
+  let assets: string;
 
   beforeAll(async () => {
     namespaces = new Namespaces(SERVER, CLIENT);
@@ -49,13 +52,18 @@ describe("the HTTP boot server on a provisioning network", () => {
         addresses: [NODE1.address, NODE2.address, NOBODY].map((address) => `${address}/24`),
       },
     );
+    assets = mkdtempSync(join(tmpdir(), "ingot-assets-"));
+    writeFileSync(join(assets, "undionly.kpxe"), "loader");
     const program = resolve(import.meta.dirname, "programs/serve-boot.ts");
-    const facts = JSON.stringify({ network, loaders: { bios: "undionly.kpxe" }, changes });
+    const facts = JSON.stringify({ network, loaders: { bios: "undionly.kpxe" }, changes, assets });
     server = namespaces.start(SERVER, [process.execPath, program, facts]);
     events = new Lines(server);
     await events.next(/"port":80/);
   });
-  afterAll(() => namespaces?.remove());
+  afterAll(async () => {
+    await namespaces?.remove();
+    if (assets) rmSync(assets, { recursive: true });
+  });
 
   /** What curl got from this address: status and body. */
   function curl(from: string, ...words: string[]): { status: number; body: string } {
@@ -113,6 +121,8 @@ describe("the HTTP boot server on a provisioning network", () => {
     const line = await events.next(/"stage":"boot-file"/);
     expect(JSON.parse(line)).toMatchObject({ mac: NODE1.mac, file: "undionly.kpxe", bytes: 6, retransmissions: 0 });
     expect(curl(NOBODY, "http://10.62.1.1/assets/undionly.kpxe").status).toBe(200);
+    expect(curl(NODE1.address, "-r", "0-2", "http://10.62.1.1/assets/undionly.kpxe").status).toBe(206);
+    expect(curl(NODE1.address, "http://10.62.1.1/assets/absent").status).toBe(404);
     expect(events.all.filter((one) => one.includes("boot-file"))).toHaveLength(1);
   });
 });

@@ -20,9 +20,7 @@ export function assetFetches({ onTransfer, clock }: AssetFetchParts): Middleware
     outgoing.once("finish", () => {
       // 206 is a part of a file, 304 none of it
       if (outgoing.statusCode !== 200) return;
-      // in the answer's own headers, or in Node's where the file was streamed past Hono
-      const length = context.res.headers.get("Content-Length") ?? outgoing.getHeader("Content-Length");
-      const bytes = Number(length ?? 0);
+      const bytes = Number(outgoing.getHeader("Content-Length") ?? 0);
       const seconds = (clock.now() - began) / 1000;
       onTransfer({ client, file, bytes, seconds, retransmissions: 0, outcome: "complete" });
     });

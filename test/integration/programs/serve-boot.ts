@@ -2,7 +2,6 @@
  * The HTTP boot server of one network, over records given as JSON in argv[2]. Prints a line of JSON per boot event,
  * after a first one with the port.
  */
-import { Hono } from "hono";
 import pino from "pino";
 import { createBootAnswers } from "../../../src/boot/boot-answers.ts";
 import { BootArchive } from "../../../src/boot/boot-archive.ts";
@@ -12,17 +11,18 @@ import { loadScriptTemplates } from "../../../src/boot/script-template.ts";
 import { Timeline } from "../../../src/boot/timeline.ts";
 import { systemClock as clock } from "../../../src/clock.ts";
 import type { NetworkConfig } from "../../../src/config/schema.ts";
+import { assetsRoute } from "../../../src/http/boot/assets.ts";
 import { startHttpBootServer } from "../../../src/http/boot/server.ts";
-import type { BootHttp } from "../../../src/http/boot/source-address.ts";
 import type { NodeRecord } from "../../../src/nodes/node.ts";
 import { nodeByMac } from "../../../src/nodes/node-by-mac.ts";
 import type { Change } from "../../../src/store/records.ts";
 import { MemoryRecords } from "../../unit/boot/boot-fixtures.ts";
 
-const { network, loaders, changes, fd } = JSON.parse(process.argv[2]!) as {
+const { network, loaders, changes, assets, fd } = JSON.parse(process.argv[2]!) as {
   network: NetworkConfig;
   loaders: { bios?: string };
   changes: Change[];
+  assets: string;
   fd?: number;
 };
 const records = new MemoryRecords();
@@ -47,9 +47,7 @@ const server = await startHttpBootServer({
   answers,
   clientOf: (mac) => timeline.current(mac)?.client,
   templates: loadScriptTemplates(),
-  assets: new Hono<BootHttp>().get("/undionly.kpxe", (context) =>
-    context.body("loader", 200, { "Content-Length": "6" }),
-  ),
+  assets: assetsRoute(assets),
   onTransfer: bootFileEvents({ answers, isLoader: (file) => file === loaders.bios, clock }, network.name, emit),
   emit,
   log,

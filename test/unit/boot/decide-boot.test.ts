@@ -78,6 +78,13 @@ const rows: Row[] = [
   ["a deploy mode that is not served", full, { entry: stream }, { kind: "script" }, refuse("mode-unsupported", stream)],
   ["once, not booted yet", full, { entry: bootEntry({ once: true }) }, { kind: "script" }],
   ["once, booted", full, { entry: bootEntry({ once: true, bootedAt: 1 }) }, { kind: "script" }, { kind: "exit" }],
+  [
+    "booted, but not once",
+    full,
+    { entry: bootEntry({ bootedAt: 1 }) },
+    { kind: "script" },
+    { kind: "sanboot", entry: bootEntry({ bootedAt: 1 }) },
+  ],
   ["once, booted, firmware", bios, { entry: bootEntry({ once: true, bootedAt: 1 }) }, { kind: "none" }],
   ["unknown, ignore: firmware", bios, { ...stranger, unknown: "ignore" }, { kind: "ignore" }],
   ["unknown, ignore: OS", os, { ...stranger, unknown: "ignore" }, { kind: "ignore" }],

@@ -207,10 +207,14 @@ describe("Timeline", () => {
     for (let i = 1; i < 50; i++) see(i, "dhcp-ipxe", { client: ipxe });
     await archive.settled();
     expect(records.commits).toBe(0);
-    see(51, "script", { decision: "sanboot" });
+    const other = "52:54:00:00:00:02" as Mac;
+    see(51, "dhcp-ipxe", { mac: other });
     await archive.settled();
     expect(records.commits).toBe(1);
-    expect([...records.collection<BootSession>("boots").values()][0]!.stages).toHaveLength(2);
+    expect([...records.collection<BootSession>("boots").values()].map((one) => one.mac)).toEqual([mac, other]);
+    see(52, "script", { decision: "sanboot" });
+    await archive.settled();
+    expect([...records.collection<BootSession>("boots").values()].map((one) => one.stages.length)).toEqual([2, 1]);
   });
 
   it("remembers a thousand strangers, in memory, one boot each", async () => {

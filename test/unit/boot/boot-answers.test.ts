@@ -1,0 +1,122 @@
+import pino from "pino";
+import { beforeEach, describe, expect, it } from "vitest";
+import { type BootAnswers, createBootAnswers } from "../../../src/boot/boot-answers.ts";
+import type { BootClient } from "../../../src/boot/boot-client.ts";
+import type { BootEntry } from "../../../src/boot/boot-entry.ts";
+import type { BootEvent } from "../../../src/boot/boot-event.ts";
+import { bootFileEvents } from "../../../src/boot/boot-file-events.ts";
+import { settleOnce } from "../../../src/boot/boot-once.ts";
+import type { FileTransferOutcome } from "../../../src/boot/file-transfer.ts";
+import type { Ipv4 } from "../../../src/values/ipv4.ts";
+import type { Mac } from "../../../src/values/mac.ts";
+import { bootEntry, MemoryRecords, mac } from "./boot-fixtures.ts";
+
+const log = pino({ level: "silent" });
+const ipxe: BootClient = { mac, stage: "ipxe", firmware: "bios", hasHttp: true, hasIscsi: true };
+const address = (last: number) => `10.20.0.${last}` as Ipv4;
+
+let now: number;
+let records: MemoryRecords;
+let answers: BootAnswers;
+const clock = { now: () => now, sleep: () => Promise.resolve() };
+
+async function put(collection: string, key: string, value: object | null) {
+  await records.commit([{ collection, key, value }]);
+}
+
+beforeEach(() => {
+  now = 1000;
+  records = new MemoryRecords();
+  const networks = [
+    { name: "rack1", unknown: "exit" },
+    { name: "rack2", unknown: "hold" },
+  ];
+  answers = createBootAnswers({
+    records,
+    config: () => ({ networks, loaders: { bios: "undionly.kpxe" } }) as never,
+    isChained: () => false,
+    clock,
+  });
+});
+
+describe("BootAnswers", () => {
+  it("follows records and configuration at once", async () => {
+    const answer = (network = "rack1") => answers.answer(ipxe, "http", network);
+    expect(answer("rack1")).toEqual({ kind: "exit" });
+    expect(answer("rack2")).toEqual({ kind: "hold" });
+    await put("nodes", "node-1", { id: "node-1", nics: [{ mac, role: "boot", network: "rack1" }] });
+    expect(answer("rack2")).toEqual({ kind: "exit" });
+    await put("bootEntries", "node-1", bootEntry());
+    expect(answer()).toEqual({ kind: "sanboot", entry: bootEntry() });
+    expect(answer("rack2")).toEqual({ kind: "refuse", reason: "wrong-network", entry: bootEntry() });
+    await put("nodes", "node-1", {
+      id: "node-1",
+      nics: [{ mac: "52:54:00:00:00:02", role: "boot", network: "rack1" }],
+    });
+    expect(answer("rack2")).toEqual({ kind: "hold" });
+    await put("nodes", "node-2", { id: "node-2", nics: [{ mac, role: "boot", network: "rack1" }] });
+    expect(answer("rack2")).toEqual({ kind: "exit" });
+  });
+
+  it("tells nobody anything on a network that is not configured", () => {
+    expect(answers.answer(ipxe, "dhcp", "rack9")).toEqual({ kind: "ignore" });
+  });
+
+  it("knows whose an address is: by pin or running lease, on its network", async () => {
+    const lease = (last: number, facts: object) =>
+      put("leases", address(last), { address: address(last), mac, network: "rack1", ...facts });
+    await lease(1, { state: "pinned", expiresAt: 0 });
+    await lease(2, { state: "bound", expiresAt: 1001 });
+    await lease(3, { state: "declined", expiresAt: 9999 });
+    const owned = () => [1, 2, 3, 4].map((last) => answers.owns(mac, address(last), "rack1"));
+    expect(owned()).toEqual([true, true, false, false]);
+    now = 1001;
+    expect(owned()).toEqual([true, false, false, false]);
+    expect(answers.owns(mac, address(1), "rack2")).toBe(false);
+    expect(answers.owns("52:54:00:00:00:02" as Mac, address(1), "rack1")).toBe(false);
+    expect(answers.ownerOf(address(1), "rack1")).toBe(mac);
+    expect(answers.ownerOf(address(4), "rack1")).toBeUndefined();
+  });
+});
+
+describe("bootFileEvents", () => {
+  it.each<[FileTransferOutcome, string, number]>([
+    ["complete", "undionly.kpxe", 1],
+    ["unconfirmed", "/undionly.kpxe", 1],
+    ["size-query", "undionly.kpxe", 0],
+    ["aborted", "undionly.kpxe", 0],
+    ["timeout", "undionly.kpxe", 0],
+    ["refused", "undionly.kpxe", 0],
+    ["complete", "vmlinuz", 0],
+  ])("%s %s makes %i events", async (outcome, file, count) => {
+    await put("leases", address(1), { address: address(1), mac, network: "rack1", state: "pinned", expiresAt: 0 });
+    const events: BootEvent[] = [];
+    const isLoader = (name: string) => name === "undionly.kpxe";
+    const sink = bootFileEvents({ answers, isLoader, clock }, "rack1", (event) => events.push(event));
+    const transfer = { file, bytes: 7, seconds: 0.1, retransmissions: 2, outcome };
+    sink({ client: address(9), ...transfer });
+    expect(events).toEqual([]);
+    sink({ client: address(1), ...transfer });
+    const event = { mac, stage: "boot-file", at: 1000, network: "rack1", address: address(1), file: "undionly.kpxe" };
+    expect(events).toEqual(count === 0 ? [] : [{ ...event, bytes: 7, seconds: 0.1, retransmissions: 2 }]);
+  });
+});
+
+describe("settleOnce", () => {
+  const cases: [name: string, entry: Partial<BootEntry>, event: Partial<BootEvent>, bootedAt: number | undefined][] = [
+    ["notes the phone-home", { once: true }, { stage: "ready" }, 500],
+    ["waits for the phone-home of an image that has one", { once: true }, { stage: "iscsi-login-os" }, undefined],
+    ["takes the OS's login otherwise", { once: true, phonesHome: false }, { stage: "iscsi-login-os" }, 500],
+    ["not the firmware's login", { once: true, phonesHome: false }, { stage: "iscsi-login-firmware" }, undefined],
+    ["leaves entries alone that boot always", { once: false }, { stage: "ready" }, undefined],
+    ["leaves the first time as it is", { once: true, bootedAt: 7 }, { stage: "ready" }, 7],
+    ["ignores what was before the entry", { once: true, createdAt: 501 }, { stage: "ready" }, undefined],
+    ["ignores other NICs", { once: true, mac: "52:54:00:00:00:02" as Mac }, { stage: "ready" }, undefined],
+  ];
+  it.each(cases)("%s", async (_name, entry, event, bootedAt) => {
+    await put("nodes", "node-1", { id: "node-1", nics: [{ mac, role: "boot", network: "rack1" }] });
+    await put("bootEntries", "node-1", bootEntry(entry));
+    settleOnce(records, log)({ mac, at: 500, ...event } as BootEvent);
+    expect(records.collection<BootEntry>("bootEntries").get("node-1")!.bootedAt).toBe(bootedAt);
+  });
+});
