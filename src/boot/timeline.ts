@@ -73,9 +73,8 @@ export class Timeline {
 
   /** The session in which this stage is seen at `since` or later: at once if it was. Rejects with the signal's reason. */
   waitFor(mac: Mac, stage: BootStage, since: number, signal: AbortSignal): Promise<BootSession> {
-    const current = this.current(mac);
-    const seen = current && find(current, stage);
-    if (current && seen && seen.lastAt >= since) return Promise.resolve(current);
+    const seen = this.boots(mac).find((session) => (find(session, stage)?.lastAt ?? -1) >= since);
+    if (seen) return Promise.resolve(seen);
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
       const waiters = this.#waiters.get(mac) ?? new Set();

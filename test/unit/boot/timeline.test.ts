@@ -249,6 +249,8 @@ describe("Timeline", () => {
     expect(woken).toBe(false);
     see(120, "ready");
     expect((await next).startedAt).toBe(100_000);
+    see(130, "dhcp-ipxe", { client: ipxe });
+    await expect(timeline.waitFor(mac, "ready", 110_000, signal)).resolves.toMatchObject({ startedAt: 100_000 });
   });
 
   it("lets go of who waits when the signal aborts", async () => {
