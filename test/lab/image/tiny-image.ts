@@ -1,17 +1,15 @@
-import { createHash } from "node:crypto";
-import { access, mkdir, mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { runProgram } from "../program.ts";
 import { writeBootDisk } from "./boot-disk.ts";
+import { cachedImage, LAB_CACHE } from "./image-cache.ts";
 import { buildInitramfs } from "./initramfs.ts";
 import { fetchKernel, type KernelFlavour } from "./kernel.ts";
 import { buildRootTree } from "./root-tree.ts";
 
-/** Downloads and built images of the lab; safe to delete. */
-export const LAB_CACHE = resolve(import.meta.dirname, "../../../.cache/lab");
-
 const ROOT_MIB = 32;
 const ESP_MIB = 24;
+/** What programs and loaders are taken from. */
+const PACKAGES = ["busybox-static", "open-iscsi", "grub-pc-bin", "grub-efi-amd64-bin"];
 const APPEND = "console=ttyS0,115200 panic=5 quiet net.ifnames=0";
 
 export type TinyImageOptions = {
@@ -38,51 +36,14 @@ export async function buildTinyImage(options: TinyImageOptions = {}): Promise<st
   const { tag = "tiny", phoneHome = true, kernel: flavour = "cloud", cacheDirectory = LAB_CACHE } = options;
   if (!/^[\w.-]+$/.test(tag)) throw new Error(`tag "${tag}": use letters, digits, dots and dashes`);
   const kernel = await fetchKernel(flavour, cacheDirectory);
-  const key = await ingredientsHash([tag, String(phoneHome), kernel.package, APPEND]);
-  const image = join(cacheDirectory, `tiny-${key}.raw`);
-  if (await exists(image)) return image;
-  await mkdir(cacheDirectory, { recursive: true });
-  const work = await mkdtemp(join(cacheDirectory, "building-"));
-  try {
+  const packages = await runProgram("dpkg-query", ["-W", ...PACKAGES]);
+  const ingredients = [tag, String(phoneHome), kernel.package, APPEND, packages];
+  return await cachedImage(cacheDirectory, "tiny", ingredients, async (work) => {
     const rootTree = join(work, "root");
     const initramfs = join(work, "initramfs");
-    const output = join(work, "image.raw");
     await buildRootTree(rootTree, { tag, phoneHome });
     await buildInitramfs(kernel, initramfs);
-    await writeBootDisk({
-      output,
-      kernel: kernel.image,
-      initramfs,
-      append: APPEND,
-      rootTree,
-      rootLabel: "INGOT-TINY",
-      rootMib: ROOT_MIB,
-      espMib: ESP_MIB,
-    });
-    await rename(output, image);
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
-  return image;
-}
-
-/** A hash of everything that goes into the image: this folder's files and the packages programs are taken from. */
-async function ingredientsHash(parameters: string[]): Promise<string> {
-  const hash = createHash("sha256").update(JSON.stringify(parameters));
-  for (const directory of [import.meta.dirname, join(import.meta.dirname, "files")]) {
-    const entries = await readdir(directory, { withFileTypes: true });
-    for (const entry of entries.filter((one) => one.isFile()).sort((a, b) => (a.name < b.name ? -1 : 1))) {
-      hash.update(entry.name).update(await readFile(join(directory, entry.name)));
-    }
-  }
-  const packages = ["busybox-static", "open-iscsi", "grub-pc-bin", "grub-efi-amd64-bin"];
-  hash.update(await runProgram("dpkg-query", ["-W", ...packages]));
-  return hash.digest("hex").slice(0, 16);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  );
+    const disk = { kernel: kernel.image, initramfs, append: APPEND, rootTree, rootLabel: "INGOT-TINY" };
+    await writeBootDisk({ ...disk, output: join(work, "image.raw"), rootMib: ROOT_MIB, espMib: ESP_MIB });
+  });
 }
