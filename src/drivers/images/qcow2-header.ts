@@ -1,8 +1,9 @@
 import { ApplianceError } from "../../errors.ts";
 
-/** As much of a file as its header may take: version 3 headers have at least 104 bytes. */
-export const QCOW2_HEADER_BYTES = 112;
+/** What is read of a file: the whole header of version 3, more than that of version 2. */
+export const QCOW2_HEADER_BYTES = 104;
 
+const HEADER_BYTES = { 2: 72, 3: QCOW2_HEADER_BYTES } as const;
 const MAGIC = 0x514649fb;
 const INCOMPATIBLE = { dirty: 1n, corrupt: 2n, externalFile: 4n, compression: 8n, extendedL2: 16n } as const;
 const KNOWN = INCOMPATIBLE.compression | INCOMPATIBLE.extendedL2;
@@ -14,15 +15,16 @@ const MAX_SIZE_BYTES = 2n ** 46n;
  * features that this reader does not know, and images left dirty or corrupt.
  */
 export function qcow2SizeBytes(header: Buffer): number {
-  if (header.length < 72 || header.readUInt32BE(0) !== MAGIC)
+  if (header.length < HEADER_BYTES[2] || header.readUInt32BE(0) !== MAGIC)
     throw refused("is not a qcow2 image", "state the right format");
   const version = header.readUInt32BE(4);
+  if (version === 3 && header.length < HEADER_BYTES[3]) throw refused("is cut short", "copy it again");
   if (version !== 2 && version !== 3) throw refused(`has qcow2 version ${version}`, "convert it to version 2 or 3");
   if (header.readBigUInt64BE(8) !== 0n || header.readUInt32BE(16) !== 0) {
     throw refused("has a backing file", "flatten it: qemu-img convert -O qcow2");
   }
   if (header.readUInt32BE(32) !== 0) throw refused("is encrypted", "decrypt it: qemu-img convert");
-  const features = version === 3 && header.length >= 80 ? header.readBigUInt64BE(72) : 0n;
+  const features = version === 3 ? header.readBigUInt64BE(72) : 0n;
   if (features & INCOMPATIBLE.externalFile)
     throw refused("has an external data file", "convert it: qemu-img convert -O qcow2");
   if (features & (INCOMPATIBLE.dirty | INCOMPATIBLE.corrupt))

@@ -1,0 +1,114 @@
+import { describe, expect, it } from "vitest";
+import { systemClock } from "../../../src/clock.ts";
+import type { TargetSpec } from "../../../src/drivers/targets/target-server.ts";
+import type { TgtClient } from "../../../src/drivers/targets/tgt-client.ts";
+import { tgtdArguments } from "../../../src/drivers/targets/tgt-daemon.ts";
+import { targetId } from "../../../src/drivers/targets/tgt-ensure.ts";
+import { createTgtServer } from "../../../src/drivers/targets/tgt-server.ts";
+import type { Ipv4 } from "../../../src/values/ipv4.ts";
+import { targetIqn } from "../../../src/values/iqn.ts";
+
+const signal = new AbortController().signal;
+const spec: TargetSpec = {
+  iqn: "iqn.2026-11.org.ingot:app-1:disk-1",
+  lun: 1,
+  backing: { type: "file", path: "/pool/disks/disk-1.raw" },
+  address: "10.0.0.5" as Ipv4,
+  chap: { user: "a", secret: "secretsecret1", reverse: { user: "b", secret: "secretsecret2" } },
+};
+
+/** A daemon that answers `show` with a text and notes every change it is asked for. */
+function scripted(shown: string) {
+  const changes: string[] = [];
+  const client: TgtClient = async (_, request) => {
+    if (request.operation === "show") return request.mode === "target" ? shown : "Account list:\n";
+    const keys = Object.entries(request.parameters ?? {}).map(([key, value]) => `${key}=${value}`);
+    changes.push([request.mode, request.operation, request.direction ?? "", ...keys].filter(Boolean).join(" "));
+    return "";
+  };
+  return { targets: createTgtServer(client, systemClock), changes };
+}
+
+describe("a new target", () => {
+  it("lets nobody in before its accounts are bound", async () => {
+    const { targets, changes } = scripted("");
+    await targets.ensureTarget(0, spec, signal);
+    expect(changes).toEqual([
+      "target new targetname=iqn.2026-11.org.ingot:app-1:disk-1",
+      "unit new path=/pool/disks/disk-1.raw bstype=rdwr",
+      "unit update vendor_id=INGOT product_id=disk scsi_id=disk-1 scsi_sn=disk-1 thin_provisioning=1",
+      "account new user=a password=secretsecret1",
+      "account bind incoming user=a",
+      "account new user=b password=secretsecret2",
+      "account bind outgoing user=b",
+      "target bind initiator-address=10.0.0.5",
+    ]);
+  });
+});
+
+describe("a target with foreign accounts", () => {
+  const shown = `Target 3: ${spec.iqn}
+    LUN information:
+        LUN: 1
+            SCSI ID: disk-1
+            SCSI SN: disk-1
+            Thin-provisioning: Yes
+            Backing store type: rdwr
+            Backing store path: /pool/disks/disk-1.raw
+    Account information:
+        x
+        y
+        z (outgoing)
+    ACL information:
+        10.0.0.5
+`;
+
+  it("is shut while they change, and they go from the last to the first: tgtd dies of a hole in its list", async () => {
+    const { targets, changes } = scripted(shown);
+    await targets.ensureTarget(0, spec, signal);
+    expect(changes).toEqual([
+      "target unbind initiator-address=10.0.0.5",
+      "account delete user=z",
+      "account delete user=y",
+      "account delete user=x",
+      "account new user=a password=secretsecret1",
+      "account bind incoming user=a",
+      "account new user=b password=secretsecret2",
+      "account bind outgoing user=b",
+      "target bind initiator-address=10.0.0.5",
+    ]);
+  });
+
+  it("is removed in an order that a repeated call can take up anywhere: the target last", async () => {
+    const { targets, changes } = scripted(shown);
+    const deleting = targets.removeTarget(0, spec.iqn, signal);
+    await deleting;
+    expect(changes).toEqual([
+      "target unbind initiator-address=10.0.0.5",
+      "account delete user=z",
+      "account delete user=y",
+      "account delete user=x",
+      "target delete",
+    ]);
+  });
+});
+
+describe("a target's id", () => {
+  it("comes from its IQN alone, fits into the WWN, and gives way when taken", () => {
+    const iqn = targetIqn("app-1", "disk-7k2m9q4x0b3d");
+    const tid = targetId(iqn, new Set());
+    expect(targetId(iqn, new Set([1, 2, 3]))).toBe(tid);
+    expect(targetId(iqn, new Set([tid, tid + 1]))).toBe(tid + 2);
+    for (let n = 0; n < 1000; n++) {
+      const id = targetId(targetIqn("app-1", `disk-${n}`), new Set());
+      expect(id).toBeGreaterThan(0);
+      expect(id).toBeLessThan(2 ** 28);
+    }
+  });
+});
+
+it("starts tgtd on a loopback portal", () => {
+  expect(tgtdArguments({ control: 5, loopbackPort: 23005 }).join(" ")).toBe(
+    "-f -C 5 -t 2 --iscsi portal=127.0.0.1:23005",
+  );
+});
