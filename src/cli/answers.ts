@@ -47,6 +47,9 @@ export type Disk = {
 
 export type Failure = { code: ErrorCode; message: string; remedy?: string | undefined };
 
+/** What somebody shall do at a node without a BMC. */
+export type OperatorRequest = { node: string; action: string; since: string };
+
 export type Operation = {
   id: string;
   kind: string;
@@ -63,6 +66,7 @@ export type Operation = {
     error?: Failure | undefined;
   }[];
   progress?: { step: string; done: number; total: number; unit: "bytes" | "seconds" } | undefined;
+  operatorRequest?: OperatorRequest | undefined;
   error?: Failure | undefined;
   createdAt: string;
   endedAt?: string | undefined;

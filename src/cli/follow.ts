@@ -2,6 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { isApplianceError } from "../errors.ts";
 import type { Operation } from "./answers.ts";
 import type { ApiClient } from "./api-client.ts";
+import { CommandEnd } from "./command-end.ts";
 import { exitCodeOf, INTERRUPTED, STUCK } from "./exit-codes.ts";
 import type { Terminal } from "./terminal.ts";
 import { formatProgress } from "./text/operation.ts";
@@ -11,21 +12,9 @@ import { formatDuration, secondsBetween } from "./text/quantity.ts";
 const PATIENCE_MS = 60_000;
 const LOOK_SECONDS = 1;
 
-/** The end of waiting that is not success: what to say, and how to exit. */
-export class OperationEnd extends Error {
-  readonly exitCode: number;
-  readonly remedy: string | undefined;
-
-  constructor(message: string, exitCode: number, remedy?: string) {
-    super(message);
-    this.exitCode = exitCode;
-    this.remedy = remedy;
-  }
-}
-
 /**
  * Waits for the end of an operation and shows its progress: in place for people, a line per step otherwise.
- * Ctrl-C ends the waiting, not the operation. OperationEnd when it is interrupted, undone or stuck.
+ * Ctrl-C ends the waiting, not the operation. CommandEnd when it is interrupted, undone or stuck.
  */
 export async function follow(
   api: ApiClient,
@@ -36,19 +25,21 @@ export async function follow(
   const interrupt = new AbortController();
   const onInterrupt = () =>
     interrupt.abort(
-      new OperationEnd(
+      new CommandEnd(
         `${begun.summary} goes on without you`,
         INTERRUPTED,
         `look again: ingot operation show ${begun.id}`,
       ),
     );
   process.once("SIGINT", onInterrupt);
-  const show = quiet ? () => {} : terminal.isWatched ? inPlace(terminal) : byLine(terminal);
+  const show = quiet ? SILENT : terminal.isWatched ? inPlace(terminal) : byLine(terminal);
   try {
     let operation = begun;
     let heardAt = Date.now();
+    let asked: string | undefined;
     while (operation.state === "running" || operation.state === "undoing") {
-      show(operation);
+      show.update(operation);
+      asked = ask(operation, asked, terminal);
       try {
         const path = `/v1/operations/${begun.id}?waitSeconds=${LOOK_SECONDS}`;
         operation = await api.get<Operation>(path, interrupt.signal);
@@ -59,12 +50,23 @@ export async function follow(
         interrupt.signal.throwIfAborted();
       }
     }
-    show(undefined);
+    show.update(operation);
     return judge(operation);
   } finally {
-    if (!quiet && terminal.isWatched) show(undefined);
+    show.end();
     process.off("SIGINT", onInterrupt);
   }
+}
+
+/** Says once what somebody shall do by hand; answers what was asked last. */
+function ask({ operatorRequest }: Operation, asked: string | undefined, terminal: Terminal): string | undefined {
+  if (!operatorRequest) return undefined;
+  const { node, action, since } = operatorRequest;
+  if (since !== asked) {
+    const clear = terminal.isWatched ? CLEAR : "";
+    terminal.err(`${clear}${node}: ${action}, by hand; when you saw it done: ingot node confirm ${node}\n`);
+  }
+  return since;
 }
 
 function judge(operation: Operation): Operation {
@@ -72,14 +74,14 @@ function judge(operation: Operation): Operation {
   if (state === "done") return operation;
   const reason = error?.message ?? "no reason is known";
   if (state === "stuck") {
-    throw new OperationEnd(
+    throw new CommandEnd(
       `${summary} is stuck: ${reason}`,
       STUCK,
       `${error?.remedy ? `${error.remedy}; then ` : "see ingot operation show, mend the cause, then "}ingot operation retry ${id}`,
     );
   }
   const exitCode = exitCodeOf(error?.code ?? "INTERNAL");
-  throw new OperationEnd(`${summary} failed and was undone: ${reason}`, exitCode, error?.remedy);
+  throw new CommandEnd(`${summary} failed and was undone: ${reason}`, exitCode, error?.remedy);
 }
 
 /** `provision node-1 from debian: done in 34 s`. */
@@ -87,18 +89,28 @@ export function formatDone({ summary, createdAt, endedAt }: Operation): string {
   return `${summary}: done in ${formatDuration(secondsBetween(createdAt, endedAt))}\n`;
 }
 
-type Show = (operation: Operation | undefined) => void;
+type Show = { update(operation: Operation): void; end(): void };
+
+const SILENT: Show = { update: () => {}, end: () => {} };
+/** Back to the begin of the line, and nothing left on it. */
+const CLEAR = "\r\x1b[K";
 
 function inPlace(terminal: Terminal): Show {
-  return (operation) => terminal.err(`\r\x1b[K${operation ? formatProgress(operation, terminal.columns - 1) : ""}`);
+  return {
+    update: (operation) => terminal.err(CLEAR + formatProgress(operation, terminal.columns - 1)),
+    end: () => terminal.err(CLEAR),
+  };
 }
 
+/** Every step that began, in order, however many of them between two looks. */
 function byLine(terminal: Terminal): Show {
-  let last = "";
-  return (operation) => {
-    if (!operation) return;
-    const line = formatProgress({ ...operation, progress: undefined }, terminal.columns);
-    if (line !== last) terminal.err(`${line}\n`);
-    last = line;
+  let told = 0;
+  return {
+    update: ({ steps }) => {
+      for (; told < steps.length && steps[told]?.state !== "pending"; told++) {
+        terminal.err(`step ${told + 1}/${steps.length} ${steps[told]?.name}\n`);
+      }
+    },
+    end: () => {},
   };
 }

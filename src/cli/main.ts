@@ -1,8 +1,8 @@
 import { enableCompileCache } from "node:module";
 import { CommanderError } from "commander";
 import { toApplianceError } from "../errors.ts";
+import { CommandEnd } from "./command-end.ts";
 import { exitCodeOf } from "./exit-codes.ts";
-import { OperationEnd } from "./follow.ts";
 import { createProgram } from "./program.ts";
 import { systemTerminal, type Terminal } from "./terminal.ts";
 import { printable } from "./text/printable.ts";
@@ -24,7 +24,7 @@ function report(error: unknown, { err }: Terminal): number {
     // commander has written its own text; anything but help is wrong usage
     return error.exitCode === 0 ? 0 : exitCodeOf("INVALID");
   }
-  const end = error instanceof OperationEnd ? error : undefined;
+  const end = error instanceof CommandEnd ? error : undefined;
   const known = toApplianceError(error);
   const remedy = end ? end.remedy : known.details.remedy;
   err(printable(`ingot: ${known.message}\n`));

@@ -1,8 +1,9 @@
 import type { Command } from "commander";
 import type { Operation } from "./answers.ts";
 import { ApiClient, findPlace, type PlaceOptions } from "./api-client.ts";
+import { CommandEnd } from "./command-end.ts";
 import { INTERRUPTED } from "./exit-codes.ts";
-import { follow, formatDone, OperationEnd } from "./follow.ts";
+import { follow, formatDone } from "./follow.ts";
 import type { Terminal } from "./terminal.ts";
 import { printable } from "./text/printable.ts";
 import { type Column, formatTable } from "./text/table.ts";
@@ -47,7 +48,7 @@ export class Session {
     if (this.#options.yes || !this.terminal.canAsk) return;
     const { confirm } = await import("@clack/prompts");
     if ((await confirm({ message: question, initialValue: false })) !== true) {
-      throw new OperationEnd("nothing was done", INTERRUPTED);
+      throw new CommandEnd("nothing was done", INTERRUPTED);
     }
   }
 }

@@ -31,11 +31,12 @@ export function addDiskCommands(program: Command, open: Open): void {
     });
 
   disk
-    .command("snapshot <name> <image>")
+    .command("snapshot <name>")
     .description("make an image from what a disk holds now")
+    .requiredOption("--as <image>", "name of the new image")
     .option("--no-wait", "do not wait for the end")
-    .addHelpText("after", examples("ingot disk snapshot node-1-1 debian-with-docker"))
-    .action(async (name: string, image: string, _: object, command: Command) => {
+    .addHelpText("after", examples("ingot disk snapshot node-1-1 --as debian-with-docker"))
+    .action(async (name: string, { as: image }: { as: string }, command: Command) => {
       const session = open(command);
       await session.finish(await session.api.post<Operation>(projectPath("disks", name, "snapshot"), { image }));
     });

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { ApplianceError } from "../../errors.ts";
-import type { Boot, Node, Operation } from "../answers.ts";
+import type { Boot, Node, Operation, OperatorRequest } from "../answers.ts";
 import { parseBmcUrl } from "../bmc-url.ts";
 import { choice, examples, type Open } from "../command.ts";
 import { path, type Session } from "../session.ts";
@@ -101,6 +101,16 @@ export function addNodeCommands(program: Command, open: Open): void {
       if (action === undefined) return showPower(session, name);
       if (action === "off" || action === "reset") await session.confirm(`${action} cuts ${name} off mid-write. Go on?`);
       await session.finish(await session.api.post<Operation>(path("nodes", name, "power"), { action }));
+    });
+
+  node
+    .command("confirm <name>")
+    .description("say that what an operation waits for at a node without a BMC is done, and seen done")
+    .addHelpText("after", examples("ingot node confirm bench"))
+    .action(async (name: string, _: object, command: Command) => {
+      const session = open(command);
+      const request = await session.api.post<OperatorRequest>(path("nodes", name, "power", "confirm"));
+      session.answer(request, () => `${request.node}: ${request.action} is done\n`);
     });
 
   node

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import type { Finding, Status } from "../answers.ts";
 import { examples, type Open } from "../command.ts";
+import { CommandEnd } from "../command-end.ts";
 import { UNHEALTHY } from "../exit-codes.ts";
-import { OperationEnd } from "../follow.ts";
 import { formatFacts } from "../text/facts.ts";
 import { formatBytes, formatDuration } from "../text/quantity.ts";
 import { formatTable } from "../text/table.ts";
@@ -29,7 +29,7 @@ export function addSystemCommands(program: Command, open: Open): void {
       const findings = await session.api.get<Finding[]>("/v1/system/doctor");
       session.answer(findings, () => formatFindings(findings));
       const failed = findings.filter(({ state }) => state === "failed").length;
-      if (failed > 0) throw new OperationEnd(`${failed} of ${findings.length} findings failed`, UNHEALTHY);
+      if (failed > 0) throw new CommandEnd(`${failed} of ${findings.length} findings failed`, UNHEALTHY);
     });
 }
 

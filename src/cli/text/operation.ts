@@ -38,10 +38,10 @@ const STEP_COLUMNS: Column<Step>[] = [
 
 /** Where it is, in a line: `step 3/9 clone-disk ██████░░░░ 1.2 of 4.0 GiB`. */
 export function formatProgress({ state, steps, progress }: Operation, width = 80): string {
-  const index = steps.findIndex((step) => step.state === "started");
-  const name = state === "undoing" ? "undoing" : (steps[index]?.name ?? state);
-  const place = index < 0 ? name : `step ${index + 1}/${steps.length} ${name}`;
-  if (!progress || progress.step !== steps[index]?.name || progress.total === 0) return shorten(place, width);
+  const index = steps.findIndex((step) => step.state !== "succeeded");
+  const name = steps[index]?.name;
+  const place = state === "running" && name ? `step ${index + 1}/${steps.length} ${name}` : state;
+  if (!progress || progress.step !== name || progress.total === 0) return shorten(place, width);
   const { done, total, unit } = progress;
   const filled = Math.round(Math.min(1, done / total) * BAR_WIDTH);
   const bar = "█".repeat(filled).padEnd(BAR_WIDTH, "░");

@@ -6,7 +6,7 @@ import type { Check, Finding, Patient } from "./finding.ts";
 import { interfaceCheck } from "./interfaces.ts";
 import { poolCheck } from "./pool.ts";
 import { portCheck } from "./ports.ts";
-import { stuckCheck } from "./stuck.ts";
+import { stalledCheck } from "./stalled.ts";
 import { targetCheck } from "./targets.ts";
 
 const CHECKS: readonly Check[] = [
@@ -17,7 +17,7 @@ const CHECKS: readonly Check[] = [
   poolCheck,
   targetCheck,
   bmcCheck,
-  stuckCheck,
+  stalledCheck,
 ];
 /** A doctor who keeps people waiting is not asked again. */
 const DEADLINE_MS = 20_000;

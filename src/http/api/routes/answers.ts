@@ -1,5 +1,6 @@
 import type { RouteConfig, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import type { Appliance } from "../../../operations/appliance.ts";
 import type { OperationRecord } from "../../../operations/operation.ts";
 import { operationSchema, viewOperation } from "../views/operation-view.ts";
 
@@ -19,6 +20,6 @@ export const ACCEPTED = {
 } as const satisfies RouteConfig["responses"];
 
 /** 202 with the operation that began, and where to look at it. */
-export function accepted(context: Context, operation: OperationRecord) {
-  return context.json(viewOperation(operation), 202, { Location: `/v1/operations/${operation.id}` });
+export function accepted(context: Context, appliance: Appliance, operation: OperationRecord) {
+  return context.json(viewOperation(appliance, operation), 202, { Location: `/v1/operations/${operation.id}` });
 }

@@ -68,13 +68,13 @@ export function addDiskRoutes(api: Api, { appliance }: ApiParts): void {
   });
   api.openapi(routes.snapshot, async (c) => {
     const request = { ...c.req.valid("json"), ...c.req.valid("param") };
-    return accepted(c, await snapshotDisk(appliance, request, c.var.caller.name));
+    return accepted(c, appliance, await snapshotDisk(appliance, request, c.var.caller.name));
   });
   api.openapi(routes.revert, async (c) => {
     const request = exact({ ...c.req.valid("json"), ...c.req.valid("param") });
-    return accepted(c, await revertDisk(appliance, request, c.var.caller.name));
+    return accepted(c, appliance, await revertDisk(appliance, request, c.var.caller.name));
   });
   api.openapi(routes.remove, async (c) =>
-    accepted(c, await removeDisk(appliance, c.req.valid("param"), c.var.caller.name)),
+    accepted(c, appliance, await removeDisk(appliance, c.req.valid("param"), c.var.caller.name)),
   );
 }

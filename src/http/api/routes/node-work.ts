@@ -1,10 +1,11 @@
 import { z } from "@hono/zod-openapi";
 import { deprovision } from "../../../operations/deprovision.ts";
-import { powerNode, powerStatus } from "../../../operations/power-node.ts";
+import { confirmPower, powerNode, powerStatus } from "../../../operations/power-node.ts";
 import { provision } from "../../../operations/provision.ts";
 import type { Api, ApiParts } from "../api.ts";
 import { exact } from "../fields.ts";
 import { describeRoute } from "../route.ts";
+import { operatorRequestSchema, viewOperatorRequest } from "../views/operation-view.ts";
 import { ACCEPTED, accepted, body, json } from "./answers.ts";
 
 const params = z.object({ node: z.string().openapi({ description: "Name or id" }) });
@@ -48,6 +49,12 @@ const routes = {
     request: { params },
     responses: { 200: json("What its BMC says now", powerSchema) },
   }),
+  confirmPower: describeRoute("node:power", {
+    method: "post",
+    path: "/v1/nodes/{node}/power/confirm",
+    request: { params },
+    responses: { 200: json("What an operation waited for, done by hand and seen done", operatorRequestSchema) },
+  }),
   power: describeRoute("node:power", {
     method: "post",
     path: "/v1/nodes/{node}/power",
@@ -60,18 +67,21 @@ const routes = {
 export function addNodeWorkRoutes(api: Api, { appliance }: ApiParts): void {
   api.openapi(routes.provision, async (c) => {
     const request = exact({ ...c.req.valid("json"), ...c.req.valid("param") });
-    return accepted(c, await provision(appliance, request, c.var.caller.name));
+    return accepted(c, appliance, await provision(appliance, request, c.var.caller.name));
   });
   api.openapi(routes.deprovision, async (c) => {
     const request = { ...c.req.valid("json"), ...c.req.valid("param") };
-    return accepted(c, await deprovision(appliance, request, c.var.caller.name));
+    return accepted(c, appliance, await deprovision(appliance, request, c.var.caller.name));
   });
   api.openapi(routes.powerStatus, async (c) => {
     const { node } = c.req.valid("param");
     return c.json({ node, power: await powerStatus(appliance, node) }, 200);
   });
+  api.openapi(routes.confirmPower, (c) =>
+    c.json(viewOperatorRequest(confirmPower(appliance, c.req.valid("param").node)), 200),
+  );
   api.openapi(routes.power, async (c) => {
     const request = { ...c.req.valid("json"), ...c.req.valid("param") };
-    return accepted(c, await powerNode(appliance, request, c.var.caller.name));
+    return accepted(c, appliance, await powerNode(appliance, request, c.var.caller.name));
   });
 }

@@ -43,10 +43,11 @@ const routes = {
 };
 
 /** Long changes: how far they are, stop them, go on with them. */
-export function addOperationRoutes(api: Api, { appliance: { runner, clock } }: ApiParts): void {
+export function addOperationRoutes(api: Api, { appliance }: ApiParts): void {
+  const { runner, clock } = appliance;
   api.openapi(routes.list, (c) =>
     c.json(
-      runner.list().map((operation) => viewOperation(operation, runner.progress(operation.id))),
+      runner.list().map((operation) => viewOperation(appliance, operation)),
       200,
     ),
   );
@@ -54,13 +55,13 @@ export function addOperationRoutes(api: Api, { appliance: { runner, clock } }: A
     const { operation: id } = c.req.valid("param");
     const unwanted = AbortSignal.any([c.req.raw.signal, ...(c.env.stopping ? [c.env.stopping] : [])]);
     const operation = await settledWithin(runner, clock, id, c.req.valid("query").waitSeconds, unwanted);
-    return c.json(viewOperation(operation, runner.progress(id)), 200);
+    return c.json(viewOperation(appliance, operation), 200);
   });
   api.openapi(routes.cancel, async (c) =>
-    c.json(viewOperation(await runner.cancel(c.req.valid("param").operation)), 200),
+    c.json(viewOperation(appliance, await runner.cancel(c.req.valid("param").operation)), 200),
   );
   api.openapi(routes.retry, async (c) => {
     const operation = await runner.retry(c.req.valid("param").operation);
-    return c.json(viewOperation(operation), 202, { Location: `/v1/operations/${operation.id}` });
+    return c.json(viewOperation(appliance, operation), 202, { Location: `/v1/operations/${operation.id}` });
   });
 }

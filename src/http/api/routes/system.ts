@@ -28,12 +28,11 @@ const routes = {
 export function addSystemRoutes(api: Api, { appliance, configFile, discovered, version }: ApiParts): void {
   api.openapi(routes.status, async (c) => {
     const self = {
-      appliance: appliance.id,
       version,
       uptimeSeconds: Math.floor(process.uptime()),
       discovered: discovered.list().length,
     };
-    return c.json(viewStatus(await systemStatus(appliance), self), 200);
+    return c.json(viewStatus(appliance, await systemStatus(appliance), self), 200);
   });
   api.openapi(routes.doctor, async (c) => c.json((await runDoctor({ appliance, configFile })).map(viewFinding), 200));
   api.openapi(routes.openapi, (c) => {

@@ -1,7 +1,9 @@
 import { z } from "@hono/zod-openapi";
 import { ERROR_KINDS, type ErrorCode } from "../../../errors.ts";
+import type { NodeRecord } from "../../../nodes/node.ts";
+import type { Appliance } from "../../../operations/appliance.ts";
 import type { OperationRecord, RecordedError, StepRecord } from "../../../operations/operation.ts";
-import type { Progress } from "../../../operations/runner.ts";
+import type { OperatorRequest } from "../../../operations/operator-requests.ts";
 import { moment, momentIfAny, momentSchema } from "./text.ts";
 
 const failureSchema = z
@@ -22,6 +24,10 @@ const stepSchema = z.object({
   error: failureSchema.optional(),
 });
 
+export const operatorRequestSchema = z
+  .object({ node: z.string(), action: z.string(), since: momentSchema })
+  .openapi("OperatorRequest");
+
 /** An operation as the API shows it: without its plan, which names inner things only. */
 export const operationSchema = z
   .object({
@@ -38,13 +44,16 @@ export const operationSchema = z
       .object({ step: z.string(), done: z.number(), total: z.number(), unit: z.enum(["bytes", "seconds"]) })
       .optional()
       .openapi({ description: "Of the step that runs now" }),
+    operatorRequest: operatorRequestSchema
+      .optional()
+      .openapi({ description: "What it waits for somebody to do at a node without a BMC, and to confirm" }),
     error: failureSchema.optional(),
     createdAt: momentSchema,
     endedAt: momentSchema.optional(),
   })
   .openapi("Operation");
 
-export function viewOperation(operation: OperationRecord, progress?: Progress): z.infer<typeof operationSchema> {
+export function viewOperation(appliance: Appliance, operation: OperationRecord): z.infer<typeof operationSchema> {
   const { id, kind, state, summary, project, requestedBy, stuckWhile, cancelRequested } = operation;
   return {
     id,
@@ -56,11 +65,24 @@ export function viewOperation(operation: OperationRecord, progress?: Progress): 
     stuckWhile,
     cancelRequested,
     steps: operation.steps.map(viewStep),
-    progress,
+    progress: appliance.runner.progress(id),
+    operatorRequest: findRequest(appliance, operation),
     error: viewFailure(operation.error),
     createdAt: moment(operation.createdAt),
     endedAt: momentIfAny(operation.endedAt),
   };
+}
+
+export function viewOperatorRequest({ node, action, since }: OperatorRequest): z.infer<typeof operatorRequestSchema> {
+  return { node, action, since: moment(since) };
+}
+
+/** Requests name nodes as people do, operations by id. */
+function findRequest({ records, operatorRequests }: Appliance, { holds, state }: OperationRecord) {
+  if (state !== "running" && state !== "undoing") return undefined;
+  const nodes = records.collection<NodeRecord>("nodes");
+  const request = operatorRequests.list().find(({ node }) => holds.some((id) => nodes.get(id)?.name === node));
+  return request && viewOperatorRequest(request);
 }
 
 function viewStep({ name, state, attempts, startedAt, endedAt, output, error }: StepRecord) {

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import type { Appliance } from "../../../operations/appliance.ts";
 import type { Finding } from "../../../operations/doctor/finding.ts";
 import type { SystemStatus } from "../../../operations/status.ts";
 import { formatSubnet } from "../../../values/ipv4.ts";
@@ -37,12 +38,13 @@ export const statusSchema = z
 
 /** `process`: what the status itself does not know. */
 export function viewStatus(
+  appliance: Appliance,
   status: SystemStatus,
-  process: { appliance: string; version: string; uptimeSeconds: number; discovered: number },
+  process: { version: string; uptimeSeconds: number; discovered: number },
 ): z.infer<typeof statusSchema> {
-  const { appliance, version, uptimeSeconds, discovered } = process;
+  const { version, uptimeSeconds, discovered } = process;
   return {
-    appliance,
+    appliance: appliance.id,
     version,
     uptimeSeconds,
     networks: status.networks.map(({ subnet, portals, ...network }) => ({
@@ -52,7 +54,7 @@ export function viewStatus(
     })),
     pool: status.pool,
     counts: { ...status.counts, discovered },
-    operations: status.operations.map((operation) => viewOperation(operation)),
+    operations: status.operations.map((operation) => viewOperation(appliance, operation)),
   };
 }
 

@@ -1,0 +1,336 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createProgram } from "../../src/cli/program.ts";
+import type { ImageStore } from "../../src/drivers/images/image-store.ts";
+import { ApplianceError } from "../../src/errors.ts";
+import { type RunningApi, startApi } from "../../src/http/api/start-api.ts";
+import { parseMac } from "../../src/values/mac.ts";
+import { ApiWorld } from "../unit/http-api/api-world.ts";
+
+/** The command line as people run it: its own process, against the API on a unix socket. */
+
+const main = resolve(import.meta.dirname, "../../src/cli/main.ts");
+const MAC = "52:54:00:aa:bb:01";
+const ADD = ["node", "add", "node-1", "--mac", MAC, "--network", "prov", "--firmware", "uefi"];
+const BMC = ["--bmc", "ipmi://admin@10.9.0.1", "--bmc-password-file", "/etc/ingot/bmc"];
+const IMPORT = ["image", "import", "golden", "--file", "/import/golden.raw", "--format", "raw", "--phones-home"];
+
+type Run = { code: number | null; out: string; err: string };
+
+let world: ApiWorld;
+let api: RunningApi;
+const children = new Set<ChildProcess>();
+
+function begin(args: string[], environment: NodeJS.ProcessEnv = {}): { child: ChildProcess; ended: Promise<Run> } {
+  const child = spawn(process.execPath, [main, ...args], {
+    env: { PATH: process.env.PATH, INGOT_SOCKET: join(world.directory, "api.sock"), ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  children.add(child);
+  const run: Run = { code: null, out: "", err: "" };
+  child.stdout.setEncoding("utf8").on("data", (text) => {
+    run.out += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text) => {
+    run.err += text;
+  });
+  const ended = new Promise<Run>((done) => {
+    child.on("close", (code) => {
+      children.delete(child);
+      done({ ...run, code });
+    });
+  });
+  return { child, ended };
+}
+
+const ingot = (...args: string[]) => begin(args).ended;
+async function succeed(...args: string[]): Promise<string> {
+  const { code, out, err } = await ingot(...args);
+  expect(code, `ingot ${args.join(" ")}: ${err}`).toBe(0);
+  return out;
+}
+const json = async (...args: string[]) => JSON.parse(await succeed(...args, "--json"));
+
+beforeEach(async () => {
+  world = await ApiWorld.start();
+  api = await startApi(world.parts);
+});
+afterEach(async () => {
+  for (const child of children) child.kill("SIGKILL");
+  await api.stop();
+  await world.end();
+});
+
+describe("the main job", () => {
+  it("goes from an empty appliance to a node that boots, and back", async () => {
+    expect(await succeed("node", "list")).toMatch(/^no nodes yet; ingot node add/);
+    expect(await succeed(...ADD, ...BMC, "--data-mac", "52:54:00:aa:bb:02", "52:54:00:aa:bb:03")).toContain(
+      "ingot provision node-1",
+    );
+    expect(await succeed(...IMPORT)).toMatch(/^import image golden: done in \d\.\d s\n$/);
+    expect(await succeed("image", "list")).toMatch(
+      /^IMAGE +SIZE +ORIGIN.*\ngolden +1\.0 MiB +\/import\/golden\.raw +yes/,
+    );
+    expect(await succeed("provision", "node-1", "--image", "golden", "--disk-name", "root")).toMatch(/done in/);
+    expect(await succeed("node", "list")).toMatch(
+      /^NODE +MAC +NETWORK +FIRMWARE +ADDRESS +DISK\nnode-1 +52:54:00:aa:bb:01 +prov +uefi +10\.20\.0\.1\d\d +root\n$/,
+    );
+    const shown = await succeed("node", "show", "node-1");
+    expect(shown).toMatch(/^power: +ipmi:\/\/admin@10\.9\.0\.1:623, password in \/etc\/ingot\/bmc$/m);
+    expect(shown).toMatch(/^NIC 3: +52:54:00:aa:bb:03 data$/m);
+    expect(shown).toMatch(/^boots: +disk root at /m);
+    expect(await succeed("node", "power", "node-1")).toBe("on\n");
+    expect(await succeed("node", "timeline", "node-1")).toMatch(/: OS ready after .*\n {2}power on .*▏\n/);
+    expect(await succeed("disk", "list")).toMatch(/\nroot +node-1 +golden +1\.0 MiB +in use/);
+    expect(await succeed("disk", "snapshot", "root", "--as", "with-docker")).toMatch(/done in/);
+    expect(await succeed("image", "show", "with-docker")).toMatch(/^origin: +snapshot of .* in use$/m);
+    expect(await succeed("lease", "list")).toMatch(
+      /\n10\.20\.0\.1\d\d +52:54:00:aa:bb:01 +node-1 +prov +pinned +never\n/,
+    );
+    expect(await succeed("deprovision", "node-1")).toMatch(/done in/);
+    expect(await succeed("disk", "revert", "root", "--image", "with-docker")).toMatch(/done in/);
+    expect(await succeed("provision", "node-1", "--disk", "root")).toMatch(/done in/);
+    expect(await succeed("deprovision", "node-1", "--delete-disk", "--now")).toMatch(/done in/);
+    expect(await json("disk", "list")).toEqual([]);
+    const operations = await json("operation", "list");
+    expect(operations.map((one: { state: string }) => one.state)).toEqual(Array(7).fill("done"));
+    expect(await succeed("operation", "show", operations[0].id)).toMatch(/^STEP +STATE +TOOK.*\npower-off +succeeded/m);
+    expect(await succeed("node", "rm", "node-1")).toBe("node node-1 is forgotten\n");
+    expect(await succeed("image", "rm", "with-docker")).toMatch(/done in/);
+  });
+
+  it("shows each step on a line where nobody watches, and nothing but the answer with --json", async () => {
+    await succeed(...ADD);
+    await succeed(...IMPORT);
+    const plain = await ingot("provision", "node-1", "--image", "golden");
+    const steps = ["power-off", "clone-disk", "pin-address", "export-target", "write-boot-entry", "boot-device"];
+    expect(plain.err.split("\n").slice(0, 6)).toEqual(steps.map((name, index) => `step ${index + 1}/9 ${name}`));
+    expect(plain.err + plain.out).not.toContain("\x1b");
+    await succeed("deprovision", "node-1");
+    const run = await ingot("--json", "provision", "node-1", "--image", "golden");
+    expect(run.err).toBe("");
+    expect(JSON.parse(run.out)).toMatchObject({ kind: "provision", state: "done", requestedBy: "local" });
+  });
+
+  it("leaves an operation alone with --no-wait", async () => {
+    const begun = await json(...IMPORT, "--no-wait");
+    expect(begun.state).toBe("running");
+    expect((await world.appliance.runner.settled(begun.id)).state).toBe("done");
+  });
+});
+
+describe("answers", () => {
+  it("are the API's own with --json, before or after the command", async () => {
+    await succeed(...ADD);
+    const [node] = await json("node", "list");
+    expect(node).toMatchObject({ name: "node-1", power: { driver: "manual" }, nics: [{ mac: MAC, role: "boot" }] });
+    expect(JSON.parse(await succeed("--json", "node", "show", "node-1"))).toEqual(node);
+  });
+
+  it("fit 80 columns, or those that COLUMNS names", async () => {
+    const name = `image-${"x".repeat(50)}`;
+    const file = `/import/${"y".repeat(60)}.raw`;
+    await succeed("image", "import", name, "--file", file, "--format", "raw");
+    const widest = (text: string) => Math.max(...text.split("\n").map((line) => line.length));
+    for (const list of [
+      ["image", "list"],
+      ["operation", "list"],
+    ]) {
+      const out = await succeed(...list);
+      expect(widest(out)).toBe(80);
+      expect(out).toContain("…");
+    }
+    const wide = await begin(["image", "list"], { COLUMNS: "200" }).ended;
+    expect(wide.out).toContain(name);
+    expect(wide.out).toContain(file);
+  });
+
+  it("never let a machine on the network steer the terminal", async () => {
+    world.discovered.sink({
+      mac: parseMac("52:54:00:00:00:99"),
+      stage: "dhcp-firmware",
+      at: Date.now(),
+      client: { vendorClass: "\x1b]0;owned\x07\x9b2J" } as never,
+    });
+    for (const run of [await ingot("discovered"), await ingot("discovered", "--json")]) {
+      expect(run.out).toContain("owned");
+      expect(run.out).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/);
+    }
+  });
+
+  it("tell the state of the whole appliance", async () => {
+    await succeed(...ADD);
+    const status = await succeed("status");
+    expect(status).toMatch(/^ingot: +0\.0\.0-test, up /);
+    expect(status).toMatch(/^network prov: +10\.20\.0\.0\/24 on prov0 as 10\.20\.0\.1, 0 leases$/m);
+    expect(status).toMatch(/^nodes: +1, 0 provisioned; 0 discovered$/m);
+    expect(status).toMatch(/^pool: +50 MiB of 100 MiB free/m);
+  });
+});
+
+describe("errors", () => {
+  it.each<[string, number, string[], RegExp]>([
+    ["an unknown command", 2, ["nod", "list"], /Did you mean node/],
+    ["a missing option", 2, ["node", "add", "x"], /--mac/],
+    ["a wrong choice", 2, [...ADD.slice(0, -1), "efi"], /Allowed choices are bios, uefi/],
+    ["a bad value", 2, [...ADD.slice(0, 4), "zz", ...ADD.slice(5)], /nics\[0\]\.mac.*"zz"[\s\S]*remedy: write it like/],
+    ["nothing to boot", 2, ["provision", "node-1"], /remedy: give --image/],
+    ["two things to boot", 2, ["provision", "node-1", "--image", "a", "--disk", "b"], /cannot be used with/],
+    ["no such thing", 3, ["node", "show", "nobody"], /there is no node "nobody"\nremedy: ingot node list/],
+    ["a wrong state", 4, ["node", "confirm", "node-0"], /nobody waits[\s\S]*remedy:/],
+    ["a URL without a token", 9, ["--url", "http://127.0.0.1:25011", "status"], /remedy: .*--token-file/],
+    ["no URL", 2, ["--url", "localhost:1", "status"], /remedy: write it like http/],
+    [
+      "nobody there",
+      5,
+      ["--socket", "/nonexistent/api.sock", "status"],
+      /\/nonexistent\/api\.sock.*\nremedy: is ingotd running/,
+    ],
+  ])("for %s exit with %i and a remedy", async (_, code, args, text) => {
+    await succeed("node", "add", "node-0", "--mac", "52:54:00:aa:bb:77", "--network", "prov", "--firmware", "bios");
+    const run = await ingot(...args);
+    expect(run.err).toMatch(text);
+    expect(run).toMatchObject({ code, out: "" });
+  });
+
+  it("of an operation that was undone are its own", async () => {
+    const full: ImageStore["import"] = async () => {
+      throw new ApplianceError("POOL_FULL", "the pool is full", { details: { remedy: "remove something" } });
+    };
+    Object.assign(world.world.images, { import: full });
+    const run = await ingot(...IMPORT);
+    expect(run.code).toBe(7);
+    expect(run.err).toMatch(/failed and was undone: the pool is full\nremedy: remove something\n$/);
+  });
+
+  it("of an operation that is stuck name it, and retry goes on", async () => {
+    await succeed(...IMPORT);
+    const { images } = world.world;
+    const { remove } = images;
+    let broken = true;
+    images.remove = async (kind, id) => {
+      if (broken) throw new ApplianceError("DRIVER_FAILED", "the disk shelf is off", { retryable: false });
+      return remove.call(images, kind, id);
+    };
+    const run = await ingot("image", "rm", "golden");
+    expect(run.code).toBe(12);
+    const id = /remedy: .*ingot operation retry (op-\w+)\n$/.exec(run.err)?.[1] ?? "";
+    expect(run.err).toContain("is stuck: the disk shelf is off");
+    expect((await ingot("doctor")).out).toContain(`ingot operation retry ${id}`);
+    broken = false;
+    expect(await succeed("operation", "retry", id)).toMatch(/remove image golden: done in/);
+  });
+});
+
+describe("waiting", () => {
+  /** Lets an import run until the test says that it may end. */
+  function holdImports(): () => void {
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const whole = world.world.images.import.bind(world.world.images);
+    const slow: ImageStore["import"] = async (request, progress) => {
+      progress(512 * 1024, 1024 * 1024);
+      await held;
+      return whole(request, progress);
+    };
+    Object.assign(world.world.images, { import: slow });
+    return release;
+  }
+
+  it("ends with Ctrl-C, and the operation goes on", async () => {
+    const release = holdImports();
+    const { child, ended } = begin(IMPORT);
+    const line = await new Promise((told) => child.stderr?.once("data", told));
+    expect(line).toBe("step 1/1 import-content\n");
+    child.kill("SIGINT");
+    const run = await ended;
+    expect(run.code).toBe(130);
+    const id = /goes on without you\nremedy: look again: ingot operation show (op-\w+)\n$/.exec(run.err)?.[1] ?? "";
+    expect(await succeed("operation", "show", id)).toMatch(
+      /^progress: +step 1\/1 import-content █+░+ 512 KiB of 1\.0 MiB$/m,
+    );
+    release();
+    expect((await world.appliance.runner.settled(id)).state).toBe("done");
+  });
+
+  it("outlives a restart of the API", async () => {
+    const release = holdImports();
+    const { child, ended } = begin(IMPORT);
+    await new Promise((told) => child.stderr?.once("data", told));
+    await api.stop();
+    api = await startApi(world.parts);
+    release();
+    expect(await ended).toMatchObject({ code: 0, out: expect.stringMatching(/done in/) });
+  });
+
+  it("says what an operator shall do by hand", async () => {
+    await succeed(...ADD);
+    const { operatorRequests, nodes, powerOf } = world.appliance;
+    const { id } = nodes.get("node-1");
+    await powerOf(nodes.get(id)).status(AbortSignal.timeout(1000));
+    const hands = () => operatorRequests.ask({ node: "node-1", action: "switch-on" }, AbortSignal.timeout(20_000));
+    Object.assign(world.world.power.get(id) ?? {}, { on: hands });
+    const { child, ended } = begin(["node", "power", "node-1", "on"]);
+    const asked = new Promise<void>((told) => {
+      let text = "";
+      child.stderr?.on("data", (more) => {
+        text += more;
+        if (text.includes("node-1: switch-on, by hand; when you saw it done: ingot node confirm node-1")) told();
+      });
+    });
+    await asked;
+    expect((await ingot("doctor")).out).toMatch(/warning .*node-1: an operation waits for switch-on by hand/);
+    expect(await succeed("node", "confirm", "node-1")).toBe("node-1: switch-on is done\n");
+    expect(await ended).toMatchObject({ code: 0 });
+  });
+});
+
+describe("help", () => {
+  it("of every command has examples and fits 80 columns", async () => {
+    let text = "";
+    const write = (more: string) => {
+      text += more;
+    };
+    const program = createProgram({ out: write, err: write, isWatched: false, canAsk: false, columns: 80 });
+    const commands = (function all(command: typeof program): (typeof program)[] {
+      return command.commands.length === 0 ? [command] : command.commands.flatMap(all);
+    })(program);
+    expect(commands.length).toBeGreaterThan(20);
+    for (const command of commands) {
+      text = "";
+      command.outputHelp();
+      expect(text, command.name()).toContain("Examples:\n  $ ingot ");
+      const [head = ""] = text.split("Examples:");
+      for (const line of head.split("\n")) expect(line.length, line).toBeLessThanOrEqual(80);
+    }
+  });
+});
+
+describe("over TCP", () => {
+  it("asks with a token, from a file or the environment", async () => {
+    const token = "0123456789abcdef0123456789abcdef";
+    const tokenFile = join(world.directory, "token");
+    writeFileSync(tokenFile, `${token}\n`, { mode: 0o600 });
+    const runtimeDirectory = join(world.directory, "tcp");
+    mkdirSync(runtimeDirectory);
+    const { parts } = world;
+    const listen = { address: "127.0.0.1" as never, port: 25_020 };
+    const remote = await startApi({
+      ...parts,
+      config: { ...parts.config, runtimeDirectory, api: { tokenFile, listen } },
+    });
+    try {
+      const url = ["--url", "http://127.0.0.1:25020"];
+      expect((await ingot(...url, "--token-file", tokenFile, ...ADD, "--json")).out).toContain('"token:admin"');
+      expect(await begin([...url, "node", "list"], { INGOT_TOKEN: token }).ended).toMatchObject({ code: 0 });
+      const wrong = await begin([...url, "node", "list"], { INGOT_TOKEN: "x".repeat(32) }).ended;
+      expect(wrong).toMatchObject({ code: 9, err: expect.stringContaining("the token is wrong") });
+    } finally {
+      await remote.stop();
+    }
+  });
+});
