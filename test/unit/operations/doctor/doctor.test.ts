@@ -1,0 +1,220 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { loadConfig } from "../../../../src/config/load.ts";
+import { ApplianceError } from "../../../../src/errors.ts";
+import type { Appliance } from "../../../../src/operations/appliance.ts";
+import { runDoctor } from "../../../../src/operations/doctor/doctor.ts";
+import type { Finding } from "../../../../src/operations/doctor/finding.ts";
+import { importImage } from "../../../../src/operations/import-image.ts";
+import { provision } from "../../../../src/operations/provision.ts";
+import { newNode, World } from "../world.ts";
+
+const PORTAL = 25_050;
+
+let world: World;
+let appliance: Appliance;
+let directory: string;
+let configFile: string;
+const servers: Server[] = [];
+
+const write = (more = "") =>
+  writeFileSync(
+    configFile,
+    `assetsDirectory: ${directory}
+pool: { directory: ${directory} }
+loaders: { bios: undionly.kpxe, uefi-x64: snponly.efi }
+networks:
+  - name: prov
+    interface: lo
+    address: 127.0.0.1
+    subnet: 127.0.0.0/8
+    httpPort: 25051
+    portals: [{ address: 127.0.0.1, port: ${PORTAL} }]
+    tgtd: { control: 1 }
+${more}`,
+  );
+
+async function examine(check: string, subject?: string): Promise<Finding[]> {
+  const findings = await runDoctor({ appliance, configFile });
+  for (const { state, remedy } of findings) expect(remedy === undefined).toBe(state === "ok");
+  return findings.filter((one) => one.check === check && (subject === undefined || one.subject === subject));
+}
+
+beforeEach(async () => {
+  world = new World();
+  directory = mkdtempSync(join(tmpdir(), "ingot-doctor-"));
+  configFile = join(directory, "ingot.yaml");
+  write();
+  appliance = { ...(await world.start()), config: await loadConfig(configFile) };
+});
+afterEach(async () => {
+  for (const server of servers.splice(0)) server.close();
+  await world.end();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+describe("the doctor", () => {
+  it("takes the configuration in force for good, and names what differs from it", async () => {
+    expect(await examine("config")).toMatchObject([{ subject: configFile, state: "ok" }]);
+    write("log: { level: debug }\n");
+    expect(await examine("config")).toMatchObject([{ state: "warning", message: expect.stringContaining("changed") }]);
+    write("netwroks: []\n");
+    expect(await examine("config")).toMatchObject([{ state: "failed", message: expect.stringContaining("networks") }]);
+  });
+
+  it("looks whether the interface is there and has the address", async () => {
+    expect(await examine("interfaces", "lo")).toMatchObject([{ state: "ok" }]);
+    const [network] = appliance.config.networks;
+    if (!network) throw new Error("no network");
+    const differ = (change: object) => {
+      appliance = { ...appliance, config: { ...appliance.config, networks: [{ ...network, ...change }] } };
+    };
+    differ({ address: "127.9.9.9" });
+    expect(await examine("interfaces")).toMatchObject([
+      { state: "failed", message: "has 127.0.0.1, not 127.9.9.9", remedy: expect.stringContaining("ip address add") },
+    ]);
+    differ({ interface: "nosuch0" });
+    expect(await examine("interfaces")).toMatchObject([{ state: "failed", message: "there is no such interface" }]);
+  });
+
+  it("says who has the ports of the boot path", async () => {
+    const http = "HTTP boot 127.0.0.1:25051/tcp";
+    expect(await examine("ports", http)).toMatchObject([
+      { state: "failed", message: expect.stringContaining("nobody") },
+    ]);
+    servers.push(await listen(25_051));
+    expect(await examine("ports", http)).toMatchObject([{ state: "ok" }]);
+  });
+
+  it("looks for the loader of each firmware", async () => {
+    writeFileSync(join(directory, "undionly.kpxe"), "loader");
+    writeFileSync(join(directory, "snponly.efi"), "");
+    expect(await examine("boot-assets")).toMatchObject([
+      { subject: "bios", state: "ok" },
+      { subject: "uefi-x64", state: "failed", message: expect.stringContaining("no file with content") },
+    ]);
+    rmSync(join(directory, "undionly.kpxe"));
+    expect(await examine("boot-assets", "bios")).toMatchObject([{ state: "failed" }]);
+  });
+
+  it.each([
+    ["xfs", 100, 50, ["ok", "ok"]],
+    ["ext4", 100, 50, ["failed", "ok"]],
+    ["btrfs", 100, 9, ["ok", "warning"]],
+    ["xfs", 100, 1, ["ok", "failed"]],
+  ])("judges a pool on %s with %i bytes, %i of them free", async (filesystem, totalBytes, freeBytes, states) => {
+    world.images.usage = async () => ({ filesystem, totalBytes, freeBytes });
+    expect(await examine("storaged")).toMatchObject([{ state: "ok" }]);
+    expect((await examine("pool")).map(({ state }) => state)).toEqual(states);
+  });
+
+  it("tells a storaged that is down from a pool that is broken", async () => {
+    const fail = (code: "UNAVAILABLE" | "DRIVER_FAILED") => {
+      world.images.usage = async () => {
+        throw new ApplianceError(code, "broken");
+      };
+    };
+    fail("UNAVAILABLE");
+    expect(await examine("storaged")).toMatchObject([{ state: "failed", message: "broken" }]);
+    expect(await examine("pool")).toEqual([]);
+    fail("DRIVER_FAILED");
+    expect(await examine("storaged")).toMatchObject([{ state: "ok" }]);
+    expect(await examine("pool")).toMatchObject([{ subject: directory, state: "failed", message: "broken" }]);
+  });
+
+  it("misses the target of a provisioned node, and a portal where nobody listens", async () => {
+    expect(await examine("targets")).toMatchObject([
+      { subject: "tgtd 1 (prov)", state: "ok", message: "serves 0 targets, 0 sessions" },
+      { subject: `portal 127.0.0.1:${PORTAL}`, state: "failed", message: expect.stringContaining("ECONNREFUSED") },
+    ]);
+    servers.push(await listen(PORTAL));
+    await provisionOne();
+    expect(await examine("targets")).toMatchObject([{ message: "serves 1 targets, 1 sessions" }, { state: "ok" }]);
+    world.targets.targets.clear();
+    expect((await examine("targets"))[0]).toMatchObject({
+      state: "failed",
+      message: expect.stringContaining("node-1"),
+    });
+    world.targets.list = async () => {
+      throw new ApplianceError("UNAVAILABLE", "tgtd 1 is not running");
+    };
+    expect((await examine("targets"))[0]).toMatchObject({
+      state: "failed",
+      remedy: expect.stringContaining("systemctl"),
+    });
+  });
+
+  it("asks every BMC, and leaves nodes without one alone", async () => {
+    const good = await appliance.nodes.add(newNode("node-1", 1), "test");
+    const bad = await appliance.nodes.add(newNode("node-2", 2), "test");
+    await appliance.nodes.add({ ...newNode("node-3", 3), power: { driver: "manual" } }, "test");
+    const { powerOf } = appliance;
+    appliance = {
+      ...appliance,
+      powerOf: (node) => {
+        const power = powerOf(node);
+        if (node.id === bad.id) {
+          world.power.get(node.id)!.status = async () => {
+            throw new ApplianceError("UNAUTHENTICATED", "the BMC refused the password");
+          };
+        }
+        return power;
+      },
+    };
+    expect(await examine("bmcs")).toMatchObject([
+      { subject: good.name, state: "ok", message: "answers: power is off" },
+      { subject: bad.name, state: "failed", message: "the BMC refused the password" },
+    ]);
+  });
+
+  it("names stuck operations and why they stuck", async () => {
+    expect(await examine("operations")).toMatchObject([{ state: "ok" }]);
+    world.nodesBoot = false;
+    world.images.remove = async () => {
+      throw new ApplianceError("DRIVER_FAILED", "the shelf is off", { retryable: false });
+    };
+    await provisionOne();
+    expect(await examine("operations")).toMatchObject([
+      {
+        subject: appliance.runner.list()[0]?.id,
+        state: "failed",
+        message: expect.stringContaining("the shelf is off"),
+      },
+    ]);
+  });
+
+  it("is done in time although a check hangs or breaks", async () => {
+    const findings = await runDoctor(
+      { appliance, configFile },
+      {
+        deadlineMs: 50,
+        checks: [
+          { name: "slow", run: () => new Promise(() => {}) },
+          { name: "broken", run: async () => Promise.reject(new Error("oops")) },
+          { name: "good", run: async () => [{ check: "good", subject: "x", state: "ok", message: "fine" }] },
+        ],
+      },
+    );
+    expect(findings.map(({ check, state }) => [check, state])).toEqual([
+      ["slow", "failed"],
+      ["broken", "failed"],
+      ["good", "ok"],
+    ]);
+  });
+});
+
+async function provisionOne(): Promise<void> {
+  await appliance.nodes.add(newNode("node-1", 1), "test");
+  const image = { project: "default", name: "golden", path: "/x", format: "raw" as const, phonesHome: false };
+  await appliance.runner.settled((await importImage(appliance, image, "test")).id);
+  await appliance.runner.settled((await provision(appliance, { node: "node-1", image: "golden" }, "test")).id);
+}
+
+function listen(port: number): Promise<Server> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(port, "127.0.0.1", () => resolve(server));
+  });
+}
