@@ -20,7 +20,10 @@ export type BootDecision =
   | { kind: "script" }
   /** Script: attach this disk and boot it. */
   | { kind: "sanboot"; entry: BootEntry }
-  /** On to the next boot device. */
+  /**
+   * On to the next boot device. By DHCP: a PXE menu whose only item is local boot, without a prompt, or for UEFI
+   * HTTP boot a URI that answers 404; both end the attempt in a second.
+   */
   | { kind: "exit" }
   /** Show that nothing is assigned yet; ask again for ever. */
   | { kind: "hold" }

@@ -30,6 +30,11 @@ export function scriptUrl({ server, httpPort, mac }: Pick<ScriptSituation, "serv
   return `http://${server}${httpPort === 80 ? "" : `:${httpPort}`}/boot/${mac}`;
 }
 
+/** Where UEFI HTTP boot is sent to go on to its next boot device: there is never anything, and 404 ends its attempt at once. */
+export function exitUrl(situation: Pick<ScriptSituation, "server" | "httpPort" | "mac">): string {
+  return `${scriptUrl(situation)}/exit`;
+}
+
 /** The script that carries out a decision. INTERNAL when a value does not fit into a script. */
 export function bootScript(templates: ScriptTemplates, decision: BootDecision, situation: ScriptSituation): BootScript {
   switch (decision.kind) {

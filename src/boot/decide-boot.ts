@@ -27,16 +27,16 @@ type Aim = Extract<BootDecision, { kind: "ignore" | "exit" | "hold" | "refuse" |
 /**
  * What this client shall do now: pure, the same for every protocol.
  *
- * Firmware that shall go on to its next boot device gets an address and no boot file: PXE ROMs (PXE-E53)
- * and UEFI give up on that after the first round of offers, while silence makes them ask for a minute, and a
- * loader that returns at once does not get every ROM to go on.
+ * Firmware that shall go on to its next boot device is told so (`exit`), not just left without a boot file: EDK2
+ * asks four times, for a minute, while offers hold nothing for it. Our iPXE is not sent just to return at once
+ * either: not every ROM goes on after that.
  */
 export function decideBoot(situation: BootSituation): BootDecision {
   const { client, via } = situation;
   const aim = chooseAim(situation);
   if (aim.kind === "ignore") return via === "http" ? { kind: "exit" } : aim;
   if (client.stage === "os") return { kind: "none" };
-  if (client.stage === "firmware") return aim.kind === "exit" ? { kind: "none" } : loaderFor(situation);
+  if (client.stage === "firmware") return aim.kind === "exit" ? aim : loaderFor(situation);
 
   const next = aim.kind === "exit" ? aim : towards(aim, situation);
   if (via === "http" || next.kind === "loader") return next;

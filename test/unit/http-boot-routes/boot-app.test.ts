@@ -6,6 +6,7 @@ import type { BootAnswers } from "../../../src/boot/boot-answers.ts";
 import type { BootClient } from "../../../src/boot/boot-client.ts";
 import type { BootDecision } from "../../../src/boot/boot-decision.ts";
 import type { BootEvent } from "../../../src/boot/boot-event.ts";
+import { exitUrl } from "../../../src/boot/boot-script.ts";
 import type { FileTransfer } from "../../../src/boot/file-transfer.ts";
 import { loadScriptTemplates } from "../../../src/boot/script-template.ts";
 import { bootApp } from "../../../src/http/boot/app.ts";
@@ -196,6 +197,13 @@ describe("POST /boot/:mac/ready", () => {
 });
 
 describe("anything else", () => {
+  it("has nothing for UEFI HTTP boot that shall go on to its next boot device", async () => {
+    const url = exitUrl({ server: "10.20.0.1" as Ipv4, httpPort: 80, mac });
+    expect((await request(new URL(url).pathname)).status).toBe(404);
+    expect((await request(new URL(url).pathname, { method: "HEAD" })).status).toBe(404);
+    expect(events).toEqual([]);
+  });
+
   it.each(["/", "/boot/", "/boot", "/v1/nodes", "/assets/"])("answers 404 to %s", async (path) => {
     expect((await request(path)).status).toBe(404);
   });
