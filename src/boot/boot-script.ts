@@ -2,6 +2,7 @@ import type { Ipv4 } from "../values/ipv4.ts";
 import type { Mac } from "../values/mac.ts";
 import type { BootDecision, RefusalReason } from "./boot-decision.ts";
 import type { BootEntry } from "./boot-entry.ts";
+import { scriptUrl } from "./boot-urls.ts";
 import { renderScript, type ScriptTemplates, type ScriptValues } from "./script-template.ts";
 
 /** A script and the template that it came from. The text may hold CHAP secrets. */
@@ -24,16 +25,6 @@ const REFUSALS: Record<RefusalReason, string> = {
   "wrong-network": "refuse-wrong-network",
   "mode-unsupported": "refuse-mode-unsupported",
 };
-
-/** Where this machine fetches its script. */
-export function scriptUrl({ server, httpPort, mac }: Pick<ScriptSituation, "server" | "httpPort" | "mac">): string {
-  return `http://${server}${httpPort === 80 ? "" : `:${httpPort}`}/boot/${mac}`;
-}
-
-/** Where UEFI HTTP boot is sent to go on to its next boot device: there is never anything, and 404 ends its attempt at once. */
-export function exitUrl(situation: Pick<ScriptSituation, "server" | "httpPort" | "mac">): string {
-  return `${scriptUrl(situation)}/exit`;
-}
 
 /** The script that carries out a decision. INTERNAL when a value does not fit into a script. */
 export function bootScript(templates: ScriptTemplates, decision: BootDecision, situation: ScriptSituation): BootScript {

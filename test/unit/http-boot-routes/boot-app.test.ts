@@ -6,7 +6,7 @@ import type { BootAnswers } from "../../../src/boot/boot-answers.ts";
 import type { BootClient } from "../../../src/boot/boot-client.ts";
 import type { BootDecision } from "../../../src/boot/boot-decision.ts";
 import type { BootEvent } from "../../../src/boot/boot-event.ts";
-import { exitUrl } from "../../../src/boot/boot-script.ts";
+import { exitUrl } from "../../../src/boot/boot-urls.ts";
 import type { FileTransfer } from "../../../src/boot/file-transfer.ts";
 import { loadScriptTemplates } from "../../../src/boot/script-template.ts";
 import { bootApp } from "../../../src/http/boot/app.ts";
