@@ -111,7 +111,11 @@ describe("the main job", () => {
     await succeed("deprovision", "node-1");
     const run = await ingot("--json", "provision", "node-1", "--image", "golden");
     expect(run.err).toBe("");
-    expect(JSON.parse(run.out)).toMatchObject({ kind: "provision", state: "done", requestedBy: "local" });
+    expect(JSON.parse(run.out)).toMatchObject({
+      kind: "provision",
+      state: "done",
+      requestedBy: `uid:${process.getuid?.()}`,
+    });
   });
 
   it("leaves an operation alone with --no-wait", async () => {

@@ -1,4 +1,5 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, existsSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { createServer } from "node:net";
@@ -48,6 +49,18 @@ describe("the unix socket", () => {
     expect(await ask({ socketPath })).toMatchObject({ status: 200, text: "[]" });
     await stop();
     expect(existsSync(socketPath)).toBe(false);
+  });
+
+  it("knows the user at the other end", async () => {
+    const { socketPath } = await start();
+    chmodSync(world.directory, 0o755);
+    chmodSync(socketPath, 0o666);
+    const program = `require("http").get({ socketPath: process.argv[1], path: "/v1/nodes" }, (answer) => answer.resume())`;
+    const child = spawn(process.execPath, ["-e", program, socketPath], { uid: 65_534, gid: 65_534, stdio: "ignore" });
+    await once(child, "exit");
+    await ask({ socketPath });
+    const callers = () => world.logged.map((line) => JSON.parse(line).requestedBy);
+    await expect.poll(callers).toEqual(["uid:65534", `uid:${process.getuid?.()}`]);
   });
 
   it("takes the place of one that a dead process left", async () => {

@@ -1,14 +1,14 @@
-import type { Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
+import type { Socket } from "node:net";
 import { join } from "node:path";
 import { createAdaptorServer } from "@hono/node-server";
+import { peerUid } from "../../net/peer-uid.ts";
 import type { Api, ApiEnvironment, ApiParts } from "./api.ts";
 import { createApi } from "./create-api.ts";
 import { listenOnPath, listenOnPort } from "./listen.ts";
 import type { Caller } from "./rights.ts";
 import { readToken } from "./token.ts";
 
-/** File mode says who may use the unix socket: whoever can holds all rights. */
-const LOCAL: Caller = { name: "local", role: "admin" };
 /** What answers that are under way get before they are cut. */
 const GRACE_MS = 2_000;
 
@@ -37,11 +37,11 @@ export async function startApi(parts: ApiParts): Promise<RunningApi> {
     await Promise.all(servers.map(closeServer));
   };
   try {
-    const local = serve(api, { localCaller: LOCAL, stopping: stopping.signal });
+    const local = serve(api, (socket) => ({ localCaller: callerOf(socket), stopping: stopping.signal }));
     await listenOnPath(local, socketPath);
     servers.push(local);
     if (!token || config.api.listen.port === 0) return { socketPath, stop };
-    const remote = serve(api, { stopping: stopping.signal });
+    const remote = serve(api, () => ({ stopping: stopping.signal }));
     const tcp = await listenOnPort(remote, config.api.listen.address, config.api.listen.port);
     servers.push(remote);
     return { socketPath, tcp, stop };
@@ -51,8 +51,16 @@ export async function startApi(parts: ApiParts): Promise<RunningApi> {
   }
 }
 
-function serve(api: Api, bindings: ApiEnvironment["Bindings"]): Server {
-  return createAdaptorServer({ fetch: (request) => api.fetch(request, bindings) }) as Server;
+function serve(api: Api, bindings: (socket: Socket) => ApiEnvironment["Bindings"]): Server {
+  return createAdaptorServer({
+    fetch: (request, { incoming }) => api.fetch(request, bindings((incoming as IncomingMessage).socket)),
+  }) as Server;
+}
+
+/** File mode says who may use the unix socket: whoever can holds all rights. */
+function callerOf(socket: Socket): Caller {
+  const uid = peerUid(socket);
+  return { name: uid === undefined ? "local" : `uid:${uid}`, role: "admin" };
 }
 
 function closeServer(server: Server): Promise<void> {

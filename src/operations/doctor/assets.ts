@@ -3,7 +3,7 @@ import { access, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Check, Finding } from "./finding.ts";
 
-const REMEDY = "gather the loaders anew (boot-assets/gather), or correct loaders in the configuration";
+const REMEDY = "gather the loaders anew (node boot-assets/gather.ts), or correct loaders in the configuration";
 
 /** Whether the loader of each firmware class is there to be fetched. */
 export const assetsCheck: Check = {

@@ -34,7 +34,7 @@ function lookAtFilesystem(subject: string, filesystem: string): Finding {
     subject,
     state: "failed",
     message: `${filesystem} can't clone by reflink`,
-    remedy: "keep the pool on XFS or btrfs; systemd/make-pool makes a pool file where there is neither",
+    remedy: "keep the pool on XFS or btrfs; systemd/install.sh SIZE makes a pool file where there is neither",
   };
 }
 

@@ -39,7 +39,7 @@ async function lookAtDaemon(appliance: Appliance, network: NetworkConfig, signal
     };
   } catch (error) {
     const { message } = toApplianceError(error);
-    const unit = `ingot-tgtd@${network.name}`;
+    const unit = `ingot-tgtd@${control}`;
     return { ...about, state: "failed", message, remedy: `systemctl status ${unit}, then journalctl -u ${unit}` };
   }
 }
@@ -56,7 +56,7 @@ function lookAtPortal(network: NetworkConfig, { address, port }: Portal): Promis
       answer({
         state: "failed",
         message,
-        remedy: `look whether ${address} is this machine's, and at ingot-tgtd@${network.name}`,
+        remedy: `look whether ${address} is this machine's, and at ingot-tgtd@${network.tgtd.control}`,
       });
     socket.setTimeout(CONNECT_MS, () => refuse(`no answer within ${CONNECT_MS / 1000} s`));
     socket.once("connect", () => answer({ state: "ok", message: "listens" }));

@@ -1,6 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { ImageStore } from "../../../src/drivers/images/image-store.ts";
+import { ApplianceError } from "../../../src/errors.ts";
 import type { Api } from "../../../src/http/api/api.ts";
 import { createApi } from "../../../src/http/api/create-api.ts";
+import { parseMac } from "../../../src/values/mac.ts";
+import { MemoryPower } from "../../fakes/memory-power.ts";
 import { ApiWorld } from "./api-world.ts";
 
 let world: ApiWorld;
@@ -80,5 +84,126 @@ describe("nodes", () => {
       state: "done",
     });
     expect(await read(ask("GET", "/v1/projects/default/disks"))).toEqual([]);
+  });
+});
+
+describe("images and disks", () => {
+  it("are made, shown, snapshotted, reverted and removed", async () => {
+    await ask("POST", "/v1/nodes", NODE);
+    const imported = await over(ask("POST", "/v1/projects/default/images", { ...IMAGE, phonesHome: true }));
+    expect(imported).toMatchObject({ kind: "import", state: "done", requestedBy: "local" });
+    const [image] = await read(ask("GET", "/v1/projects/default/images"));
+    expect(image).toMatchObject({ name: "golden", ready: true, phonesHome: true, sizeBytes: 1024 * 1024 });
+    expect(await read(ask("GET", `/v1/projects/default/images/${image.id}`))).toEqual(image);
+    await over(ask("POST", "/v1/nodes/node-1/provision", { image: "golden", diskName: "root" }));
+    const disk = "/v1/projects/default/disks/root";
+    expect(await over(ask("POST", `${disk}/snapshot`, { image: "later" }))).toMatchObject({ state: "done" });
+    expect((await ask("DELETE", disk)).status).toBe(409);
+    expect((await ask("DELETE", "/v1/projects/default/images/golden")).status).toBe(409);
+    await over(ask("POST", "/v1/nodes/node-1/deprovision", {}));
+    expect(await read(ask("GET", disk))).toMatchObject({ name: "root", clean: true });
+    expect(await over(ask("POST", `${disk}/revert`, { image: "later" }))).toMatchObject({ state: "done" });
+    expect(await over(ask("DELETE", disk))).toMatchObject({ kind: "remove-disk", state: "done" });
+    expect(await over(ask("DELETE", "/v1/projects/default/images/golden"))).toMatchObject({ state: "done" });
+    expect((await read(ask("GET", "/v1/projects/default/images"))).map((one: { name: string }) => one.name)).toEqual([
+      "later",
+    ]);
+  });
+});
+
+describe("an operation", () => {
+  /** An import that goes on until it is aborted. */
+  async function beginEndless() {
+    const endless: ImageStore["import"] = (_request, progress, signal) => {
+      progress(1, 4);
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    };
+    Object.assign(world.world.images, { import: endless });
+    return (await read(ask("POST", "/v1/projects/default/images", IMAGE))).id;
+  }
+
+  it("shows its progress, and is undone when it is cancelled", async () => {
+    const path = `/v1/operations/${await beginEndless()}`;
+    await expect
+      .poll(() => read(ask("GET", path)))
+      .toMatchObject({
+        state: "running",
+        progress: { step: "import-content", done: 1, total: 4, unit: "bytes" },
+      });
+    expect(await read(ask("POST", `${path}/cancel`))).toMatchObject({ cancelRequested: true });
+    const ended = await read(ask("GET", `${path}?waitSeconds=20`));
+    expect(ended).toMatchObject({ state: "undone", error: { code: "CANCELLED" } });
+    expect(ended.progress).toBeUndefined();
+    expect(await read(ask("GET", "/v1/projects/default/images"))).toEqual([]);
+  });
+
+  it("is retried only when it is stuck", async () => {
+    const id = await beginEndless();
+    expect((await ask("POST", `/v1/operations/${id}/retry`)).status).toBe(409);
+    await ask("POST", `/v1/operations/${id}/cancel`);
+  });
+
+  it("is waited for no longer than asked, or than anybody listens", async () => {
+    const path = `/v1/operations/${await beginEndless()}`;
+    const began = performance.now();
+    expect(await read(ask("GET", `${path}?waitSeconds=1`))).toMatchObject({ state: "running" });
+    expect(performance.now() - began).toBeGreaterThan(900);
+    const gone = AbortSignal.abort();
+    const request = new Request(`http://ingot${path}?waitSeconds=60`, { signal: gone });
+    expect(await read(api.request(request, {}, LOCAL))).toMatchObject({ state: "running" });
+  });
+
+  it("holds the node that it works on", async () => {
+    const node = await read(ask("POST", "/v1/nodes", NODE));
+    const begun = world.appliance.runner;
+    world.world.power.set(node.id, Object.assign(new MemoryPower(), { on: () => new Promise<void>(() => {}) }));
+    const { id } = await read(ask("POST", "/v1/nodes/node-1/power", { action: "on" }));
+    expect(await read(ask("GET", "/v1/nodes/node-1"))).toMatchObject({ operation: id });
+    expect(await read(ask("DELETE", "/v1/nodes/node-1"))).toMatchObject({ status: 409, code: "BUSY" });
+    expect(await read(ask("GET", "/v1/system"))).toMatchObject({ operations: [{ id, state: "running" }] });
+    await begun.stop();
+  });
+});
+
+describe("the networks", () => {
+  it("show whose each address is, and who is not known", async () => {
+    await ask("POST", "/v1/nodes", NODE);
+    await over(ask("POST", "/v1/projects/default/images", IMAGE));
+    await over(ask("POST", "/v1/nodes/node-1/provision", { image: "golden" }));
+    const [lease] = await read(ask("GET", "/v1/leases"));
+    expect(lease).toMatchObject({ mac: "52:54:00:aa:bb:01", node: "node-1", state: "pinned" });
+    expect(lease.expiresAt).toBeUndefined();
+    const stranger = { mac: parseMac("52:54:00:00:00:99"), stage: "dhcp-firmware" as const, network: "prov" };
+    world.discovered.sink({ ...stranger, at: 1000, client: { firmware: "bios", vendorClass: "PXEClient" } as never });
+    expect(await read(ask("GET", "/v1/discovered"))).toEqual([
+      {
+        mac: "52:54:00:00:00:99",
+        network: "prov",
+        firmware: "bios",
+        vendorClass: "PXEClient",
+        firstSeenAt: "1970-01-01T00:00:01.000Z",
+        lastSeenAt: "1970-01-01T00:00:01.000Z",
+      },
+    ]);
+  });
+});
+
+describe("the appliance", () => {
+  it("tells its state, whatever is down", async () => {
+    await ask("POST", "/v1/nodes", NODE);
+    expect(await read(ask("GET", "/v1/system"))).toMatchObject({
+      appliance: "app-test",
+      version: "0.0.0-test",
+      networks: [{ name: "prov", subnet: "10.20.0.0/24", portals: ["10.20.0.1:3260"] }],
+      pool: { filesystem: "memory" },
+      counts: { nodes: 1, provisioned: 0, images: 0, disks: 0, leases: 0, discovered: 0 },
+      operations: [],
+    });
+    world.world.images.usage = async () => {
+      throw new ApplianceError("UNAVAILABLE", "storaged is not running");
+    };
+    expect(await read(ask("GET", "/v1/system"))).toMatchObject({
+      pool: { code: "UNAVAILABLE", message: "storaged is not running" },
+    });
   });
 });
