@@ -12,6 +12,7 @@ function tier(name: string, include: string[], serial: boolean) {
       include,
       pool: "forks" as const,
       fileParallelism: !serial,
+      maxConcurrency: 2,
       testTimeout: serial ? 120_000 : 20_000,
       hookTimeout: serial ? 180_000 : 20_000,
     },

@@ -36,7 +36,7 @@ const PACKAGES: Record<string, string[]> = {
     "ovmf",
     "ipxe-qemu",
   ],
-  e2e: ["lab"],
+  e2e: ["lab", "tcpdump"],
   full: ["lab", "debootstrap"],
 };
 
