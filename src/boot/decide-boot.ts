@@ -55,7 +55,9 @@ function chooseAim({ client, network, known, entry, unknown }: BootSituation): A
 
 /** The step of an iPXE towards its aim: at the aim, or through our own iPXE where this one will not do. */
 function towards(aim: Aim, situation: BootSituation): BootDecision {
-  const { client, entry, chained } = situation;
+  const { client, via, entry } = situation;
+  // one that DHCP never heard (we may have started meanwhile) is taken as it is: which loader would be its, nobody knows
+  const chained = situation.chained || (via === "http" && client.architecture === undefined);
   const isCapable = client.hasHttp && (client.hasIscsi || aim.kind !== "sanboot");
   if (!chained && (!isCapable || entry?.loader === "ours")) return loaderFor(situation);
   if (isCapable) return aim;

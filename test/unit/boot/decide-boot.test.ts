@@ -17,6 +17,7 @@ const ipxe = (can: string): BootClient => ({
   mac,
   stage: "ipxe",
   firmware: "bios",
+  architecture: 0,
   hasHttp: can.includes("http"),
   hasIscsi: can.includes("iscsi"),
 });
