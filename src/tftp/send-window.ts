@@ -113,7 +113,7 @@ export function blockAcked(window: SendWindow, wire: number, at: number): SendWi
     acked: block,
     sent: nothingLost ? Math.max(block, window.sent) : block,
     echoWindows: wholeWindow ? Math.max(0, window.echoWindows - 1) : ECHO_WINDOWS,
-    echoPeaks: wholeWindow ? [] : nothingLost ? window.echoPeaks : [...window.echoPeaks, window.peak],
+    echoPeaks: wholeWindow ? [] : nothingLost ? window.echoPeaks : peaksAbove(window, block),
     timeouts: 0,
     silentMs: 0,
     roundTripMs: smoothed(window, block, at),
@@ -144,9 +144,14 @@ function goBack(window: SendWindow): SendWindow {
     ...window,
     sent: window.acked,
     echoWindows: ECHO_WINDOWS,
-    echoPeaks: [...window.echoPeaks, window.peak],
+    echoPeaks: peaksAbove(window, window.acked),
     timed: undefined,
   };
+}
+
+/** The peaks that can still be acknowledged, and the newest: one per block of a window at most. */
+function peaksAbove(window: SendWindow, block: number): number[] {
+  return [...window.echoPeaks.filter((peak) => peak > block && peak !== window.peak), window.peak];
 }
 
 function smoothed(window: SendWindow, block: number, at: number): number | undefined {
