@@ -228,23 +228,23 @@ describe("errors", () => {
   });
 });
 
-describe("waiting", () => {
-  /** Lets an import run until the test says that it may end. */
-  function holdImports(): () => void {
-    let release = () => {};
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    const whole = world.world.images.import.bind(world.world.images);
-    const slow: ImageStore["import"] = async (request, progress) => {
-      progress(512 * 1024, 1024 * 1024);
-      await held;
-      return whole(request, progress);
-    };
-    Object.assign(world.world.images, { import: slow });
-    return release;
-  }
+/** Lets an import run until the test says that it may end. */
+function holdImports(): () => void {
+  let release = () => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const whole = world.world.images.import.bind(world.world.images);
+  const slow: ImageStore["import"] = async (request, progress) => {
+    progress(512 * 1024, 1024 * 1024);
+    await held;
+    return whole(request, progress);
+  };
+  Object.assign(world.world.images, { import: slow });
+  return release;
+}
 
+describe("waiting", () => {
   it("ends with Ctrl-C, and the operation goes on", async () => {
     const release = holdImports();
     const { child, ended } = begin(IMPORT);
@@ -290,6 +290,62 @@ describe("waiting", () => {
     expect((await ingot("doctor")).out).toMatch(/warning .*node-1: an operation waits for switch-on by hand/);
     expect(await succeed("node", "confirm", "node-1")).toBe("node-1: switch-on is done\n");
     expect(await ended).toMatchObject({ code: 0 });
+  });
+});
+
+describe("on a terminal", () => {
+  /** Runs a command line on a terminal of its own, of util-linux's script(1), and types once `prompt` is there. */
+  function onTerminal(args: string[], prompt?: string, typed?: string): Promise<Run> {
+    const quoted = [process.execPath, main, ...args].map((one) => `'${one}'`).join(" ");
+    const child = spawn("script", ["-qec", `stty cols 80 rows 24; exec ${quoted}`, "/dev/null"], {
+      env: { PATH: process.env.PATH, TERM: "xterm", INGOT_SOCKET: join(world.directory, "api.sock") },
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    children.add(child);
+    let out = "";
+    let answered = false;
+    child.stdout.setEncoding("utf8").on("data", (text) => {
+      out += text;
+      if (answered || prompt === undefined || !out.includes(prompt)) return;
+      answered = true;
+      child.stdin.write(typed);
+    });
+    return new Promise((done) => {
+      child.on("close", (code) => {
+        children.delete(child);
+        done({ code, out, err: "" });
+      });
+    });
+  }
+
+  it("draws progress in place and leaves only the answer", async () => {
+    const release = holdImports();
+    const run = onTerminal(IMPORT);
+    const answered = () => world.logged.filter((line) => line.includes("request answered")).length;
+    await expect.poll(answered, { timeout: 10_000 }).toBeGreaterThan(2);
+    release();
+    const { code, out } = await run;
+    expect(code).toBe(0);
+    expect(out).toContain("\r\x1b[Kstep 1/1 import-content ██████████░░░░░░░░░░ 512 KiB of 1.0 MiB");
+    expect(out).toMatch(/\r\x1b\[Kimport image golden: done in \d\.\d s\r\n$/);
+  });
+
+  it("asks before something is lost, and takes no for an answer", async () => {
+    await succeed(...IMPORT);
+    const question = "Delete image golden for good?";
+    const kept = await onTerminal(["image", "rm", "golden"], question, "n");
+    expect(kept.out).toContain("nothing was done");
+    expect(kept.code).toBe(130);
+    expect(await json("image", "list")).toHaveLength(1);
+    expect(await onTerminal(["image", "rm", "golden"], question, "y")).toMatchObject({ code: 0 });
+    expect(await json("image", "list")).toEqual([]);
+  });
+
+  it("does not ask with --yes", async () => {
+    await succeed(...IMPORT);
+    const { code, out } = await onTerminal(["image", "rm", "golden", "--yes"]);
+    expect(code).toBe(0);
+    expect(out).not.toContain("for good?");
   });
 });
 
