@@ -26,6 +26,8 @@ export type BootSession = {
   /** In the order of their first time. */
   stages: readonly StageSeen[];
   refusals: readonly RefusalSeen[];
+  /** Answers to an iPXE that may have sent it to our loader. */
+  chainings: number;
 };
 
 const MAX_REFUSALS = 10;
@@ -38,7 +40,7 @@ const SELF_TEST_MS = 30 * MINUTE;
 /** A loader brings the link up anew, and a switch port without portfast blocks it for half a minute or more. */
 const LOADER_START_MS = 5 * MINUTE;
 
-/** When a chained loader leaves no trace (its fetch was not seen), this many DHCP answers to iPXE end the chaining. */
+/** When a chained loader leaves no trace (its fetch was not seen), this many answers that may have chained it end the chaining. */
 const MAX_CHAINING_ANSWERS = 8;
 
 /** The session after this event: `session` advanced, or a new one. */
@@ -49,6 +51,7 @@ export function advance(session: BootSession | undefined, event: BootEvent): Boo
     ...(event.network === undefined ? {} : { network: event.network }),
     ...(event.client === undefined || event.client.stage === "os" ? {} : { client: event.client }),
     lastAt: Math.max(current.lastAt, event.at),
+    chainings: current.chainings + (mayChain(event) ? 1 : 0),
   };
   if (event.stage === "refused") return { ...next, refusals: addRefusal(current.refusals, event) };
   return { ...next, stages: addStage(current.stages, event, event.stage) };
@@ -64,12 +67,16 @@ export function beginsSession(session: BootSession, event: Pick<BootEvent, "stag
 
 /** Whether our iPXE runs now if an iPXE of this session asks. */
 export function isChainedIn(session: BootSession): boolean {
-  return find(session, "boot-file") !== undefined || (find(session, "dhcp-ipxe")?.times ?? 0) >= MAX_CHAINING_ANSWERS;
+  return find(session, "boot-file") !== undefined || session.chainings >= MAX_CHAINING_ANSWERS;
 }
 
 /** The stage as this session saw it. */
 export function find(session: BootSession, stage: BootStage): StageSeen | undefined {
   return session.stages.find((one) => one.stage === stage);
+}
+
+function mayChain({ stage, decision }: BootEvent): boolean {
+  return stage === "dhcp-ipxe" || (stage === "script" && decision === "loader");
 }
 
 function hasPassed(session: BootSession, stage: "dhcp-firmware" | "dhcp-ipxe"): boolean {
@@ -91,7 +98,15 @@ function patience(session: BootSession): number {
 }
 
 function newSession(event: BootEvent): BootSession {
-  return { id: newId("boot"), mac: event.mac, startedAt: event.at, lastAt: event.at, stages: [], refusals: [] };
+  return {
+    id: newId("boot"),
+    mac: event.mac,
+    startedAt: event.at,
+    lastAt: event.at,
+    stages: [],
+    refusals: [],
+    chainings: 0,
+  };
 }
 
 function addStage(stages: readonly StageSeen[], event: BootEvent, stage: BootStage): StageSeen[] {

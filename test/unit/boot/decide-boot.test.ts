@@ -60,6 +60,13 @@ const rows: Row[] = [
   ["our iPXE without HTTP", ipxe("iscsi"), { entry, chained: true }, refuse("ipxe-lacks-http")],
   ["a capable iPXE, loader ours", full, { entry: ours }, loader("undionly.kpxe"), loader("undionly.kpxe")],
   ["our iPXE, loader ours", full, { entry: ours, chained: true }, { kind: "script" }, { kind: "sanboot", entry: ours }],
+  [
+    "an iPXE that DHCP never heard, loader ours",
+    { mac, stage: "ipxe", hasHttp: true, hasIscsi: true },
+    { entry: ours },
+    { kind: "script" },
+    { kind: "sanboot", entry: ours },
+  ],
   ["loader ours, none configured", full, { entry: ours, loaders: {} }, { kind: "script" }, refuse("no-loader")],
   ["a capable iPXE, none configured", full, { entry, loaders: {} }, { kind: "script" }, { kind: "sanboot", entry }],
   [

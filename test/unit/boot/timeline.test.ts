@@ -186,6 +186,16 @@ describe("Timeline", () => {
     expect(answers).toBe(8);
   });
 
+  it("ends the chaining by scripts, too, but not because the machine waited long before", () => {
+    const { timeline, see } = setUp();
+    see(0, "dhcp-ipxe", { client: ipxe });
+    for (let i = 1; i < 100; i++) see(i, "script", { decision: "hold" });
+    for (let i = 100; i < 106; i++) see(i, "script", { decision: "loader" });
+    expect(timeline.isChained(ipxe)).toBe(false);
+    see(106, "script", { decision: "loader" });
+    expect(timeline.isChained(ipxe)).toBe(true);
+  });
+
   it("keeps the last ten boots of a node, also over a restart", async () => {
     const { records, archive, see } = setUp();
     for (let i = 0; i < 13; i++) for (const event of romBoot(i * 100)) see(...event);
