@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { addDiskCommands } from "./commands/disk.ts";
 import { addImageCommands } from "./commands/image.ts";
@@ -18,6 +19,7 @@ export function createProgram(terminal: Terminal): Command {
     .option("--url <url>", "the appliance's TCP listener instead; needs a token")
     .option("--token-file <file>", "file with the token for --url (or INGOT_TOKEN)")
     .option("--json", "answer as the API does")
+    .version(readVersion(), "--version", "the version of this command line")
     .helpCommand(false)
     .exitOverride()
     .configureOutput({ writeOut: terminal.out, writeErr: terminal.err })
@@ -43,4 +45,8 @@ ${EXIT_CODES}`,
   addNetworkCommands(program, open);
   addSystemCommands(program, open);
   return program;
+}
+
+function readVersion(): string {
+  return JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version;
 }

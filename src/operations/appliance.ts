@@ -29,7 +29,7 @@ export type Appliance = {
   leases: Pick<LeaseTable, "pin" | "unpin">;
   /** Takes what operations see of a boot. */
   bootEvents: BootEventSink;
-  boots: Pick<Timeline, "waitFor" | "current">;
+  boots: Pick<Timeline, "waitFor" | "current" | "forget">;
   store: ImageStore;
   targets: TargetServer;
   powerOf: (node: NodeRecord) => PowerControl;

@@ -1,26 +1,23 @@
 import type { RouteConfig, z } from "@hono/zod-openapi";
-import { describeIssue, formatKey } from "../../config/describe-issue.ts";
+import { describeIssue, formatKey, valueAt } from "../../config/describe-issue.ts";
 import { ApplianceError } from "../../errors.ts";
 
-/** INVALID with the first thing that is wrong with a request's body, query or path, as its route describes them. */
+/** INVALID with the most telling thing that is wrong with a request's body, query or path, as its route describes them. */
 export function describeInput(
   route: RouteConfig,
   failed: { error: { issues: z.core.$ZodIssue[] }; data: unknown; target: string },
 ): ApplianceError {
-  const found = failed.error.issues.flatMap((issue) =>
-    describeIssue(issue, failed.data, schemaOf(route, failed.target)),
-  );
-  const [first] = found;
+  const { issues } = failed.error;
+  // a misspelt key explains the one that is missing
+  const worst = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0];
+  const [first] = worst ? describeIssue(worst, failed.data, schemaOf(route, failed.target)) : [];
   if (!first) return new ApplianceError("INVALID", "the request can't be read");
   const field = formatKey(first.path) || "body";
   const [reason = "", ...remedies] = first.message.split("; ");
-  const value = first.path.reduce<unknown>(
-    (inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key],
-    failed.data,
-  );
+  const value = valueAt(failed.data, first.path);
   const remedy = remedies.join("; ");
   return new ApplianceError("INVALID", `${field}: ${reason}`, {
-    details: { field, ...(value === undefined ? {} : { value }), ...(remedy ? { remedy } : {}) },
+    details: { field, ...(typeof value === "object" ? {} : { value }), ...(remedy ? { remedy } : {}) },
   });
 }
 

@@ -78,7 +78,7 @@ describe("rights", () => {
 
 describe("bodies", () => {
   it.each([
-    ["an unknown key", { ...NODE, frmware: "uefi" }, "frmware", 'did you mean "firmware"?'],
+    ["an unknown key", { ...NODE, firmware: undefined, frmware: "uefi" }, "frmware", 'did you mean "firmware"?'],
     ["an unknown key inside", { ...NODE, nics: [{ ...NODE.nics[0], netwrk: "x" }] }, "nics[0].netwrk", '"network"'],
     ["an unknown key in a union", { ...NODE, power: { driver: "manual", prt: 1 } }, "power.prt", '"port"'],
     ["a missing key", { name: "x", nics: NODE.nics, power: NODE.power }, "firmware", "add it"],

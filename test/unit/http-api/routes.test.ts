@@ -84,6 +84,9 @@ describe("nodes", () => {
       state: "done",
     });
     expect(await read(ask("GET", "/v1/projects/default/disks"))).toEqual([]);
+    await ask("DELETE", "/v1/nodes/node-1");
+    await ask("POST", "/v1/nodes", { ...NODE, name: "successor" });
+    expect(await read(ask("GET", "/v1/nodes/successor/boots"))).toEqual([]);
   });
 });
 
