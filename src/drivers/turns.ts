@@ -5,15 +5,21 @@
 export class Turns {
   readonly #last = new Map<string, Promise<unknown>>();
 
-  async take<T>(key: string, action: () => Promise<T>): Promise<T> {
-    const before = this.#last.get(key) ?? Promise.resolve();
-    const turn = before.then(action, action);
-    const settled = turn.catch(() => {});
-    this.#last.set(key, settled);
-    try {
-      return await turn;
-    } finally {
-      if (this.#last.get(key) === settled) this.#last.delete(key);
-    }
+  /** The action's result. Rejects with the signal's reason, the action never run, when that fires before its turn. */
+  take<T>(key: string, action: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const giveUp = () => reject(signal?.reason);
+    signal?.addEventListener("abort", giveUp, { once: true });
+    const turn = async () => {
+      signal?.removeEventListener("abort", giveUp);
+      if (signal?.aborted) giveUp();
+      else await action().then(resolve, reject);
+    };
+    const last = (this.#last.get(key) ?? Promise.resolve()).then(turn);
+    this.#last.set(key, last);
+    void last.then(() => {
+      if (this.#last.get(key) === last) this.#last.delete(key);
+    });
+    return promise;
   }
 }

@@ -44,6 +44,7 @@ function wipe(directory: string): void {
     .split("\n")
     .map((line) => line.split(" ")[1] ?? "")
     .filter((point) => point.startsWith(`${directory}/`));
-  for (const point of mounted.toReversed()) execFileSync("umount", [point]);
+  // Lazily: network namespaces of other tests may hold copies of these mounts.
+  for (const point of mounted.toReversed()) execFileSync("umount", ["--lazy", point]);
   rmSync(directory, { recursive: true, force: true });
 }

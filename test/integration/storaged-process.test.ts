@@ -1,5 +1,5 @@
 /** ingot-storaged as a process: its socket, restarts, crashes, clients that go away, and running nodes that must not notice. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
@@ -216,6 +216,25 @@ describe("ending", () => {
     await start("--group", "nogroup");
     expect(unfinished()).toEqual([]);
   });
+});
+
+it("needs no more than the few capabilities that its unit leaves it", async () => {
+  await stop("SIGTERM");
+  const few = "-all,+dac_override,+dac_read_search,+setuid,+setgid,+setpcap";
+  const argv = [`--bounding-set=${few}`, "--inh-caps=-all", "--no-new-privs", process.execPath, program];
+  storaged = spawn("setpriv", [...argv, "--config", join(directory, "ingot.yaml")], { stdio: "pipe" });
+  log = new Lines(storaged);
+  await log.next(/"listening"/);
+  execFileSync("qemu-img", ["convert", "-O", "qcow2", "golden.raw", "golden.qcow2"], { cwd: imports });
+  chmodSync(join(imports, "golden.qcow2"), 0o600);
+  for (const format of ["raw", "qcow2"] as const) {
+    const request = { image: `img-few-${format}`, path: join(imports, `golden.${format}`), format };
+    await client.images.import(request, () => {}, signal);
+  }
+  await client.images.clone("img-few-qcow2", "disk-few", signal);
+  await client.images.revert("disk-few", "img-few-raw", signal);
+  await client.targets.list(CONTROL, signal);
+  await stop("SIGTERM");
 });
 
 describe("a call", () => {

@@ -70,6 +70,9 @@ async function milliseconds(what: string, action: () => Promise<unknown>): Promi
   console.log(`${what}: ${(performance.now() - started).toFixed(1)} ms`);
 }
 
+/** Pages of vital product data. */
+const SERIAL_NUMBER = 0x80;
+const IDENTIFICATION = 0x83;
 const READ = "read -P 0x5a 0 4M";
 
 describe("access", () => {
@@ -113,12 +116,12 @@ describe("access", () => {
     const mutual = disk("disk-mutual");
     mutual.chap = { ...mutual.chap, reverse };
     await targets.ensureTarget(CONTROL, mutual, signal);
-    expect(network.inquire(ALICE, login(mutual))).toMatchObject({
+    expect(network.inquire(ALICE, login(mutual), SERIAL_NUMBER)).toMatchObject({
       ok: true,
       said: expect.stringContaining("disk-mutual"),
     });
     const doubting = { ...login(mutual), reverse: { ...reverse, secret: "another-horse-1" } };
-    expect(network.inquire(ALICE, doubting)).toMatchObject({ ok: false });
+    expect(network.inquire(ALICE, doubting, SERIAL_NUMBER)).toMatchObject({ ok: false });
     expect((await state(mutual))?.accounts).toEqual(["disk-mutual-1", "disk-mutual-1r"]);
   });
 
@@ -291,7 +294,21 @@ describe("portals", () => {
 });
 
 describe("kill -9 of tgtd", () => {
-  it("is mended by ensuring targets and then portals: a writing initiator goes on, bytes and serial are the same", async () => {
+  it("does not change the names by which nodes find their disks, and no two disks share one", async () => {
+    const [one, two] = [disk("disk-named-1"), disk("disk-named-2")];
+    const names = (target: TargetSpec) => network.inquire(ALICE, login(target), IDENTIFICATION);
+    for (const target of [one, two]) await targets.ensureTarget(CONTROL, target, signal);
+    const before = names(one);
+    expect(before.ok).toBe(true);
+    expect(names(two).said).not.toBe(before.said);
+    await network.killTgtd();
+    await network.startTgtd();
+    for (const target of [two, one]) await targets.ensureTarget(CONTROL, target, signal);
+    await targets.ensurePortals(CONTROL, [ALICE.portal, BOB.portal], signal);
+    expect(names(one)).toEqual(before);
+  });
+
+  it("is mended by ensuring targets and then portals: a writing initiator goes on", async () => {
     const target = disk("disk-survivor");
     await targets.ensureTarget(CONTROL, target, signal);
     const session = open(ALICE, login(target));

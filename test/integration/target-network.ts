@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { rmSync } from "node:fs";
 import { tgtdArguments } from "../../src/drivers/targets/tgt-daemon.ts";
 import { createTgtServer } from "../../src/drivers/targets/tgt-server.ts";
 import type { Ipv4 } from "../../src/values/ipv4.ts";
@@ -72,6 +73,7 @@ export class TargetNetwork {
   async remove(): Promise<void> {
     await this.killTgtd();
     await this.#namespaces.remove();
+    for (const end of ["", ".lock"]) rmSync(`/var/run/tgtd/socket.${this.control}${end}`, { force: true });
   }
 
   /** Logs in, runs one qemu-io command, logs out. Answers whether all of it went well, and what was said. */
@@ -79,10 +81,10 @@ export class TargetNetwork {
     return this.#run(from, ["qemu-io", ...qemuOptions(from, login), "-c", command]);
   }
 
-  /** Logs in with mutual CHAP, asks for the disk's serial number, logs out. */
-  inquire(from: Place, { iqn, user, secret, reverse }: Login): { ok: boolean; said: string } {
+  /** Logs in, with mutual CHAP if so asked, prints a page of the disk's vital product data (SPC-4 7.8), logs out. */
+  inquire(from: Place, { iqn, user, secret, reverse }: Login, page: number): { ok: boolean; said: string } {
     const url = `iscsi://${from.portal.address}:${from.portal.port}/${iqn}/1`;
-    return this.#run(from, ["iscsi-inq", "-e", "1", "-c", String(0x80), url], {
+    return this.#run(from, ["iscsi-inq", "-e", "1", "-c", String(page), url], {
       LIBISCSI_CHAP_USERNAME: user,
       LIBISCSI_CHAP_PASSWORD: secret,
       LIBISCSI_CHAP_TARGET_USERNAME: reverse?.user,

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { ApplianceError, isApplianceError } from "../../errors.ts";
-import { abortedError, driverFailed, throwIfAborted } from "../failure.ts";
+import { abortedError, driverFailed } from "../failure.ts";
 import { Turns } from "../turns.ts";
 import type { ImageStore, PoolUsage, StoredKind, StoredSize } from "./image-store.ts";
 import { importImage } from "./import-image.ts";
@@ -45,14 +45,11 @@ export async function openFileStore({ directory, importDirectories }: FileStoreO
     run: () => Promise<T>,
   ): Promise<T> => {
     files.path(kind, id);
-    return turns.take(`${kind} ${id}`, async () => {
-      try {
-        throwIfAborted(signal, "file", action);
-        return await run();
-      } catch (error) {
-        throw storeError(error, action, signal);
-      }
-    });
+    try {
+      return await turns.take(`${kind} ${id}`, run, signal);
+    } catch (error) {
+      throw storeError(error, action, signal);
+    }
   };
 
   const sizeOf = async (kind: StoredKind, id: string): Promise<StoredSize | undefined> => {

@@ -9,7 +9,6 @@ import type { PoolFiles } from "./pool-files.ts";
 import { QCOW2_HEADER_BYTES, qcow2SizeBytes } from "./qcow2-header.ts";
 
 const SECTOR_BYTES = 512;
-const NOBODY = 65534;
 
 export type Import = {
   files: PoolFiles;
@@ -61,10 +60,11 @@ async function copyRaw(source: FileHandle, target: FileHandle, sizeBytes: number
 async function copyQcow2(source: FileHandle, target: FileHandle, sizeBytes: number, one: Import) {
   const { progress, signal } = one;
   const total = 2 * sizeBytes;
-  await target.chown(NOBODY, NOBODY);
+  // For qemu-img, which runs as nobody; the folder keeps others out.
+  await target.chmod(0o666);
   const descriptors = { source: source.fd, target: target.fd };
   await convertQcow2(descriptors, sizeBytes, (done) => progress(done, total), signal);
-  await target.chown(0, 0);
+  await target.chmod(0o600);
   const sha256 = await readInChild("hash", { source: target.fd }, (done) => progress(sizeBytes + done, total), signal);
   return { sizeBytes, sha256 };
 }

@@ -13,6 +13,7 @@ const TARGET = 4;
 const CHUNK_BYTES = 4 * 1024 * 1024;
 /** What is looked at for being all zeros: the block size of the pools. */
 const BLOCK_BYTES = 4096;
+const PROGRESS_MS = 100;
 const ZEROS = Buffer.alloc(CHUNK_BYTES);
 
 try {
@@ -31,6 +32,7 @@ try {
 
 function readAll(hash: Hash, size: number, copying: boolean): void {
   const chunk = Buffer.alloc(CHUNK_BYTES);
+  let saidAt = 0;
   for (let position = 0; position < size; ) {
     const length = readSync(SOURCE, chunk, 0, Math.min(CHUNK_BYTES, size - position), position);
     if (length === 0) throw new Error("the file became shorter while it was read");
@@ -38,7 +40,10 @@ function readAll(hash: Hash, size: number, copying: boolean): void {
     hash.update(content);
     if (copying) writeSparsely(content, position);
     position += length;
-    say({ doneBytes: position });
+    if (position === size || Date.now() - saidAt >= PROGRESS_MS) {
+      saidAt = Date.now();
+      say({ doneBytes: position });
+    }
   }
 }
 

@@ -9,13 +9,21 @@ import type { Backing } from "../images/image-store.ts";
  * `control` chooses the daemon (one per provisioning network).
  */
 export interface TargetServer {
-  /** Make the target exactly so; what differs is changed, what fits is left alone, sessions included. */
+  /**
+   * Make the target exactly so; what differs is changed, what fits is left alone, sessions included. Other CHAP users
+   * mean another attachment: sessions of the former one are closed, as are those from another address. Another
+   * backing means another disk: the target is made anew. Secrets can't be read back, so a new secret wants a new user
+   * name, and no two targets may share one (CONFLICT).
+   */
   ensureTarget(control: number, target: TargetSpec, signal: AbortSignal): Promise<void>;
   /** Gone, live sessions cut: no re-login, connections closed, target deleted, account deleted. */
   removeTarget(control: number, iqn: Iqn, signal: AbortSignal): Promise<void>;
-  /** What is served now; sessions and byte counters read back, all targets in one request. */
+  /** What is served now; sessions and byte counters read back, in as few requests for many targets as for one. */
   list(control: number, signal: AbortSignal): Promise<TargetState[]>;
-  /** Serve on these portals: called after the targets are there, so that no node meets a half-filled daemon. */
+  /**
+   * Serve on these portals and on none beside them but the loopback one: called after the targets are there, so that no
+   * node meets a half-filled daemon. DRIVER_FAILED for an address that this machine has not.
+   */
   ensurePortals(control: number, portals: Portal[], signal: AbortSignal): Promise<void>;
 }
 
@@ -38,7 +46,10 @@ export type TargetState = {
   sessions: TargetSession[];
 };
 
-/** One iSCSI session (RFC 7143). iPXE's and the OS's differ by their order and their ISID. */
+/**
+ * One iSCSI session (RFC 7143), in the order of login. iPXE's and the OS's are told apart by that order: each login is
+ * a session of its own, with its own id (unique in the daemon while it lives) and counters from zero.
+ */
 export type TargetSession = {
   id: string;
   initiator: string;

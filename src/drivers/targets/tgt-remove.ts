@@ -1,5 +1,4 @@
 import type { Iqn } from "../../values/iqn.ts";
-import { abortedError } from "../failure.ts";
 import { tgtRefused } from "./tgt-client.ts";
 import { type Daemon, showTargets } from "./tgt-daemon.ts";
 import { parseAccounts, type ShownSession, type ShownTarget } from "./tgt-text.ts";
@@ -94,8 +93,6 @@ async function unless(gone: Gone | Gone[], action: () => Promise<unknown>): Prom
   }
 }
 
-async function pause({ clock, signal }: Daemon): Promise<void> {
-  await clock.sleep(RETRY_MS, signal).catch(() => {
-    throw abortedError(signal, "tgt", "remove target");
-  });
+function pause({ clock, signal }: Daemon): Promise<void> {
+  return clock.sleep(RETRY_MS, signal);
 }

@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from "../../clock.ts";
+import { abortedError } from "../failure.ts";
 import { Turns } from "../turns.ts";
 import type { TargetServer, TargetState } from "./target-server.ts";
 import { createTgtClient, type TgtClient } from "./tgt-client.ts";
@@ -20,18 +21,20 @@ export function createTgtServer(client: TgtClient = createTgtClient(), clock: Cl
     clock,
     ask: (request) => client(control, request, signal),
   });
-  const change = (control: number, action: () => Promise<void>) => turns.take(String(control), action);
+  const change = (control: number, signal: AbortSignal, run: (daemon: Daemon) => Promise<void>) =>
+    turns
+      .take(String(control), () => run(daemon(control, signal)), signal)
+      .catch((error) => {
+        throw signal.aborted ? abortedError(signal, "tgt", "change targets") : error;
+      });
   return {
-    ensureTarget: (control, target, signal) => change(control, () => ensureTarget(daemon(control, signal), target)),
-    removeTarget: (control, iqn, signal) => change(control, () => removeTarget(daemon(control, signal), iqn)),
+    ensureTarget: (control, target, signal) => change(control, signal, (daemon) => ensureTarget(daemon, target)),
+    removeTarget: (control, iqn, signal) => change(control, signal, (daemon) => removeTarget(daemon, iqn)),
     list: (control, signal) => listTargets(daemon(control, signal)),
-    ensurePortals: (control, portals, signal) =>
-      change(control, () =>
-        ensurePortals(
-          daemon(control, signal),
-          portals.map(({ address, port }) => `${address}:${port}`),
-        ),
-      ),
+    ensurePortals: (control, portals, signal) => {
+      const wanted = portals.map(({ address, port }) => `${address}:${port}`);
+      return change(control, signal, (daemon) => ensurePortals(daemon, wanted));
+    },
   };
 }
 
