@@ -7,7 +7,7 @@ import type { ImageStore } from "../../src/drivers/images/image-store.ts";
 import { ApplianceError } from "../../src/errors.ts";
 import { type RunningApi, startApi } from "../../src/http/api/start-api.ts";
 import { parseMac } from "../../src/values/mac.ts";
-import { ApiWorld } from "../unit/http-api/api-world.ts";
+import { ApiWorld, PATIENT } from "../unit/http-api/api-world.ts";
 
 /** The command line as people run it: its own process, against the API on a unix socket. */
 
@@ -322,7 +322,7 @@ describe("on a terminal", () => {
     const release = holdImports();
     const run = onTerminal(IMPORT);
     const answered = () => world.logged.filter((line) => line.includes("request answered")).length;
-    await expect.poll(answered, { timeout: 10_000 }).toBeGreaterThan(2);
+    await expect.poll(answered, PATIENT).toBeGreaterThan(2);
     release();
     const { code, out } = await run;
     expect(code).toBe(0);

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ImageStore } from "../../src/drivers/images/image-store.ts";
 import { type RunningApi, startApi } from "../../src/http/api/start-api.ts";
 import { importImage } from "../../src/operations/import-image.ts";
-import { ApiWorld } from "../unit/http-api/api-world.ts";
+import { ApiWorld, PATIENT } from "../unit/http-api/api-world.ts";
 
 const PORT = 25_010;
 const TOKEN = "0123456789abcdef0123456789abcdef";
@@ -60,7 +60,7 @@ describe("the unix socket", () => {
     await once(child, "exit");
     await ask({ socketPath });
     const callers = () => world.logged.map((line) => JSON.parse(line).requestedBy);
-    await expect.poll(callers).toEqual(["uid:65534", `uid:${process.getuid?.()}`]);
+    await expect.poll(callers, PATIENT).toEqual(["uid:65534", `uid:${process.getuid?.()}`]);
   });
 
   it("takes the place of one that a dead process left", async () => {

@@ -9,6 +9,9 @@ import { createLog } from "../../../src/log.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { World } from "../operations/world.ts";
 
+/** For polls: a loaded machine is slow, not wrong. */
+export const PATIENT = { timeout: 10_000 };
+
 /** An appliance on in-memory drivers with a real store, and what the API needs of it. */
 export class ApiWorld {
   readonly world: World;

@@ -5,7 +5,7 @@ import type { Api } from "../../../src/http/api/api.ts";
 import { createApi } from "../../../src/http/api/create-api.ts";
 import { parseMac } from "../../../src/values/mac.ts";
 import { MemoryPower } from "../../fakes/memory-power.ts";
-import { ApiWorld } from "./api-world.ts";
+import { ApiWorld, PATIENT } from "./api-world.ts";
 
 let world: ApiWorld;
 let api: Api;
@@ -128,7 +128,7 @@ describe("an operation", () => {
   it("shows its progress, and is undone when it is cancelled", async () => {
     const path = `/v1/operations/${await beginEndless()}`;
     await expect
-      .poll(() => read(ask("GET", path)))
+      .poll(() => read(ask("GET", path)), PATIENT)
       .toMatchObject({
         state: "running",
         progress: { step: "import-content", done: 1, total: 4, unit: "bytes" },
