@@ -7,13 +7,14 @@ export class Turns {
 
   /** The action's result. Rejects with the signal's reason, the action never run, when that fires before its turn. */
   take<T>(key: string, action: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const giveUp = () => reject(signal?.reason);
     signal?.addEventListener("abort", giveUp, { once: true });
     const turn = async () => {
       signal?.removeEventListener("abort", giveUp);
       if (signal?.aborted) giveUp();
-      else await action().then(resolve, reject);
+      else await Promise.try(action).then(resolve, reject);
     };
     const last = (this.#last.get(key) ?? Promise.resolve()).then(turn);
     this.#last.set(key, last);

@@ -6,7 +6,7 @@ import { readLines } from "./lines.ts";
 import { decodeError, MAX_RESPONSE_BYTES, type Response, responseSchema } from "./protocol.ts";
 import type { VerbName } from "./verbs.ts";
 
-/** Calls a verb. The result is what the verb's handler answers: both ends come from one tree, so it is not checked again. */
+/** Calls a verb. The result is what its handler answers, unchecked: both ends come from one tree. */
 export type CallStorage = <T>(
   verb: VerbName,
   args: object,
@@ -66,7 +66,7 @@ export function createCaller(path: string, waitMs: number): { call: CallStorage;
 
 type Exchange = { verb: VerbName; args: object; signal: AbortSignal; progress: Pending["progress"] };
 
-/** One call on a connection. An aborted one is not given up at once: an undo may follow, so nothing of it may still run. */
+/** One call on a connection. An aborted one is not given up at once: an undo may follow, and must find it ended. */
 async function exchange({ socket, pending }: Connection, id: number, one: Exchange): Promise<unknown> {
   const { verb, args, signal, progress } = one;
   let timer: NodeJS.Timeout | undefined;
@@ -79,6 +79,7 @@ async function exchange({ socket, pending }: Connection, id: number, one: Exchan
       pending.set(id, { resolve, reject, progress });
       signal.addEventListener("abort", cancel, { once: true });
       socket.write(`${JSON.stringify({ id, verb, args })}\n`);
+      if (signal.aborted) cancel();
     });
   } finally {
     clearTimeout(timer);

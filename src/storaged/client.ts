@@ -11,7 +11,8 @@ export type StorageClient = {
 };
 
 /**
- * Drivers that run in ingot-storaged, behind the unix socket at `path`. Connects at the first call, and again by itself.
+ * Drivers that run in ingot-storaged, behind the unix socket at `path`. Connects at the first call, and again by
+ * itself.
  * Beside the drivers' own errors, calls fail with UNAVAILABLE (retryable) when storaged is not back within `waitMs`, or
  * goes away during the call: then nobody knows whether it was carried out, and the caller repeats it.
  */

@@ -1,8 +1,8 @@
 import type { Socket } from "node:net";
 
 /**
- * Calls `onLine` with each line that arrives, without its newline. The connection ends with an error when that throws, and when
- * a line is longer than `maxBytes`: it would fill the memory.
+ * Calls `onLine` with each line that arrives, without its newline. The connection ends with an error when that throws,
+ * and when a line is longer than `maxBytes`: it would fill the memory.
  */
 export function readLines(socket: Socket, maxBytes: number, onLine: (line: string) => void): void {
   let pieces: Buffer[] = [];

@@ -6,7 +6,8 @@ import { promisify } from "node:util";
 import { ApplianceError } from "../errors.ts";
 
 /**
- * Listens on a unix socket that root and the members of `group` may use. A socket file that nobody answers on is replaced.
+ * Listens on a unix socket that root and the members of `group` may use. A socket file on which nobody answers is
+ * replaced.
  * LOCKED when another process does answer, INVALID when there is no such group.
  */
 export async function listenOnPath(server: Server, path: string, group?: string): Promise<void> {

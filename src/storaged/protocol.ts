@@ -12,7 +12,7 @@ export const MAX_RESPONSE_BYTES = 64 * 1024 * 1024;
 
 const id = z.number().int().nonnegative();
 
-/** Client to server: a call, or the wish that one ends. A cancelled call is answered too, when nothing of it runs any more. */
+/** Client to server: a call, or the wish that one ends. A cancelled call is answered too, once nothing of it runs. */
 export const requestSchema = z.union([
   z.strictObject({ id, verb: z.string(), args: z.unknown() }),
   z.strictObject({ cancel: id }),

@@ -1,4 +1,4 @@
-/** What every target server does, as far as its caller can see it. What initiators see of tgt is in integration/storaged-targets. */
+/** What every target server does, as its caller sees it. What initiators see: integration/storaged-targets. */
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** What is particular to the reflink pool: sharing, sparseness, formats, confinement, room. Real XFS in loop files, real qemu-img. */
+/** What is particular to the reflink pool: sharing, sparseness, formats, confinement, room. Real programs. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {

@@ -1,4 +1,4 @@
-/** ingot-storaged as a process: its socket, restarts, crashes, clients that go away, and running nodes that must not notice. */
+/** ingot-storaged as a process: socket, restarts, crashes, clients that go away, running nodes that must not notice. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {

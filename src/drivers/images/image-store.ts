@@ -6,8 +6,9 @@
  */
 export interface ImageStore {
   /**
-   * Make image `image` from a file. Its format is stated, never probed. Half-made content is never visible under the final
-   * name. Also fails with FORBIDDEN (not in an import directory), INVALID (not of that format, or refers to other files).
+   * Make image `image` from a file. Its format is stated, never probed. Half-made content is never visible under the
+   * final name. An image that is there already is only read for its checksum. Also fails with FORBIDDEN (not in an
+   * import directory), INVALID (not of that format, or refers to other files).
    */
   import(
     request: ImportRequest,

@@ -72,7 +72,7 @@ export async function convertQcow2(
   });
 }
 
-/** Runs a command with the files as descriptors 3 and 4; rejects when it does not end with 0. It is gone when this settles. */
+/** Runs a command with the files as descriptors 3 and 4; rejects unless it ends with 0. Settled, it is gone. */
 function runChild(
   [command = "", ...args]: string[],
   { source, target }: Files,

@@ -1,6 +1,6 @@
 /**
- * The child process that touches an imported image's bytes, so that neither their amount nor a fault of the disk below stalls
- * the parent. It gets open files and no path.
+ * The child process that touches an imported image's bytes, so that neither their amount nor a fault of the disk below
+ * stalls the parent. It gets open files and no path.
  * usage: import-worker.ts copy   reads descriptor 3, writes what is not zero to descriptor 4, hashes it
  *        import-worker.ts hash   hashes descriptor 3
  * Output: lines of JSON, `{"doneBytes"}` and at last `{"sha256"}`, or `{"error": {"code", "message"}}`.

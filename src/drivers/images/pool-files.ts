@@ -49,7 +49,7 @@ export class PoolFiles {
     return join(this.directory, "tmp", temporaryName());
   }
 
-  /** A reflink of `source` under a temporary name, its data and length on disk. It shares all extents and none of the later writes. */
+  /** A reflink of `source` under a temporary name, on disk when this resolves. Later writes to either are its own. */
   async reflink(source: string): Promise<string> {
     const path = this.temporary();
     try {

@@ -15,8 +15,8 @@ export async function showTargets(daemon: Daemon): Promise<ShownTarget[]> {
  * - `-f`: stay in the foreground, the supervisor owns the process;
  * - `-C`: the control number, machine-wide: it names the management socket and its lock;
  * - `-t 2`: I/O threads per LUN. The default of 16 makes 3,200 threads of 200 disks;
- * - `portal=`: at start it listens on loopback alone, so that no node meets a daemon without targets. Daemons that share
- *   a network namespace need a port each. The network's own portals are added by `ensurePortals`.
+ * - `portal=`: at start it listens on loopback alone, so that no node meets a daemon without targets. Daemons that
+ *   share a network namespace need a port each. The network's own portals are added by `ensurePortals`.
  */
 export function tgtdArguments(daemon: { control: number; loopbackPort: number }): string[] {
   return ["-f", "-C", String(daemon.control), "-t", "2", "--iscsi", `portal=127.0.0.1:${daemon.loopbackPort}`];

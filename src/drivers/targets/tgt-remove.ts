@@ -44,8 +44,8 @@ export async function forbid(daemon: Daemon, tid: number, rule: string): Promise
 }
 
 /**
- * Deletes the target's accounts. Call it only while no access rule is bound: without accounts a target asks for no CHAP.
- * Last first: tgt 1.0.85 dies when it shows a target whose account list has a hole.
+ * Deletes the target's accounts. Call it only while no access rule is bound: without accounts there is no CHAP.
+ * Last first: tgt 1.0.85 dies of a segmentation fault when it shows a target whose account list has a hole.
  */
 export async function dropAccounts(daemon: Daemon, target: ShownTarget): Promise<void> {
   for (const user of [...target.outgoing, ...target.incoming.toReversed()]) {
