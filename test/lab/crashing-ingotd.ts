@@ -1,0 +1,51 @@
+/**
+ * ingotd as it is, but killed by SIGKILL as soon as the line number INGOT_CRASH_AT of its journal is on disk,
+ * counted from the first line of an operation of kind INGOT_CRASH_IN. Without these variables it is plain ingotd.
+ */
+import { startIngot } from "../../src/compose.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import { createLog } from "../../src/log.ts";
+import type { Journal, JournalEntry } from "../../src/store/journal.ts";
+
+const crashAt = Number(process.env.INGOT_CRASH_AT ?? Number.POSITIVE_INFINITY);
+const kind = process.env.INGOT_CRASH_IN;
+let lines = 0;
+
+function begins({ changes }: JournalEntry): boolean {
+  return changes.some(
+    ({ collection, value }) => collection === "operations" && value && "kind" in value && value.kind === kind,
+  );
+}
+
+function wrapJournal(journal: Journal): Journal {
+  return {
+    get segmentBytes() {
+      return journal.segmentBytes;
+    },
+    rotate: (nextSeq) => journal.rotate(nextSeq),
+    dropBefore: (seq) => journal.dropBefore(seq),
+    close: () => journal.close(),
+    append(entry, durable, failed) {
+      if (lines > 0 || begins(entry)) lines += 1;
+      const isLast = lines === crashAt;
+      // nothing that is queued behind the last line may reach the disk
+      if (lines > crashAt) return;
+      journal.append(entry, isLast ? () => process.kill(process.pid, "SIGKILL") : durable, failed);
+    },
+  };
+}
+
+const configFile = process.argv[process.argv.indexOf("--config") + 1] as string;
+const config = await loadConfig(configFile);
+const running = await startIngot({
+  config,
+  configFile,
+  version: "0.0.0-test",
+  log: createLog(config.log.level),
+  environment: process.env,
+  store: { wrapJournal },
+});
+process.on("SIGTERM", async () => {
+  await running.stop();
+  process.exit(0);
+});
