@@ -52,7 +52,11 @@ export async function answerDhcp(message: DhcpMessage, site: DhcpSite): Promise<
   const client = identifyBootClient(message);
   const decision = site.answers.answer(client, "dhcp", site.network.name);
   const isGivingUp = request.kind === "release" || request.kind === "decline";
-  if (decision.kind === "ignore" && !isGivingUp) return { outcome: "ignored", reason: "unknown machine", events: [] };
+  if (decision.kind === "ignore" && !isGivingUp) {
+    const seen = { mac: client.mac, network: site.network.name, client, decision: decision.kind };
+    const events = [{ ...seen, stage: "refused" as const, reason: "unknown-machine" }];
+    return { outcome: "ignored", reason: "unknown machine", events };
+  }
   const verdict = judge(request, site.leases, site.network.address);
   switch (verdict.kind) {
     case "release":
@@ -90,6 +94,9 @@ function tell(
   const content = { boot, parameters, ...(type ? { type } : {}), ...(address ? { yiaddr: address } : {}) };
   const seen = {
     mac: client.mac,
+    network: site.network.name,
+    client,
+    decision: decision.kind,
     ...(address ? { address } : {}),
     ...(client.firmware ? { firmware: client.firmware } : {}),
   };

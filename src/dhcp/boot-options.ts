@@ -1,5 +1,6 @@
 import type { BootClient } from "../boot/boot-client.ts";
 import type { BootDecision } from "../boot/boot-decision.ts";
+import { exitUrl } from "../boot/boot-urls.ts";
 import type { NetworkConfig } from "../config/schema.ts";
 import { ANY_IPV4, type Ipv4 } from "../values/ipv4.ts";
 import { IPXE_OPTION } from "../wire/dhcp/ipxe-options.ts";
@@ -34,10 +35,29 @@ export function bootFields(
     writeOption(fields.options, OPTION.ipxe, ipxe);
     return fields;
   }
+  if (decision.kind === "exit" && client.stage === "firmware") return goOn(request, client, network);
   if (decision.kind !== "loader") return NOTHING;
   const isHttp = decision.protocol === "http";
   const fields = bootFile(isHttp ? `${site}/assets/${encodeURI(decision.file)}` : decision.file, network.address);
   if (client.stage === "firmware") describeBootServer(request, isHttp, fields.options);
+  return fields;
+}
+
+/**
+ * Ends the firmware's attempt at once, so that it goes on to its next boot device: PXE gets a menu whose only item is
+ * local boot (PXE 2.1: type 0), without a prompt; UEFI HTTP boot a URI that answers 404.
+ */
+function goOn(request: DhcpMessage, client: BootClient, network: NetworkConfig): BootFields {
+  const isHttp = client.vendorClass?.startsWith("HTTPClient") ?? false;
+  const url = exitUrl({ server: network.address, httpPort: network.httpPort, mac: client.mac });
+  const fields = isHttp ? bootFile(url, network.address) : { ...NOTHING, options: new Map() };
+  describeBootServer(request, isHttp, fields.options);
+  if (isHttp) return fields;
+  const vendor: Options = new Map();
+  writeOption(vendor, PXE_OPTION.discoveryControl, DISCOVERY.noBroadcast | DISCOVERY.noMulticast);
+  writeOption(vendor, PXE_OPTION.bootMenu, [{ type: 0, description: "Local boot" }]);
+  writeOption(vendor, PXE_OPTION.bootMenuPrompt, { timeoutSeconds: 0, prompt: "Local boot" });
+  writeOption(fields.options, OPTION.vendorSpecific, vendor);
   return fields;
 }
 

@@ -181,7 +181,18 @@ describe("what a machine is told to boot", () => {
     const vendor = readOption(reply.options, OPTION.vendorSpecific)!;
     expect(readOption(vendor, PXE_OPTION.discoveryControl)).toBe(8);
     expect(reply.options.get(97)).toEqual(message.options.get(97));
-    expect(events).toEqual([{ mac: formatMac(message.chaddr), address: A, firmware, file, stage: "dhcp-firmware" }]);
+    expect(events).toMatchObject([
+      {
+        mac: formatMac(message.chaddr),
+        network: "rack",
+        address: A,
+        firmware,
+        file,
+        stage: "dhcp-firmware",
+        decision: "loader",
+      },
+    ]);
+    expect(events[0]?.client).toMatchObject({ mac: formatMac(message.chaddr), stage: "firmware", firmware });
   });
 
   it("UEFI HTTP boot: a URL, and HTTPClient", async () => {
@@ -205,14 +216,26 @@ describe("what a machine is told to boot", () => {
     expect([reply.siaddr, reply.file, reply.options.has(43)]).toEqual(["10.0.0.1", "undionly.kpxe", false]);
   });
 
-  it.each<BootDecision>([{ kind: "none" }, { kind: "exit" }, { kind: "hold" }])(
-    "$kind: an address only",
-    async (decision) => {
-      const { reply } = await boot("ovmf-pxe-discover", decision);
-      expect(reply).toMatchObject({ yiaddr: A, siaddr: "0.0.0.0", sname: "", file: "" });
-      expect(codes(reply).filter((code) => [43, 60, 66, 67, 97, 175].includes(code))).toEqual([]);
-    },
-  );
+  it("exit: a boot menu of nothing but the local disk (PXE 2.1, type 0), chosen without a prompt", async () => {
+    const { reply } = await boot("ovmf-pxe-discover", { kind: "exit" });
+    expect(reply).toMatchObject({ yiaddr: A, siaddr: "0.0.0.0", sname: "", file: "" });
+    expect(text(reply.options, 60)).toBe("PXEClient");
+    const vendor = readOption(reply.options, OPTION.vendorSpecific)!;
+    expect(readOption(vendor, PXE_OPTION.bootMenu)).toEqual([{ type: 0, description: "Local boot" }]);
+    expect(readOption(vendor, PXE_OPTION.bootMenuPrompt)).toMatchObject({ timeoutSeconds: 0 });
+  });
+
+  it("exit, by UEFI HTTP boot: a URL where nothing is", async () => {
+    const { reply } = await boot("ovmf-http-discover", { kind: "exit" });
+    expect(text(reply.options, 67)).toMatch(/^http:\/\/10\.0\.0\.1\/.*52:54/);
+    expect(text(reply.options, 60)).toBe("HTTPClient");
+  });
+
+  it.each<BootDecision>([{ kind: "none" }, { kind: "hold" }])("$kind: an address only", async (decision) => {
+    const { reply } = await boot("ovmf-pxe-discover", decision);
+    expect(reply).toMatchObject({ yiaddr: A, siaddr: "0.0.0.0", sname: "", file: "" });
+    expect(codes(reply).filter((code) => [43, 60, 66, 67, 97, 175].includes(code))).toEqual([]);
+  });
 
   it("a refusal: an address, and the reason in the timeline", async () => {
     const { reply, events } = await boot("ovmf-pxe-discover", { kind: "refuse", reason: "no-loader" });
