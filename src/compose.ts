@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createBootAnswers } from "./boot/boot-answers.ts";
 import { BootArchive } from "./boot/boot-archive.ts";
-import type { BootEvent, BootEventSink } from "./boot/boot-event.ts";
+import type { BootEventSink } from "./boot/boot-event.ts";
 import { settleOnce } from "./boot/boot-once.ts";
 import { DiscoveredMachines } from "./boot/discovered.ts";
 import { loadScriptTemplates } from "./boot/script-template.ts";
@@ -21,7 +21,7 @@ import type { Log } from "./log.ts";
 import { takeInheritedSockets } from "./net/inherited-sockets.ts";
 import { createNotifier } from "./net/notify.ts";
 import { exercise, startWatchdog, type WatchdogProbe } from "./net/watchdog.ts";
-import type { NodeRecord } from "./nodes/node.ts";
+import type { FindNode, NodeRecord } from "./nodes/node.ts";
 import { NodeRegistry } from "./nodes/node-registry.ts";
 import type { Appliance } from "./operations/appliance.ts";
 import { OperatorRequests } from "./operations/operator-requests.ts";
@@ -33,6 +33,7 @@ import { createStorageClient } from "./storaged/client.ts";
 import { lockStateDirectory } from "./store/lock.ts";
 import { Store, type StoreOptions } from "./store/store.ts";
 import { newId } from "./values/id.ts";
+import type { Mac } from "./values/mac.ts";
 
 export type IngotOptions = {
   config: Config;
@@ -58,7 +59,13 @@ export type RunningIngot = {
 export async function startIngot(options: IngotOptions): Promise<RunningIngot> {
   const stops: (() => Promise<unknown> | unknown)[] = [];
   const stop = async () => {
-    for (const one of stops.splice(0).reverse()) await one();
+    for (const one of stops.splice(0).reverse()) {
+      try {
+        await one();
+      } catch (error) {
+        options.log.warn({ err: error }, "part did not stop cleanly");
+      }
+    }
   };
   try {
     return { appliance: await start(options, stops), stop };
@@ -81,7 +88,8 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   stops.push(() => storage.close());
 
   const nodes = new NodeRegistry({ records: store, config, clock });
-  const isNode = (mac: BootEvent["mac"]) => nodes.findByMac(mac) !== undefined;
+  const findNode: FindNode = (mac) => nodes.findByMac(mac);
+  const isNode = (mac: Mac) => findNode(mac) !== undefined;
   const archive = new BootArchive(store, log.child({ component: "boots" }));
   stops.push(() => archive.settled());
   const timeline = new Timeline({ archive, isNode, clock });
@@ -89,7 +97,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   const leases = new LeaseTable(config.networks, store, nodes, clock);
   stops.push(sweepLeases(leases, clock, log.child({ component: "leases" })));
 
-  const sinks: BootEventSink[] = [timeline.sink, discovered.sink, settleOnce(store, log), logBoot(log)];
+  const sinks: BootEventSink[] = [timeline.sink, discovered.sink, settleOnce(findNode, store, log), logBoot(log)];
   const bootEvents: BootEventSink = (event) => {
     for (const sink of sinks) sink(event);
   };
@@ -121,6 +129,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
 
   const templates = loadScriptTemplates();
   const answers = createBootAnswers({
+    findNode,
     records: store,
     config: () => config,
     isChained: (client) => timeline.isChained(client),

@@ -1,8 +1,7 @@
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config/schema.ts";
 import type { LeaseRecord } from "../leases/lease.ts";
-import type { NodeRecord } from "../nodes/node.ts";
-import { nodeByMac } from "../nodes/node-by-mac.ts";
+import type { FindNode } from "../nodes/node.ts";
 import type { Records } from "../store/records.ts";
 import type { Ipv4 } from "../values/ipv4.ts";
 import type { Mac } from "../values/mac.ts";
@@ -26,7 +25,8 @@ export interface BootAnswers {
 
 /** What the answers are made of. */
 export type BootKnowledge = {
-  /** Collections `nodes`, `bootEntries` (by node id) and `leases` (by address). */
+  findNode: FindNode;
+  /** Collections `bootEntries` (by node id) and `leases` (by address). */
   records: Records;
   /** The configuration in force now. */
   config: () => Pick<Config, "networks" | "loaders">;
@@ -36,8 +36,7 @@ export type BootKnowledge = {
 };
 
 /** The answers as the records and the configuration give them. */
-export function createBootAnswers({ records, config, isChained, clock }: BootKnowledge): BootAnswers {
-  const findNode = nodeByMac(records.collection<NodeRecord>("nodes"));
+export function createBootAnswers({ findNode, records, config, isChained, clock }: BootKnowledge): BootAnswers {
   const entries = records.collection<BootEntry>("bootEntries");
   const leases = records.collection<LeaseRecord>("leases");
 

@@ -40,9 +40,7 @@ export class BootArchive {
 
   #later(id: string, session: BootSession | null): void {
     this.#pending.set(id, session);
-    this.#writing ??= this.#write().finally(() => {
-      this.#writing = undefined;
-    });
+    this.#writing ??= this.#write();
   }
 
   async #write(): Promise<void> {
@@ -55,8 +53,10 @@ export class BootArchive {
       } catch (error) {
         this.#log.warn({ err: error, sessions: batch.length }, "boot sessions not written");
         for (const [id, session] of batch) if (!this.#pending.has(id)) this.#pending.set(id, session);
-        return; // the next event tries again
+        break; // the next event tries again
       }
     }
+    // in the same turn as the last look, so that nothing can wait unseen
+    this.#writing = undefined;
   }
 }

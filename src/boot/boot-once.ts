@@ -1,6 +1,5 @@
 import type { Log } from "../log.ts";
-import type { NodeRecord } from "../nodes/node.ts";
-import { nodeByMac } from "../nodes/node-by-mac.ts";
+import type { FindNode } from "../nodes/node.ts";
 import type { Records } from "../store/records.ts";
 import type { BootEntry } from "./boot-entry.ts";
 import type { BootEventSink } from "./boot-event.ts";
@@ -9,8 +8,7 @@ import type { BootEventSink } from "./boot-event.ts";
  * Notes in a boot entry with `once` that its OS is up (phoned home, or logged in where it does not phone home),
  * so that the next boot goes to the local disk, also after a restart of the appliance.
  */
-export function settleOnce(records: Records, log: Log): BootEventSink {
-  const findNode = nodeByMac(records.collection<NodeRecord>("nodes"));
+export function settleOnce(findNode: FindNode, records: Records, log: Log): BootEventSink {
   const entries = records.collection<BootEntry>("bootEntries");
   return ({ mac, stage, at }) => {
     if (stage !== "ready" && stage !== "iscsi-login-os") return;

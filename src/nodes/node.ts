@@ -38,6 +38,9 @@ export type NodeRecord = {
   requestedBy: string;
 };
 
+/** The node that has this NIC, in any role; constant time, since every boot request asks. */
+export type FindNode = (mac: Mac) => NodeRecord | undefined;
+
 /** The NIC that a node boots from. */
 export function bootNic(node: NodeRecord): Nic & { network: string } {
   const nic = node.nics.find((one) => one.role === "boot" && one.network !== undefined);

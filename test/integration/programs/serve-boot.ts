@@ -13,10 +13,8 @@ import { systemClock as clock } from "../../../src/clock.ts";
 import type { NetworkConfig } from "../../../src/config/schema.ts";
 import { assetsRoute } from "../../../src/http/boot/assets.ts";
 import { startHttpBootServer } from "../../../src/http/boot/server.ts";
-import type { NodeRecord } from "../../../src/nodes/node.ts";
-import { nodeByMac } from "../../../src/nodes/node-by-mac.ts";
 import type { Change } from "../../../src/store/records.ts";
-import { MemoryRecords } from "../../unit/boot/boot-fixtures.ts";
+import { MemoryRecords, nodeFinder } from "../../unit/boot/boot-fixtures.ts";
 
 const { network, loaders, changes, assets, fd } = JSON.parse(process.argv[2]!) as {
   network: NetworkConfig;
@@ -28,10 +26,11 @@ const { network, loaders, changes, assets, fd } = JSON.parse(process.argv[2]!) a
 const records = new MemoryRecords();
 await records.commit(changes);
 const log = pino({ level: "silent" });
-const findNode = nodeByMac(records.collection<NodeRecord>("nodes"));
+const findNode = nodeFinder(records);
 const archive = new BootArchive(records, log);
 const timeline = new Timeline({ archive, isNode: (mac) => findNode(mac) !== undefined, clock });
 const answers = createBootAnswers({
+  findNode,
   records,
   config: () => ({ networks: [network], loaders }),
   isChained: (client) => timeline.isChained(client),

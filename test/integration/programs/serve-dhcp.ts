@@ -15,6 +15,7 @@ import type { NodeRecord } from "../../../src/nodes/node.ts";
 import { Store } from "../../../src/store/store.ts";
 import { ANY_IPV4 } from "../../../src/values/ipv4.ts";
 import { parseMac } from "../../../src/values/mac.ts";
+import { nodeFinder } from "../../unit/boot/boot-fixtures.ts";
 
 const plan = JSON.parse(process.argv[2]!) as { stateDirectory: string; networks: unknown[]; nodes?: NodeRecord[] };
 const log = createLog("debug");
@@ -31,7 +32,13 @@ const reservations = {
   isReserved: (address: never) => [...reserved.values()].includes(address),
 };
 const leases = new LeaseTable(config.networks, store, reservations, systemClock);
-const answers = createBootAnswers({ records: store, config: () => config, isChained: () => false, clock: systemClock });
+const answers = createBootAnswers({
+  findNode: nodeFinder(store),
+  records: store,
+  config: () => config,
+  isChained: () => false,
+  clock: systemClock,
+});
 const events = (event: object) => log.info(event, "event");
 for (const network of config.networks) {
   const options = { interface: network.interface, address: ANY_IPV4, port: 67, broadcast: true };

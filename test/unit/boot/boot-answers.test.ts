@@ -9,7 +9,7 @@ import { settleOnce } from "../../../src/boot/boot-once.ts";
 import type { FileTransferOutcome } from "../../../src/boot/file-transfer.ts";
 import type { Ipv4 } from "../../../src/values/ipv4.ts";
 import type { Mac } from "../../../src/values/mac.ts";
-import { bootEntry, MemoryRecords, mac } from "./boot-fixtures.ts";
+import { bootEntry, MemoryRecords, mac, nodeFinder } from "./boot-fixtures.ts";
 
 const log = pino({ level: "silent" });
 const ipxe: BootClient = { mac, stage: "ipxe", firmware: "bios", hasHttp: true, hasIscsi: true };
@@ -32,6 +32,7 @@ beforeEach(() => {
     { name: "rack2", unknown: "hold" },
   ];
   answers = createBootAnswers({
+    findNode: nodeFinder(records),
     records,
     config: () => ({ networks, loaders: { bios: "undionly.kpxe" } }) as never,
     isChained: () => false,
@@ -116,7 +117,7 @@ describe("settleOnce", () => {
   it.each(cases)("%s", async (_name, entry, event, bootedAt) => {
     await put("nodes", "node-1", { id: "node-1", nics: [{ mac, role: "boot", network: "rack1" }] });
     await put("bootEntries", "node-1", bootEntry(entry));
-    settleOnce(records, log)({ mac, at: 500, ...event } as BootEvent);
+    settleOnce(nodeFinder(records), records, log)({ mac, at: 500, ...event } as BootEvent);
     expect(records.collection<BootEntry>("bootEntries").get("node-1")!.bootedAt).toBe(bootedAt);
   });
 });

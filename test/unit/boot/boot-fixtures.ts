@@ -1,5 +1,6 @@
 import type { BootEntry } from "../../../src/boot/boot-entry.ts";
 import { ApplianceError } from "../../../src/errors.ts";
+import type { FindNode, NodeRecord } from "../../../src/nodes/node.ts";
 import type { Change, Collection, Records } from "../../../src/store/records.ts";
 import type { Ipv4 } from "../../../src/values/ipv4.ts";
 import type { Mac } from "../../../src/values/mac.ts";
@@ -51,4 +52,10 @@ export class MemoryRecords implements Records {
       else map.set(key, Object.freeze(value));
     }
   }
+}
+
+/** The node of these records that has a NIC, as the registry finds it. */
+export function nodeFinder(records: Records): FindNode {
+  return (mac) =>
+    [...records.collection<NodeRecord>("nodes").values()].find((node) => node.nics.some((nic) => nic.mac === mac));
 }
