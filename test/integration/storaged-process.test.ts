@@ -39,7 +39,9 @@ let log: Lines;
 let client: StorageClient;
 
 async function start(...words: string[]): Promise<void> {
-  storaged = spawn(process.execPath, [program, "--config", join(directory, "ingot.yaml"), ...words], { stdio: "pipe" });
+  // It ends with this process, even if that is killed.
+  const argv = ["--pdeathsig=KILL", process.execPath, program, "--config", join(directory, "ingot.yaml"), ...words];
+  storaged = spawn("setpriv", argv, { stdio: "pipe" });
   log = new Lines(storaged);
   await log.next(/"listening"/);
 }
@@ -141,6 +143,26 @@ describe("a running node", () => {
       expect(await session.command("read -P 1 0 1M")).toMatch(/^read/);
     } finally {
       await session.kill();
+    }
+  });
+
+  it("is snapshotted while it writes: what was acknowledged before is in the image, what comes later is not", async () => {
+    const target = await served("disk-snapped");
+    const [first, second] = [0, 1].map(() => network.open(ALICE, { iqn: target.iqn, ...target.chap }));
+    const stop = new AbortController();
+    try {
+      await first!.command("write -P 7 0 1M");
+      const writing = second!.repeat("write -P 8 3M 1M", stop.signal);
+      await client.images.snapshot("disk-snapped", "img-snapped", signal);
+      await first!.command("write -P 9 0 1M");
+      stop.abort();
+      await writing;
+      await client.images.clone("img-snapped", "disk-second", signal);
+      const content = readFileSync((await client.images.backing("disk-second")).path);
+      expect(content.subarray(0, 1024 ** 2).every((byte) => byte === 7)).toBe(true);
+      expect(content.subarray(1024 ** 2, 3 * 1024 ** 2).every((byte) => byte === 0x5a)).toBe(true);
+    } finally {
+      await Promise.all([first!.kill(), second!.kill()]);
     }
   });
 

@@ -179,8 +179,8 @@ describe("a live session", () => {
     await targets.ensureTarget(CONTROL, target, signal);
     const writers = [0, 1].map(() => open(ALICE, login(target)));
     for (const writer of writers) await writer.command("write 0 64k");
-    for (const writer of writers) for (let n = 0; n < 2000; n++) writer.begin(`aio_write -q ${(n % 64) * 64}k 64k`);
-    await until("both write", async () => (await state(target))!.sessions.every((one) => one.writtenBytes! > MIB));
+    for (const writer of writers) void writer.repeat("write 0 1M", signal);
+    await until("both write", async () => (await state(target))!.sessions.every((one) => one.writtenBytes! > 4 * MIB));
     await milliseconds("removeTarget, two sessions writing", () => targets.removeTarget(CONTROL, target.iqn, signal));
     expect(await state(target)).toBeUndefined();
     const accounts = await ask(CONTROL, { mode: "account", operation: "show" }, signal);

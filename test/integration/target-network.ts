@@ -144,9 +144,15 @@ export class Session {
     return line.replace(/^(qemu-io> )+/, "");
   }
 
-  /** Starts a command without waiting for it. */
-  begin(command: string): void {
-    this.#child.stdin!.write(`${command}\n`);
+  /** Runs a command over and over, until `stop` or the session ends it; resolves then. */
+  async repeat(command: string, stop: AbortSignal): Promise<void> {
+    while (!stop.aborted) {
+      const ended = await this.command(command).then(
+        () => false,
+        () => true,
+      );
+      if (ended) return;
+    }
   }
 
   /** Ends it hard: no logout. */
