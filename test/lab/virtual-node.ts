@@ -112,10 +112,8 @@ function machine(options: VirtualNodeOptions, directory: string, tap: string): s
     ...["-drive", `if=pflash,format=raw,readonly=on,file=${OVMF}/OVMF_CODE_4M.fd`],
     ...["-drive", `if=pflash,format=raw,file=${directory}/vars.fd`],
   ];
-  const httpBoot = ["IPv4PXESupport", "IPv6PXESupport"].flatMap((key) => [
-    "-fw_cfg",
-    `name=opt/org.tianocore/${key},string=n`,
-  ]);
+  // nobody serves IPv6 here, and OVMF waits a minute for it; without PXE by IPv4 it goes straight to HTTP boot
+  const without = { ipxe: [], firmware: ["IPv6PXESupport"], http: ["IPv4PXESupport", "IPv6PXESupport"] }[loader];
   return [
     ...["qemu-system-x86_64", "-name", name, ...accelerator(), "-m", String(memoryMib)],
     ...["-machine", firmware === "uefi" ? "q35,graphics=off" : "pc,graphics=off"],
@@ -132,6 +130,6 @@ function machine(options: VirtualNodeOptions, directory: string, tap: string): s
     ...["-netdev", `tap,id=net,ifname=${tap},script=no,downscript=no,vhost=off`],
     ...["-device", `${nicModel},id=boot-nic,netdev=net,mac=${mac},bootindex=@network@${rom}`],
     ...(firmware === "uefi" ? uefi : []),
-    ...(loader === "http" ? httpBoot : []),
+    ...without.flatMap((key) => ["-fw_cfg", `name=opt/org.tianocore/${key},string=n`]),
   ];
 }
