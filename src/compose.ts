@@ -24,6 +24,7 @@ import { exercise, startWatchdog, type WatchdogProbe } from "./net/watchdog.ts";
 import type { FindNode, NodeRecord } from "./nodes/node.ts";
 import { NodeRegistry } from "./nodes/node-registry.ts";
 import type { Appliance } from "./operations/appliance.ts";
+import { DiskTraffic } from "./operations/disk-traffic.ts";
 import { OperatorRequests } from "./operations/operator-requests.ts";
 import { registerProcedures } from "./operations/procedures.ts";
 import { OperationRunner } from "./operations/runner.ts";
@@ -117,6 +118,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     boots: timeline,
     store: storage.images,
     targets: storage.targets,
+    traffic: new DiskTraffic(),
     powerOf: (node) => powerControls(bmcAccount(node, environment)),
     operatorRequests,
     clock,

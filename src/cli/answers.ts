@@ -16,7 +16,17 @@ export type Node = {
     passwordFile?: string | undefined;
     passwordEnvironment?: string | undefined;
   };
-  boots?: { disk: string; network: string; address: string; once: boolean; since: string } | undefined;
+  boots?:
+    | {
+        disk: string;
+        network: string;
+        address: string;
+        once: boolean;
+        since: string;
+        readBytes: number;
+        writtenBytes: number;
+      }
+    | undefined;
   operation?: string | undefined;
   createdAt: string;
   requestedBy: string;

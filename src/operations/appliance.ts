@@ -12,6 +12,7 @@ import type { Log } from "../log.ts";
 import type { NodeRecord } from "../nodes/node.ts";
 import type { NodeRegistry } from "../nodes/node-registry.ts";
 import type { Records } from "../store/records.ts";
+import type { DiskTraffic } from "./disk-traffic.ts";
 import type { OperatorRequests } from "./operator-requests.ts";
 import type { OperationRunner } from "./runner.ts";
 
@@ -32,6 +33,8 @@ export type Appliance = {
   boots: Pick<Timeline, "waitFor" | "current" | "forget">;
   store: ImageStore;
   targets: TargetServer;
+  /** What nodes move to and from their disks. */
+  traffic: DiskTraffic;
   powerOf: (node: NodeRecord) => PowerControl;
   /** What operators are asked to do at nodes without a BMC. */
   operatorRequests: OperatorRequests;

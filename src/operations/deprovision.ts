@@ -96,7 +96,10 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
   const removeTarget: Step<DeprovisionPlan> = {
     name: "remove-target",
     deadlineSeconds: 30,
-    run: ({ plan, signal }) => appliance.targets.removeTarget(plan.control, plan.iqn, signal),
+    run: async ({ plan, signal }) => {
+      await appliance.targets.removeTarget(plan.control, plan.iqn, signal);
+      appliance.traffic.forget(plan.iqn);
+    },
   };
 
   const keepDisk: Step<DeprovisionPlan> = {

@@ -18,6 +18,8 @@ const TICK_SECONDS = 20;
 /** A boot under way: iPXE logs in first, the OS second. */
 type Boot = {
   since: number;
+  /** The OS has logged in; one that phones home is watched on, since its traffic is counted at each look. */
+  osSeen: boolean;
   /** Sessions that are older than this boot: half-open ones of the boot before. */
   older: Set<string>;
   firmwareSession?: string;
@@ -53,7 +55,7 @@ export class TargetWatch {
       const boot = this.#appliance.boots.current(entry.mac);
       // a boot that was under way when a former run of the process ended
       if (boot && !boot.stages.some(({ stage }) => stage === "iscsi-login-os" || stage === "ready")) {
-        this.#boots.set(entry.mac, { since: boot.startedAt, older: new Set(), read: false });
+        this.#boots.set(entry.mac, { since: boot.startedAt, older: new Set(), osSeen: false, read: false });
       }
     }
     this.#running = this.#loop();
@@ -72,10 +74,16 @@ export class TargetWatch {
 
   /** Feed with all boot events: a script that was handed out begins a watch. */
   onBootEvent(event: BootEvent): void {
+    if (event.stage === "ready") this.#boots.delete(event.mac);
     if (event.stage !== "script") return;
     const entry = [...this.#entries.values()].find((one) => one.mac === event.mac);
     if (!entry) return;
-    this.#boots.set(event.mac, { since: event.at, older: new Set(this.#sessions.get(entry.iqn)), read: false });
+    this.#boots.set(event.mac, {
+      since: event.at,
+      older: new Set(this.#sessions.get(entry.iqn)),
+      osSeen: false,
+      read: false,
+    });
     this.#wake.abort();
   }
 
@@ -94,6 +102,7 @@ export class TargetWatch {
     const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(TICK_SECONDS * 1000)]);
     try {
       const states = await this.#appliance.targets.list(network.tgtd.control, signal);
+      this.#appliance.traffic.record(states);
       const byIqn = new Map(states.map((state) => [state.iqn, state]));
       this.#followBoots(network, byIqn);
       await this.#mend(network, byIqn, signal);
@@ -170,7 +179,7 @@ export class TargetWatch {
     }
   }
 
-  /** Tells the timeline what is new in this boot; true when the OS has its session. */
+  /** Tells the timeline what is new in this boot; true when nothing more is to come. */
   #follow(entry: BootEntry, boot: Boot, state: TargetState, at: number): boolean {
     const emit = (stage: BootStage) =>
       this.#appliance.bootEvents({ mac: entry.mac, stage, at, address: entry.address });
@@ -188,10 +197,10 @@ export class TargetWatch {
         }
         continue;
       }
-      emit("iscsi-login-os");
-      return true;
+      if (!boot.osSeen) emit("iscsi-login-os");
+      boot.osSeen = true;
     }
-    return false;
+    return boot.osSeen && !entry.phonesHome;
   }
 }
 

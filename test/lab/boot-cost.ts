@@ -1,25 +1,15 @@
-import { join } from "node:path";
-import { createStorageClient } from "../../src/storaged/client.ts";
-import type { Rack, RackNode } from "./rack.ts";
+import type { Rack } from "./rack.ts";
 
-/** What one boot took from the network disk, in bytes, since its target was made. */
+/** What a node took from its network disk, in bytes, over all sessions of its boots, and how large the disk is. */
 export type BootCost = { readBytes: number; writtenBytes: number; diskBytes: number };
 
-/** Reads the target server's counters of a node's disk: all sessions together, iPXE's and the OS's. */
-export async function measureBootCost(rack: Rack, node: Pick<RackNode, "name">): Promise<BootCost> {
-  const storage = createStorageClient(join(rack.stateDirectory, "run/storaged.sock"));
-  try {
-    const disks = await rack.ingotJson<{ name: string; id: string; sizeBytes: number; node?: string }[]>(
-      "disk",
-      "list",
-    );
-    const disk = disks.find((one) => one.node === node.name);
-    if (!disk) throw new Error(`node ${node.name} has no disk`);
-    const targets = await storage.targets.list(rack.control, AbortSignal.timeout(5000));
-    const sessions = targets.find((one) => one.iqn.endsWith(`:${disk.id}`))?.sessions ?? [];
-    const sum = (field: "readBytes" | "writtenBytes") => sessions.reduce((total, one) => total + (one[field] ?? 0), 0);
-    return { readBytes: sum("readBytes"), writtenBytes: sum("writtenBytes"), diskBytes: disk.sizeBytes };
-  } finally {
-    storage.close();
-  }
+type Node = { boots?: { disk: string; readBytes: number; writtenBytes: number } };
+
+/** Reads the appliance's counters of a provisioned node. They are as old as its last look at the target server: a second. */
+export async function measureBootCost(rack: Rack, node: string): Promise<BootCost> {
+  const { boots } = await rack.ingotJson<Node>("node", "show", node);
+  if (!boots) throw new Error(`node ${node} is not provisioned`);
+  const { readBytes, writtenBytes } = boots;
+  const { sizeBytes } = await rack.ingotJson<{ sizeBytes: number }>("disk", "show", boots.disk);
+  return { readBytes, writtenBytes, diskBytes: sizeBytes };
 }

@@ -23,6 +23,8 @@ real firmware, a real iSCSI target and a real BMC protocol, and stays up.
   --image tiny|debian      a 59 MiB Linux, or a full Debian (tiny)
   --once                   boot every node, print timelines and one line of
                            JSON, tear down; exit 0 only if all came up
+  --idle-minutes N         then measure for so long what the idle node reads and
+                           writes (10, or 0 with --once)
   --state DIR              where the lab keeps its files (${STATE_DIRECTORY})
 `;
 
@@ -33,6 +35,7 @@ type BootedNode = {
   stages: { stage: string; seconds: number }[];
   readySeconds: number;
   cost: BootCost;
+  idle?: { seconds: number; readBytesPerSecond: number; writtenBytesPerSecond: number };
 };
 
 const began = Date.now();
@@ -44,16 +47,20 @@ const { values: options } = parseArgs({
     firmware: { type: "string", default: "bios" },
     image: { type: "string", default: "tiny" },
     once: { type: "boolean", default: false },
+    "idle-minutes": { type: "string" },
     state: { type: "string", default: STATE_DIRECTORY },
     help: { type: "boolean", default: false },
   },
 });
 
 const nodeCount = Number(options.nodes);
+const idleMinutes = Number(options["idle-minutes"] ?? (options.once ? 0 : 10));
 if (options.help) {
   console.log(USAGE);
 } else if (!Number.isInteger(nodeCount) || nodeCount < 1 || nodeCount > 32) {
   fail(`--nodes: "${options.nodes}" is not a number from 1 to 32`);
+} else if (!(idleMinutes >= 0 && idleMinutes <= 1440)) {
+  fail(`--idle-minutes: "${options["idle-minutes"]}" is not a number from 0 to 1440`);
 } else if (options.firmware !== "bios" && options.firmware !== "uefi") {
   fail(`--firmware: "${options.firmware}" is neither bios nor uefi`);
 } else if (options.image !== "tiny" && options.image !== "debian") {
@@ -98,10 +105,13 @@ async function lab(firmware: "bios" | "uefi", image: "tiny" | "debian"): Promise
     ]);
     const result = await Promise.race([run(rack, firmware, image, file), interrupted]);
     if (options.once) {
+      if (idleMinutes > 0)
+        await Promise.race([Promise.all(result.map((booted) => sayIdle(rack, booted))), interrupted]);
       outcome = { lab: "ok", nodes: result };
       return;
     }
     explain(rack);
+    await Promise.race([Promise.all(result.map((booted) => sayIdle(rack, booted))), interrupted]);
     await interrupted;
   } catch (error) {
     if (!(error instanceof Interrupted)) {
@@ -163,7 +173,7 @@ async function boot(rack: Rack, node: RackNode, image: string): Promise<BootedNo
   const [newest] = await rack.ingotJson<Boot[]>("node", "timeline", node.name);
   const stages = (newest?.stages ?? []).map((one) => ({ stage: one.stage, seconds: one.sinceStartSeconds }));
   const readySeconds = stages.at(-1)?.seconds ?? 0;
-  const cost = await measureBootCost(rack, node);
+  const cost = await measureBootCost(rack, node.name);
   if (!options.once) {
     console.log(`\n--- serial console of ${node.name}`);
     for (const line of (await node.console.lines()).filter((one) => one.trim() !== "").slice(-12))
@@ -174,6 +184,25 @@ async function boot(rack: Rack, node: RackNode, image: string): Promise<BootedNo
     `read until ready: ${(cost.readBytes / 1e6).toFixed(1)} MB of ${(cost.diskBytes / 1e6).toFixed(0)} MB; written: ${(cost.writtenBytes / 1e6).toFixed(2)} MB\n`,
   );
   return { node: node.name, firmware: node.firmware, stages, readySeconds, cost };
+}
+
+/** What a node that does nothing costs: the appliance must bear it times the size of the rack. */
+async function sayIdle(rack: Rack, booted: BootedNode): Promise<void> {
+  const from = Date.now();
+  await new Promise((resolve) => setTimeout(resolve, idleMinutes * 60_000).unref());
+  const cost = await measureBootCost(rack, booted.node);
+  const seconds = (Date.now() - from) / 1000;
+  const rate = (now: number, before: number) => (now - before) / seconds;
+  booted.idle = {
+    seconds: Math.round(seconds),
+    readBytesPerSecond: rate(cost.readBytes, booted.cost.readBytes),
+    writtenBytesPerSecond: rate(cost.writtenBytes, booted.cost.writtenBytes),
+  };
+  const kb = (bytes: number) => `${(bytes / 1000).toFixed(2)} kB/s`;
+  const { readBytesPerSecond, writtenBytesPerSecond } = booted.idle;
+  say(
+    `${booted.node}, idle for ${idleMinutes} min: read ${kb(readBytesPerSecond)}, written ${kb(writtenBytesPerSecond)}`,
+  );
 }
 
 function explain(rack: Rack): void {

@@ -26,11 +26,14 @@ const LAB_PACKAGES = [
   "zstd",
 ];
 
+// biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own placeholder
+const STATUS = "${db:Status-Abbrev}";
+
 /** Installs the Debian packages among `names` that are missing (`lab` stands for all that the lab needs). Daemons they bring are not started. */
 export function installPackages(names: string[]): void {
   const wanted = names.flatMap((name) => (name === "lab" ? LAB_PACKAGES : [name]));
   const missing = wanted.filter((name) => {
-    const { stdout } = spawnSync("dpkg-query", ["-W", "-f", "${db:Status-Abbrev}", name], { encoding: "utf8" });
+    const { stdout } = spawnSync("dpkg-query", ["-W", "-f", STATUS, name], { encoding: "utf8" });
     return !stdout?.startsWith("ii");
   });
   if (missing.length === 0) return;

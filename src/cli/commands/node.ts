@@ -6,7 +6,7 @@ import { parseBmcUrl } from "../bmc-url.ts";
 import { choice, examples, type Open } from "../command.ts";
 import { path, type Session } from "../session.ts";
 import { formatFacts } from "../text/facts.ts";
-import { formatMoment } from "../text/quantity.ts";
+import { formatBytes, formatMoment } from "../text/quantity.ts";
 import type { Column } from "../text/table.ts";
 import { drawTimeline } from "../text/timeline.ts";
 
@@ -185,6 +185,7 @@ function formatNode({
       ? `disk ${boots.disk}${boots.once ? " (once)" : ""} at ${boots.address} on ${boots.network}`
       : "nothing",
     since: boots && formatMoment(boots.since),
+    traffic: boots && `${formatBytes(boots.readBytes)} read, ${formatBytes(boots.writtenBytes)} written`,
     operation,
     registered: `${formatMoment(createdAt)} by ${requestedBy}`,
   });

@@ -13,6 +13,7 @@ import { LeaseTable } from "../../../src/leases/lease-table.ts";
 import { createLog } from "../../../src/log.ts";
 import { type NewNode, NodeRegistry } from "../../../src/nodes/node-registry.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
+import { DiskTraffic } from "../../../src/operations/disk-traffic.ts";
 import type { OperationRecord } from "../../../src/operations/operation.ts";
 import { OperatorRequests } from "../../../src/operations/operator-requests.ts";
 import { registerProcedures } from "../../../src/operations/procedures.ts";
@@ -82,6 +83,7 @@ export class World {
         power.onPowerOn = () => this.#boot(appliance, node.id);
         return failing(power, (verb) => before(`power.${verb}`));
       },
+      traffic: new DiskTraffic(),
       operatorRequests: new OperatorRequests(clock),
       clock,
       log,

@@ -36,6 +36,8 @@ export const nodeSchema = z
         address: z.string(),
         once: z.boolean(),
         since: momentSchema,
+        readBytes: z.int().openapi({ description: "Read from its disk since ingotd saw it first" }),
+        writtenBytes: z.int(),
       })
       .optional()
       .openapi({ description: "What it boots; absent for a free node" }),
@@ -71,7 +73,15 @@ function viewPower(power: NodeRecord["power"]): z.infer<typeof nodeSchema>["powe
 function viewBootEntry(appliance: Appliance, node: string): z.infer<typeof nodeSchema>["boots"] {
   const entry = bootEntryOf(appliance.records, node);
   if (!entry) return undefined;
-  const { disk, network, address, once } = entry;
+  const { disk, network, address, once, iqn } = entry;
   const name = appliance.disks.find(disk)?.name ?? disk;
-  return { disk: name, diskId: disk, network, address, once, since: moment(entry.createdAt) };
+  return {
+    disk: name,
+    diskId: disk,
+    network,
+    address,
+    once,
+    since: moment(entry.createdAt),
+    ...appliance.traffic.of(iqn),
+  };
 }
