@@ -1,0 +1,239 @@
+/**
+ * The life of a disk: it boots a node, is snapshotted under the running OS, survives a reboot, is released, goes on on
+ * another node, is taken from that one, and is deleted. Two machines, one rack; each test goes on where the one before
+ * it ended.
+ */
+import { existsSync, readdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { Boot, Disk, Image, Lease, Node, Operation } from "../../src/cli/answers.ts";
+import { bootStory } from "../lab/boot-story.ts";
+import { buildTinyImage } from "../lab/image/tiny-image.ts";
+import { destroyEverything } from "../lab/lab-state.ts";
+import { runProgram } from "../lab/program.ts";
+import { createRack, type Rack, type RackNode } from "../lab/rack.ts";
+import { runOnNode } from "./node-shell.ts";
+import { CommandLines, readTexts, storedChaps } from "./secrets.ts";
+import { diskFile, findTarget, listAccounts, listTargets } from "./target-view.ts";
+
+const STATE = "/var/tmp/ingot-e2e-life";
+const BOOT_MS = 180_000;
+const TO_READY = ["dhcp-ipxe", "script", "iscsi-login-firmware", "first-read", "iscsi-login-os", "ready"];
+
+let rack: Rack;
+let first: RackNode;
+let second: RackNode;
+/** node-1's disk, which lives from the first test to the last. */
+let disk: Disk;
+/** All CHAP secrets and account names that were ever in use. */
+const chapWords = new Set<string>();
+const commandLines = new CommandLines();
+
+beforeAll(async () => {
+  await destroyEverything(STATE);
+  const image = await buildTinyImage({ tag: "life" });
+  rack = await createRack({ stateDirectory: STATE, name: "hdflife", control: 750 });
+  await rack.importImage("tiny", image);
+  first = await rack.addNode({ name: "node-1", firmware: "bios" });
+  second = await rack.addNode({ name: "node-2", firmware: "bios" });
+  await provision(first, "--image", "tiny");
+  disk = await showDisk("node-1-1");
+  await runOnNode(first, "echo written by node-1 >/root/letter && sync");
+  await rack.ingot("disk", "snapshot", disk.name, "--as", "snap");
+});
+
+afterEach(async ({ task }) => {
+  if (task.result?.state === "fail") for (const node of [first, second]) console.log(await bootStory(rack, node));
+});
+
+afterAll(async () => {
+  await commandLines.end();
+  await destroyEverything(STATE);
+});
+
+/** Provisions a node, and notes the credentials of the attachment. */
+async function provision(node: RackNode, ...how: string[]): Promise<Operation> {
+  const operation = await rack.ingotJson<Operation>("provision", node.name, ...how);
+  for (const { user, secret } of await storedChaps(rack)) chapWords.add(user).add(secret);
+  return operation;
+}
+
+function showDisk(name: string): Promise<Disk> {
+  return rack.ingotJson<Disk>("disk", "show", name);
+}
+
+/** What the OS said of its newest boot since a mark on its console. */
+async function upLine(node: RackNode, since: number): Promise<string> {
+  const [line] = await node.console.waitForLine(/^INGOT-UP .*/, BOOT_MS, since);
+  await node.console.waitForLine(/INGOT-READY/, 30_000, since);
+  return line;
+}
+
+/** Of this disk's last attachment nothing is in force any more: target, account, lease, boot entry, secret. */
+async function expectReleased(node: RackNode): Promise<void> {
+  expect(await node.running()).toBe(false);
+  expect((await rack.ingotJson<Node>("node", "show", node.name)).boots).toBeUndefined();
+  const leases = await rack.ingotJson<Lease[]>("lease", "list");
+  expect(leases.filter(({ mac }) => mac === node.mac)).toEqual([]);
+  const attached = (await rack.ingotJson<Disk[]>("disk", "list")).filter((one) => one.node !== undefined);
+  const targets = await listTargets(rack);
+  expect(targets.map(({ iqn }) => iqn.split(":").at(-1))).toEqual(attached.map(({ id }) => id));
+  expect(await listAccounts(rack)).toEqual(targets.flatMap(({ accounts }) => accounts));
+}
+
+/** The files of the state directory, after a restart has dropped the journal, that still hold one of these words. */
+async function traces(words: Iterable<string>): Promise<string[]> {
+  await rack.end("ingotd");
+  await rack.startIngotd();
+  const wanted = [...words];
+  const texts = await readTexts(join(STATE, "state"));
+  const found = [...texts].filter(([, text]) => wanted.some((word) => text.includes(word)));
+  return found.map(([path]) => basename(path));
+}
+
+describe.concurrent("a running node", { timeout: BOOT_MS + 60_000 }, () => {
+  it("lends its files to another node that boots its snapshot", async () => {
+    await provision(second, "--image", "snap");
+    const up = await upLine(second, 0);
+    const its = await showDisk("node-2-1");
+    expect(up).toMatch(new RegExp(`target=\\S+:${its.id} fw=bios count=2 tag=life mac=${second.mac}`));
+    expect(await runOnNode(second, "cat /root/letter")).toBe("written by node-1");
+    expect((await rack.ingotJson<Image>("image", "show", "snap")).origin).toMatchObject({
+      kind: "snapshot",
+      clean: false,
+    });
+  });
+
+  it("comes back after a reboot, and both boots are listed", async () => {
+    const since = await first.console.mark();
+    const address = await addressOf(first);
+    first.console.write("reboot\n");
+    await first.console.waitForLine(/INGOT-DOWN clean/, 30_000, since);
+    expect(await upLine(first, since)).toMatch(new RegExp(`target=\\S+:${disk.id} fw=bios count=2 `));
+    expect(await runOnNode(first, "cat /root/letter")).toBe("written by node-1");
+    expect(await addressOf(first)).toBe(address);
+
+    const boots = await rack.ingotJson<Boot[]>("node", "timeline", first.name);
+    const stages = boots.map((boot) => boot.stages.map(({ stage }) => stage));
+    expect(stages).toEqual([TO_READY, ["power-on", ...TO_READY]]);
+    const addresses = boots.map((boot) => boot.stages.find(({ stage }) => stage === "dhcp-ipxe")?.address);
+    expect(addresses).toEqual([address, address]);
+  });
+});
+
+async function addressOf(node: RackNode): Promise<string | undefined> {
+  return (await rack.ingotJson<Node>("node", "show", node.name)).boots?.address;
+}
+
+describe("release", { timeout: BOOT_MS + 60_000 }, () => {
+  it("with its disk leaves nothing of the node's boot", async () => {
+    const its = await showDisk("node-2-1");
+    const { accounts } = (await findTarget(rack, its.id))!;
+    expect(existsSync(diskFile(rack, its.id))).toBe(true);
+    const since = await second.console.mark();
+
+    await rack.ingot("deprovision", second.name, "--delete-disk");
+
+    await second.console.waitForLine(/INGOT-DOWN clean/, 1000, since);
+    await expectReleased(second);
+    expect(existsSync(diskFile(rack, its.id))).toBe(false);
+    expect(readdirSync(join(STATE, "pool/tmp"))).toEqual([]);
+    // that it was once deleted is history, kept for people
+    expect(await traces([its.id])).toEqual(["operations.json"]);
+    expect(await traces(accounts)).toEqual([]);
+  });
+
+  it("without its disk keeps that clean, and another node goes on with it", async () => {
+    const { accounts } = (await findTarget(rack, disk.id))!;
+    const since = await first.console.mark();
+    await rack.ingot("deprovision", first.name, "--keep-disk");
+    await first.console.waitForLine(/INGOT-DOWN clean/, 1000, since);
+    const kept = await showDisk(disk.name);
+    expect(kept).toMatchObject({ id: disk.id, clean: true });
+    expect(kept.node).toBeUndefined();
+    await expectReleased(first);
+    expect(await traces(accounts)).toEqual([]);
+    await expectSoundFileSystem(diskFile(rack, disk.id));
+
+    const sinceMove = await second.console.mark();
+    await provision(second, "--disk", disk.name);
+
+    expect(await upLine(second, sinceMove)).toMatch(new RegExp(`target=\\S+:${disk.id} fw=bios count=3 `));
+    expect(await runOnNode(second, "cat /root/letter")).toBe("written by node-1");
+    expect((await findTarget(rack, disk.id))?.accounts).not.toEqual(accounts);
+  });
+});
+
+/** The root's file system, the third partition, needs no repair. */
+async function expectSoundFileSystem(file: string): Promise<void> {
+  const start = await runProgram("partx", ["-g", "-r", "-o", "START", "-n", "3", file]);
+  await runProgram("e2fsck", ["-fn", `${file}?offset=${Number(start) * 512}`]);
+}
+
+describe("taking a disk away", { timeout: BOOT_MS + 60_000 }, () => {
+  it("needs a word of force while its node runs", async () => {
+    await expect(rack.ingot("provision", first.name, "--disk", disk.name)).rejects.toThrow(/attached to node node-2/);
+    expect(await second.running()).toBe(true);
+  });
+
+  it("powers its node off before another one is switched on", async () => {
+    const since = await first.console.mark();
+    const provisioned = provision(first, "--disk", disk.name, "--force-off");
+    let both = 0;
+    await expect
+      .poll(
+        async () => {
+          const [one, other] = [await first.running(), await second.running()];
+          if (one && other) both += 1;
+          return one;
+        },
+        { timeout: 30_000, interval: 20 },
+      )
+      .toBe(true);
+    expect(both).toBe(0);
+
+    const steps = (await provisioned).steps.map(({ name }) => name);
+    expect(steps.slice(0, 2)).toEqual(["fence-other", "release-other"]);
+    expect(await upLine(first, since)).toMatch(new RegExp(`target=\\S+:${disk.id} fw=bios count=4 `));
+    expect(await runOnNode(first, "cat /root/letter")).toBe("written by node-1");
+    await expectReleased(second);
+  });
+
+  it("at once marks it unclean", async () => {
+    const since = await first.console.mark();
+    await rack.ingot("deprovision", first.name, "--keep-disk", "--now");
+    expect((await first.console.lines(since)).join("\n")).not.toContain("INGOT-DOWN");
+    expect(await showDisk(disk.name)).toMatchObject({ clean: false });
+    await expectReleased(first);
+  });
+});
+
+it("leaves the appliance as it was before", async () => {
+  await rack.ingot("disk", "rm", disk.name);
+  await rack.ingot("image", "rm", "snap");
+  const [tiny, ...others] = await rack.ingotJson<Image[]>("image", "list");
+  expect(others).toEqual([]);
+  expect(await rack.ingotJson("disk", "list")).toEqual([]);
+  expect(await rack.ingotJson("lease", "list")).toEqual([]);
+  expect(readdirSync(join(STATE, "pool/disks"))).toEqual([]);
+  expect(readdirSync(join(STATE, "pool/images"))).toEqual([`${tiny!.id}.raw`]);
+  expect(await traces([disk.id])).toEqual(["operations.json"]);
+});
+
+it("never told a secret to a log, a console or a command line", async () => {
+  expect(chapWords.size).toBe(8);
+  expect(await traces(chapWords)).toEqual([]);
+  const secrets = [...chapWords, first.bmc.password, second.bmc.password];
+  const logs = [...(await readTexts(STATE))].filter(([path]) => path.endsWith(".log"));
+  expect(logs.map(([path]) => basename(path))).toEqual(expect.arrayContaining(["ingotd.log", "storaged.log"]));
+  for (const [path, text] of logs)
+    expect(
+      secrets.filter((word) => text.includes(word)),
+      path,
+    ).toEqual([]);
+
+  const lines = await commandLines.end();
+  // that it looked often enough to see programs of operations
+  expect(lines.filter((line) => line.startsWith("ipmitool ")).join()).toContain(first.bmc.address);
+  expect(lines.filter((line) => secrets.some((word) => line.includes(word)))).toEqual([]);
+});

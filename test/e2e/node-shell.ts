@@ -1,0 +1,22 @@
+import { randomBytes } from "node:crypto";
+import type { VirtualNode } from "../lab/virtual-node.ts";
+
+/**
+ * Runs a command in the root shell on a node's serial console and answers what it printed, without the last newline.
+ * Throws when it fails, or does not end within `deadlineMs`.
+ */
+export async function runOnNode(
+  { name, console }: Pick<VirtualNode, "name" | "console">,
+  command: string,
+  deadlineMs = 30_000,
+): Promise<string> {
+  const mark = randomBytes(4).toString("hex");
+  const since = await console.mark();
+  // what is typed is echoed, maybe broken into lines; it differs from what the marks print by the quotes
+  console.write(`echo "begin"-${mark}; ${command}; echo "end"-${mark}:$?\n`);
+  const [, status] = await console.waitForLine(new RegExp(`end-${mark}:(\\d+)`), deadlineMs, since);
+  const said = (await console.lines(since)).join("\n");
+  const output = said.slice(said.indexOf(`begin-${mark}\n`) + mark.length + 7, said.indexOf(`end-${mark}:`));
+  if (status !== "0") throw new Error(`${name}: ${command} ended with ${status}: ${output}`);
+  return output.replace(/\n$/, "");
+}
