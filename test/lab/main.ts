@@ -9,7 +9,8 @@ import { installPackages } from "./packages.ts";
 import type { Rack, RackNode } from "./rack.ts";
 
 const STATE_DIRECTORY = "/var/tmp/ingot-lab";
-const CONTROL = 900;
+/** tgtd's control numbers are machine-wide: the lab takes the first that is free from here on. */
+const FIRST_CONTROL = 900;
 /** Emulated machines share two cores: more at a time would only wait for each other. */
 const BOOTS_AT_A_TIME = 2;
 
@@ -25,6 +26,7 @@ real firmware, a real iSCSI target and a real BMC protocol, and stays up.
                            JSON, tear down; exit 0 only if all came up
   --idle-minutes N         then measure for so long what the idle node reads and
                            writes (10, or 0 with --once)
+  --name NAME              tells labs on one machine apart, with --state (lab)
   --state DIR              where the lab keeps its files (${STATE_DIRECTORY})
 `;
 
@@ -38,6 +40,9 @@ type BootedNode = {
   idle?: { seconds: number; readBytesPerSecond: number; writtenBytesPerSecond: number };
 };
 
+/** Ctrl-c and its like: no failure. */
+class Interrupted extends Error {}
+
 const began = Date.now();
 const say = (text: string) => console.log(`[${((Date.now() - began) / 1000).toFixed(1).padStart(6)} s] ${text}`);
 
@@ -48,6 +53,7 @@ const { values: options } = parseArgs({
     image: { type: "string", default: "tiny" },
     once: { type: "boolean", default: false },
     "idle-minutes": { type: "string" },
+    name: { type: "string", default: "lab" },
     state: { type: "string", default: STATE_DIRECTORY },
     help: { type: "boolean", default: false },
   },
@@ -100,7 +106,7 @@ async function lab(firmware: "bios" | "uefi", image: "tiny" | "debian"): Promise
         : await (await import("./image/debian-image.ts")).buildDebianImage();
     say("network, pool, target server, ingot-storaged, ingotd");
     const rack = await Promise.race([
-      createRack({ stateDirectory: options.state, name: "lab", control: CONTROL }),
+      createRack({ stateDirectory: options.state, name: options.name, control: freeControl() }),
       interrupted,
     ]);
     const result = await Promise.race([run(rack, firmware, image, file), interrupted]);
@@ -127,7 +133,11 @@ async function lab(firmware: "bios" | "uefi", image: "tiny" | "debian"): Promise
   }
 }
 
-class Interrupted extends Error {}
+function freeControl(): number {
+  let control = FIRST_CONTROL;
+  while (existsSync(`/run/tgtd/socket.${control}`)) control += 1;
+  return control;
+}
 
 async function run(rack: Rack, firmware: "bios" | "uefi", image: string, file: string): Promise<BootedNode[]> {
   say(`importing image ${image}`);

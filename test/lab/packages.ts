@@ -1,4 +1,5 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { type ExecFileSyncOptions, execFileSync, spawnSync } from "node:child_process";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 
 /** What the lab needs beside Node, all Debian packages. */
 const LAB_PACKAGES = [
@@ -38,10 +39,33 @@ export function installPackages(names: string[]): void {
   });
   if (missing.length === 0) return;
   console.error(`installing ${missing.join(" ")}`);
-  const environment = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
-  execFileSync("apt-get", ["-qq", "update"], { stdio: ["ignore", "ignore", "inherit"], env: environment });
-  execFileSync("apt-get", ["-qq", "install", "-y", "--no-install-recommends", ...missing], {
-    stdio: ["ignore", "ignore", "inherit"],
-    env: environment,
+  withoutDaemons(() => {
+    const run: ExecFileSyncOptions = {
+      stdio: ["ignore", "ignore", "inherit"],
+      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+    };
+    execFileSync("apt-get", ["-qq", "update"], run);
+    execFileSync("apt-get", ["-qq", "install", "-y", "--no-install-recommends", ...missing], run);
   });
+}
+
+/** invoke-rc.d and deb-systemd-invoke ask it before they start anything; 101 says no. */
+const POLICY = "/usr/sbin/policy-rc.d";
+const OUR_POLICY =
+  "#!/bin/sh\n# no daemon shall come up because a lab needs its program (removed after the installation)\nexit 101\n";
+
+/** Debian starts what it installs: a tgtd on every address of this machine, for one. */
+function withoutDaemons(install: () => void): void {
+  const present = existsSync(POLICY) ? readFileSync(POLICY, "utf8") : undefined;
+  // the administrator's own policy stands; ours may be left from an installation that was killed
+  if (present !== undefined && present !== OUR_POLICY) {
+    install();
+    return;
+  }
+  writeFileSync(POLICY, OUR_POLICY, { mode: 0o755 });
+  try {
+    install();
+  } finally {
+    rmSync(POLICY);
+  }
 }
