@@ -13,7 +13,7 @@ import type { LeaseTable } from "./leases/lease-table.ts";
 import type { Log } from "./log.ts";
 import { findInherited, type InheritedSocket } from "./net/inherited-sockets.ts";
 import { interfaceMtu } from "./net/interface-mtu.ts";
-import { adoptDatagramSocket, openInterfaceSocket } from "./net/interface-socket.ts";
+import { adoptDatagramSocket, openInterfaceListener, openInterfaceSocket } from "./net/interface-socket.ts";
 import { startTftpServer } from "./tftp/server.ts";
 import { ANY_IPV4, type Ipv4 } from "./values/ipv4.ts";
 
@@ -67,7 +67,6 @@ export async function serveNetwork(parts: NetworkParts): Promise<ServedNetwork> 
     });
     stops.push(() => tftp.stop());
 
-    const fd = findInherited(parts.inherited, `http-${network.interface}`, "stream", network.interface);
     const http = await startHttpBootServer({
       network,
       answers,
@@ -76,7 +75,7 @@ export async function serveNetwork(parts: NetworkParts): Promise<ServedNetwork> 
       emit: events,
       onTransfer,
       assets: assetsRoute(config.assetsDirectory),
-      ...(fd === undefined ? {} : { fd }),
+      fd: streamSocket(parts),
       log: log.child({ component: "http-boot", network: network.name }),
       clock,
     });
@@ -104,6 +103,14 @@ async function datagramSocket(
   const fd = findInherited(inherited, `${service}-${network.interface}`, "datagram", network.interface);
   if (fd !== undefined) return adoptDatagramSocket(fd, { broadcast });
   return openInterfaceSocket({ interface: network.interface, address, port, broadcast });
+}
+
+function streamSocket({ network, inherited }: NetworkParts): number {
+  const { interface: name, address, httpPort: port } = network;
+  return (
+    findInherited(inherited, `http-${name}`, "stream", name) ??
+    openInterfaceListener({ interface: name, address, port })
+  );
 }
 
 function closeSocket(socket: Socket): Promise<void> {

@@ -8,9 +8,11 @@ import { type Ipv4, ipv4Bytes } from "../values/ipv4.ts";
 
 // Linux, the same on x86-64 and arm64: <sys/socket.h>.
 const AF_INET = 2;
+const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
 const SO_BINDTODEVICE = 25;
 
 /** A boot storm arrives faster than one turn of the event loop; the kernel grants what net.core.rmem_max allows. */
@@ -20,7 +22,11 @@ const libc = koffi.load("libc.so.6");
 const socket = libc.func("int socket(int domain, int type, int protocol)");
 const setsockopt = libc.func("int setsockopt(int fd, int level, int name, const void *value, uint32_t length)");
 const bind = libc.func("int bind(int fd, const void *address, uint32_t length)");
+const listen = libc.func("int listen(int fd, int backlog)");
 const close = libc.func("int close(int fd)");
+
+/** Connections that wait to be accepted, as Node's own servers have it. */
+const BACKLOG = 511;
 
 export type InterfaceSocketOptions = {
   /** Linux interface: packets of any other are never seen, and none leave by any other. */
@@ -39,13 +45,36 @@ export type InterfaceSocketOptions = {
  * Rejects with IN_USE (port taken), FORBIDDEN (port needs a privilege), UNAVAILABLE (no such interface or address yet).
  */
 export async function openInterfaceSocket(options: InterfaceSocketOptions): Promise<Socket> {
-  const fd = check(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket", options);
+  const fd = openSocket("UDP", options);
+  try {
+    return await adoptDatagramSocket(fd, options);
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+}
+
+/**
+ * The descriptor of a TCP socket that listens on one interface, for `server.listen({ fd })`, which owns it from then on.
+ * Without the interface, Linux would take connections to this address on every other one too. Throws as above.
+ */
+export function openInterfaceListener(options: InterfaceSocketOptions): number {
+  return openSocket("TCP", options);
+}
+
+function openSocket(protocol: "UDP" | "TCP", options: InterfaceSocketOptions): number {
+  const isTcp = protocol === "TCP";
+  const checked = (result: number, action: string) => check(result, protocol, action, options);
+  const fd = checked(socket(AF_INET, (isTcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0), "socket");
   try {
     const name = Buffer.from(`${options.interface}\0`);
-    check(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, name.length), "setsockopt", options);
+    checked(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, name.length), "setsockopt");
+    // For TCP it only overlooks connections that a former process left behind.
+    if (isTcp) checked(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, Buffer.from(Int32Array.of(1).buffer), 4), "setsockopt");
     const address = socketAddress(options.address, options.port);
-    check(bind(fd, address, address.length), "bind", options);
-    return await adoptDatagramSocket(fd, options);
+    checked(bind(fd, address, address.length), "bind");
+    if (isTcp) checked(listen(fd, BACKLOG), "listen");
+    return fd;
   } catch (error) {
     close(fd);
     throw error;
@@ -80,13 +109,13 @@ const CODES: Record<number, [code: ErrorCode, remedy: string]> = {
   [constants.errno.EADDRNOTAVAIL]: ["UNAVAILABLE", "give the interface the address that the configuration names"],
 };
 
-function check(result: number, action: string, options: InterfaceSocketOptions): number {
+function check(result: number, protocol: string, action: string, options: InterfaceSocketOptions): number {
   if (result >= 0) return result;
   const errno = koffi.errno();
   const [code, remedy] = CODES[errno] ?? ["INTERNAL" as const, "report this"];
   const reason = getSystemErrorMap().get(-errno)?.[1] ?? `errno ${errno}`;
   const { interface: name, address, port } = options;
-  throw new ApplianceError(code, `UDP ${address}:${port} on ${name}: ${action}: ${reason}`, {
+  throw new ApplianceError(code, `${protocol} ${address}:${port} on ${name}: ${action}: ${reason}`, {
     details: { interface: name, address, port, action, remedy },
   });
 }
