@@ -26,7 +26,7 @@ const PACKAGES: Record<string, string[]> = {
     "atftp",
     "tftp-hpa",
     "curl",
-    "busybox",
+    "busybox-static",
     "dnsmasq-base",
     "ipxe",
     "systemd",
@@ -36,8 +36,8 @@ const PACKAGES: Record<string, string[]> = {
     "ovmf",
     "ipxe-qemu",
   ],
-  e2e: ["lab", "tcpdump"],
-  full: ["lab", "debootstrap"],
+  e2e: ["lab", "curl", "libiscsi-bin", "tcpdump"],
+  full: ["lab", "curl", "libiscsi-bin", "tcpdump", "debootstrap"],
 };
 
 type Report = {

@@ -1,7 +1,7 @@
 import type { BootEntry } from "../boot/boot-entry.ts";
 import type { BootEvent, BootStage } from "../boot/boot-event.ts";
 import type { NetworkConfig } from "../config/schema.ts";
-import type { TargetState } from "../drivers/targets/target-server.ts";
+import type { TargetSession, TargetState } from "../drivers/targets/target-server.ts";
 import { toApplianceError } from "../errors.ts";
 import type { Collection } from "../store/records.ts";
 import type { Mac } from "../values/mac.ts";
@@ -15,15 +15,21 @@ const BOOTING_MS = 250;
 const GIVE_UP_MS = 15 * 60 * 1000;
 const TICK_SECONDS = 20;
 
-/** A boot under way: iPXE logs in first, the OS second. */
+/**
+ * An OS logs in once the firmware's side has read at least its kernel. On a BIOS, iPXE logs in anew within a fraction of a
+ * second after a sector or two, when it boots the disk that it has attached.
+ */
+const LEAST_KERNEL_BYTES = 1024 * 1024;
+
+/** A boot under way: iPXE logs in first, the OS after it. */
 type Boot = {
   since: number;
   /** The OS has logged in; one that phones home is watched on, since its traffic is counted at each look. */
   osSeen: boolean;
   /** Sessions that are older than this boot: half-open ones of the boot before. */
   older: Set<string>;
-  firmwareSession?: string;
-  read: boolean;
+  /** iPXE's sessions, and the bytes that each has read. */
+  firmware: Map<string, number>;
 };
 
 /** How one network's target daemon is doing. */
@@ -55,7 +61,7 @@ export class TargetWatch {
       const boot = this.#appliance.boots.current(entry.mac);
       // a boot that was under way when a former run of the process ended
       if (boot && !boot.stages.some(({ stage }) => stage === "iscsi-login-os" || stage === "ready")) {
-        this.#boots.set(entry.mac, { since: boot.startedAt, older: new Set(), osSeen: false, read: false });
+        this.#boots.set(entry.mac, newBoot(boot.startedAt));
       }
     }
     this.#running = this.#loop();
@@ -78,12 +84,7 @@ export class TargetWatch {
     if (event.stage !== "script") return;
     const entry = [...this.#entries.values()].find((one) => one.mac === event.mac);
     if (!entry) return;
-    this.#boots.set(event.mac, {
-      since: event.at,
-      older: new Set(this.#sessions.get(entry.iqn)),
-      osSeen: false,
-      read: false,
-    });
+    this.#boots.set(event.mac, newBoot(event.at, this.#sessions.get(entry.iqn)));
     this.#wake.abort();
   }
 
@@ -185,23 +186,30 @@ export class TargetWatch {
       this.#appliance.bootEvents({ mac: entry.mac, stage, at, address: entry.address });
     for (const session of state.sessions) {
       if (boot.older.has(session.id)) continue;
-      // firmware never writes: after a restart of this process the OS may be the first one seen
-      if (boot.firmwareSession === undefined && !session.writtenBytes) {
-        boot.firmwareSession = session.id;
-        emit("iscsi-login-firmware");
-      }
-      if (session.id === boot.firmwareSession) {
-        if (!boot.read && (session.readBytes ?? 0) > 0) {
-          boot.read = true;
-          emit("first-read");
-        }
+      if (!isFirmware(boot, session)) {
+        if (!boot.osSeen) emit("iscsi-login-os");
+        boot.osSeen = true;
         continue;
       }
-      if (!boot.osSeen) emit("iscsi-login-os");
-      boot.osSeen = true;
+      if (boot.firmware.size === 0) emit("iscsi-login-firmware");
+      if (readByFirmware(boot) === 0 && session.readBytes) emit("first-read");
+      boot.firmware.set(session.id, session.readBytes ?? LEAST_KERNEL_BYTES);
     }
     return boot.osSeen && !entry.phonesHome;
   }
+}
+
+function newBoot(since: number, older: readonly string[] = []): Boot {
+  return { since, osSeen: false, older: new Set(older), firmware: new Map() };
+}
+
+/** A session that has written is the OS's, if it was not known before: it may be the first one seen after a restart of this process. */
+function isFirmware(boot: Boot, { id, writtenBytes }: TargetSession): boolean {
+  return boot.firmware.has(id) || (!boot.osSeen && !writtenBytes && readByFirmware(boot) < LEAST_KERNEL_BYTES);
+}
+
+function readByFirmware(boot: Boot): number {
+  return [...boot.firmware.values()].reduce((sum, bytes) => sum + bytes, 0);
 }
 
 function fits(state: TargetState | undefined, entry: BootEntry): boolean {
