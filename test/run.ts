@@ -36,8 +36,8 @@ const PACKAGES: Record<string, string[]> = {
     "ovmf",
     "ipxe-qemu",
   ],
-  e2e: ["lab", "curl", "libiscsi-bin", "tcpdump"],
-  full: ["lab", "curl", "libiscsi-bin", "tcpdump", "debootstrap"],
+  e2e: ["lab", "curl", "libiscsi-bin", "tcpdump", "udhcpc"],
+  full: ["lab", "curl", "libiscsi-bin", "tcpdump", "udhcpc", "debootstrap"],
 };
 
 type Report = {
