@@ -13,6 +13,7 @@ const USAGE = `usage: ingotd [--config FILE]          serve (default /etc/ingot/
 `;
 
 const { checkConfig } = await import("./config/check.ts");
+const { adoptConfig } = await import("./config/adopt.ts");
 const { loadConfig } = await import("./config/load.ts");
 const { toApplianceError } = await import("./errors.ts");
 const { createLog } = await import("./log.ts");
@@ -61,6 +62,15 @@ async function serve(configFile: string): Promise<void> {
   const log = createLog(config.log.level);
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
   const running = await startIngot({ config, configFile, version, log, environment: process.env });
+  process.on("SIGHUP", async () => {
+    try {
+      const needRestart = adoptConfig(config, await loadConfig(configFile));
+      log.info({ component: "ingotd", needRestart }, "configuration read again");
+    } catch (thrown) {
+      const { code, message } = toApplianceError(thrown);
+      log.error({ component: "ingotd", code, message }, "configuration not read again, the former one stays");
+    }
+  });
   let stopping = false;
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, async () => {

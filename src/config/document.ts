@@ -15,7 +15,7 @@ type Row = { key: string; type: string; fallback: string; restart: boolean; desc
 
 /** One row per key, `networks[].pool[].from` for keys of list entries, in the schema's order. */
 export function configRows(): Row[] {
-  return rowsOf(configSchema, "", undefined);
+  return rowsOf(configSchema, "", undefined, false);
 }
 
 /** The rows as a Markdown table. */
@@ -34,8 +34,13 @@ export function withConfigTable(document: string): string {
   return `${document.slice(0, begin)}${BEGIN}\n\n${configTable()}\n\n${document.slice(end)}`;
 }
 
-function rowsOf(schema: z.core.$ZodType, prefix: string, defaults: unknown): Row[] {
-  if (schema instanceof z.ZodArray) return rowsOf(unwrap(schema.element), `${prefix}[]`, undefined);
+/** `waits`: the list around these keys changes as a whole, at a restart; entries with names are compared one by one. */
+function rowsOf(schema: z.core.$ZodType, prefix: string, defaults: unknown, waits: boolean): Row[] {
+  if (schema instanceof z.ZodArray) {
+    const element = unwrap(schema.element);
+    const isNamed = element instanceof z.ZodObject && "name" in element.shape;
+    return rowsOf(element, `${prefix}[]`, undefined, waits && !isNamed);
+  }
   if (!(schema instanceof z.ZodObject)) return [];
   return Object.entries(schema.shape).flatMap(([name, outer]) => {
     const key = prefix ? `${prefix}.${name}` : name;
@@ -46,15 +51,15 @@ function rowsOf(schema: z.core.$ZodType, prefix: string, defaults: unknown): Row
       key,
       type: typeOf(inner),
       fallback: formatDefault(fallback, outer, inner),
-      restart: facts.restart === true,
+      restart: waits || facts.restart === true,
       description: String(facts.description ?? ""),
     };
-    return [row, ...rowsOf(inner, key, fallback)];
+    return [row, ...rowsOf(inner, key, fallback, row.restart)];
   });
 }
 
 /** What the schema and the wrappers around it say of themselves, the outermost last. */
-function factsOf(schema: z.core.$ZodType): Record<string, unknown> {
+export function factsOf(schema: z.core.$ZodType): Record<string, unknown> {
   const own = z.globalRegistry.get(schema) ?? {};
   const inner = isWrapper(schema) ? factsOf(schema.unwrap()) : {};
   return { ...inner, ...own };

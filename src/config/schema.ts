@@ -67,7 +67,7 @@ const route = z.strictObject({
 
 const network = z
   .strictObject({
-    name: name.describe("What nodes' NICs and commands call this network."),
+    name: name.meta(restart).describe("What nodes' NICs and commands call this network."),
     interface: interfaceName
       .meta(restart)
       .describe("Linux interface that is served; nothing is answered anywhere else."),
@@ -75,8 +75,8 @@ const network = z
       .meta(restart)
       .describe("The appliance's own address there: DHCP server id, TFTP and HTTP boot server."),
     subnet: subnet.meta(restart).describe("The network's addresses."),
-    pool: z.array(addressRange).default([]).describe("Ranges for machines without a fixed address."),
-    exclude: z.array(ipv4).default([]).describe("Addresses inside the ranges that are never given out."),
+    pool: z.array(addressRange).default([]).meta(restart).describe("Ranges for machines without a fixed address."),
+    exclude: z.array(ipv4).default([]).meta(restart).describe("Addresses inside the ranges that are never given out."),
     relayedSubnets: z
       .array(
         z.strictObject({
@@ -86,21 +86,32 @@ const network = z
         }),
       )
       .default([])
+      .meta(restart)
       .describe("Subnets whose requests arrive through a relay."),
-    leaseSeconds: seconds.default(3600).describe("Length of a lease; renewal at half, rebinding at seven eighths."),
-    router: ipv4.optional().describe("Default gateway told to nodes (option 3)."),
-    dns: z.array(ipv4).default([]).describe("Name servers (option 6)."),
-    ntp: z.array(ipv4).default([]).describe("Time servers (option 42)."),
-    domain: z.string().optional().describe("Domain name (option 15)."),
-    search: z.array(z.string()).default([]).describe("Domain search list (option 119)."),
-    mtu: z.number().int().min(576).max(65535).optional().describe("Interface MTU told to nodes (option 26)."),
-    routes: z.array(route).default([]).describe("Classless static routes (option 121)."),
+    leaseSeconds: seconds
+      .default(3600)
+      .meta(restart)
+      .describe("Length of a lease; renewal at half, rebinding at seven eighths."),
+    router: ipv4.optional().meta(restart).describe("Default gateway told to nodes (option 3)."),
+    dns: z.array(ipv4).default([]).meta(restart).describe("Name servers (option 6)."),
+    ntp: z.array(ipv4).default([]).meta(restart).describe("Time servers (option 42)."),
+    domain: z.string().optional().meta(restart).describe("Domain name (option 15)."),
+    search: z.array(z.string()).default([]).meta(restart).describe("Domain search list (option 119)."),
+    mtu: z
+      .number()
+      .int()
+      .min(576)
+      .max(65535)
+      .optional()
+      .meta(restart)
+      .describe("Interface MTU told to nodes (option 26)."),
+    routes: z.array(route).default([]).meta(restart).describe("Classless static routes (option 121)."),
     unknown: z
       .enum(["ignore", "exit", "hold"])
       .default("exit")
       .describe("What a machine that nobody registered gets: no answer, its next boot device, or a waiting screen."),
     httpPort: port.default(80).meta(restart).describe("Port of the HTTP boot server."),
-    portals: z.array(portal).min(1).describe("Where this network's nodes reach their disks."),
+    portals: z.array(portal).min(1).meta(restart).describe("Where this network's nodes reach their disks."),
     tgtd: z
       .strictObject({
         control: z
@@ -132,12 +143,14 @@ export const configSchema = z
     runtimeDirectory: path.default("/run/ingot").meta(restart).describe("Sockets: api.sock and storaged.sock."),
     assetsDirectory: path
       .default("/usr/share/ingot/boot-assets")
+      .meta(restart)
       .describe("Files served by TFTP and under /assets/ by HTTP."),
     log: z
       .strictObject({
         level: z
           .enum(["trace", "debug", "info", "warn", "error"])
           .default("info")
+          .meta(restart)
           .describe("Least severity that is logged."),
       })
       .prefault({})
@@ -146,7 +159,9 @@ export const configSchema = z
       .array(network)
       .min(1)
       .meta(restart)
-      .describe("Provisioning networks, each served on its own interface; adding or removing one needs a restart."),
+      .describe(
+        "Provisioning networks, each served on its own interface; one that is added or removed needs a restart.",
+      ),
     loaders: loaders
       .prefault({
         bios: "undionly.kpxe",
@@ -172,6 +187,7 @@ export const configSchema = z
         importDirectories: z
           .array(path)
           .default(["/var/lib/ingot-import"])
+          .meta(restart)
           .describe("Where image files may be imported from."),
       })
       .prefault({})
@@ -210,6 +226,7 @@ export const configSchema = z
           .describe("TCP listener of the admin API; needs a token. The unix socket obeys file mode instead."),
         tokenFile: path
           .optional()
+          .meta(restart)
           .describe("File with the admin token for the TCP listener; mode 0600. Without it the listener stays off."),
       })
       .prefault({})

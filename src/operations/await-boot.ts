@@ -26,24 +26,25 @@ export function awaitStage<Plan extends { mac: Mac; nodeName: string }>(
   appliance: Appliance,
   name: string,
   stage: BootStage,
-  seconds: number,
+  deadline: "loginSeconds" | "readySeconds",
 ): Step<Plan> {
   return {
     name,
     // the step's own deadline comes first, since it can say more
-    deadlineSeconds: seconds + 5,
+    deadlineSeconds: () => appliance.config.operations[deadline] + 5,
     run: async ({ plan, output, progress, signal }) => {
+      const seconds = appliance.config.operations[deadline];
       const since = (output("power-on")?.at as number | undefined) ?? 0;
       const began = appliance.clock.now();
       const ticking = setInterval(() => {
         progress(Math.round((appliance.clock.now() - began) / 1000), seconds, "seconds");
       }, 1000);
-      const deadline = AbortSignal.timeout(seconds * 1000);
+      const late = AbortSignal.timeout(seconds * 1000);
       try {
-        const boot = await reached(appliance, plan.mac, stage, since, AbortSignal.any([signal, deadline]));
+        const boot = await reached(appliance, plan.mac, stage, since, AbortSignal.any([signal, late]));
         return { output: { boot: boot.id } };
       } catch (error) {
-        if (!deadline.aborted || signal.aborted) throw error;
+        if (!late.aborted || signal.aborted) throw error;
         const furthest = furthestStage(appliance.boots.current(plan.mac), since) ?? "nothing";
         const remedy = NEXT_LOOK[furthest] ?? `ingot node timeline ${plan.nodeName}`;
         throw new ApplianceError(

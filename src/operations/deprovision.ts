@@ -71,7 +71,7 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
 
   const askOff: Step<DeprovisionPlan> = {
     name: "soft-off",
-    deadlineSeconds: appliance.config.operations.softOffSeconds + appliance.config.operations.bmcSeconds,
+    deadlineSeconds: () => appliance.config.operations.softOffSeconds + appliance.config.operations.bmcSeconds,
     run: (context) => softOff(appliance, nodeOf(context.plan), context),
   };
 

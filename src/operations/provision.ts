@@ -157,7 +157,6 @@ function existingDisk(appliance: Appliance, node: NodeRecord, request: Provision
 export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPlan> {
   const nodeOf = (plan: ProvisionPlan) => appliance.nodes.get(plan.node);
   const bmcSeconds = (plan: ProvisionPlan) => powerSeconds(appliance, nodeOf(plan));
-  const { loginSeconds, readySeconds } = appliance.config.operations;
 
   const powerOff: Step<ProvisionPlan> = {
     name: "power-off",
@@ -244,9 +243,6 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
     undo: ({ plan, signal }) => ensureOff(appliance, appliance.powerOf(nodeOf(plan)), signal),
   };
 
-  const awaitLogin = awaitStage<ProvisionPlan>(appliance, "await-login", "iscsi-login-os", loginSeconds);
-  const awaitReady = awaitStage<ProvisionPlan>(appliance, "await-ready", "ready", readySeconds);
-
   return {
     kind: "provision",
     steps: (plan) => [
@@ -258,8 +254,8 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
       writeBootEntry,
       bootDevice,
       switchOn,
-      awaitLogin,
-      ...(plan.phonesHome ? [awaitReady] : []),
+      awaitStage(appliance, "await-login", "iscsi-login-os", "loginSeconds"),
+      ...(plan.phonesHome ? [awaitStage<ProvisionPlan>(appliance, "await-ready", "ready", "readySeconds")] : []),
     ],
     undone: (plan) => [...giveBack(appliance, plan)],
   };

@@ -64,7 +64,7 @@ export function revertProcedure(appliance: Appliance): Procedure<RevertPlan> {
     steps: () => [
       {
         name: "see-node-off",
-        deadlineSeconds: appliance.config.operations.bmcSeconds,
+        deadlineSeconds: () => appliance.config.operations.bmcSeconds,
         run: async ({ plan, signal }) => {
           if (!plan.node) return;
           const node = appliance.nodes.get(plan.node);

@@ -15,7 +15,8 @@ describe("the table of keys", () => {
       restart: true,
       description: "The network's addresses.",
     });
-    expect(row("networks[].leaseSeconds")).toMatchObject({ type: "seconds", fallback: "`3600`", restart: false });
+    expect(row("networks[].leaseSeconds")).toMatchObject({ type: "seconds", fallback: "`3600`", restart: true });
+    expect(row("networks[].unknown")).toMatchObject({ fallback: "`exit`", restart: false });
     expect(row("networks[].mtu")).toMatchObject({ type: "576 to 65535", fallback: "none" });
     expect(row("chap")).toMatchObject({ type: "`one-way`, `mutual`", fallback: "`one-way`" });
     expect(row("networks[].dns")).toMatchObject({ type: "list of IPv4 address", fallback: "`[]`" });
