@@ -17,6 +17,7 @@ import type {
 
 const TRIES = 4;
 const FIRST_PAUSE_MS = 250;
+const STORE_PAUSE_MS = 2000;
 /** Ended operations that are kept for people to look at. */
 const KEPT = 200;
 
@@ -186,11 +187,22 @@ export class OperationRunner {
     const abort = new AbortController();
     const running: Running = { abort, ended: Promise.resolve() };
     this.#running.set(id, running);
-    running.ended = this.#drive(id, running)
-      .catch((error) => {
-        if (error !== STOPPED) this.#log.error({ operation: id, err: error }, "operation interrupted");
-      })
-      .finally(() => this.#running.delete(id));
+    running.ended = this.#keepDriving(id, running).finally(() => {
+      if (this.#running.get(id) === running) this.#running.delete(id);
+    });
+  }
+
+  /** Drives an operation to its end; while the store refuses to note its transitions, it waits and takes up where the records are. */
+  async #keepDriving(id: string, running: Running): Promise<void> {
+    while (!this.#stopping) {
+      try {
+        return await this.#drive(id, running);
+      } catch (error) {
+        if (this.#stopping) return;
+        this.#log.error({ operation: id, err: error }, "operation interrupted, goes on soon");
+        await this.#clock.sleep(STORE_PAUSE_MS).catch(() => {});
+      }
+    }
   }
 
   async #drive(id: string, running: Running): Promise<void> {

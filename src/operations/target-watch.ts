@@ -3,6 +3,7 @@ import type { BootEvent, BootStage } from "../boot/boot-event.ts";
 import type { NetworkConfig } from "../config/schema.ts";
 import type { TargetSession, TargetState } from "../drivers/targets/target-server.ts";
 import { toApplianceError } from "../errors.ts";
+import { CountedWork, type WatchdogProbe } from "../net/watchdog.ts";
 import type { Collection } from "../store/records.ts";
 import type { Mac } from "../values/mac.ts";
 import type { Appliance } from "./appliance.ts";
@@ -13,7 +14,8 @@ const IDLE_MS = 1000;
 const BOOTING_MS = 250;
 /** A boot that logged in by now will not be told apart any more. */
 const GIVE_UP_MS = 15 * 60 * 1000;
-const TICK_SECONDS = 20;
+/** Well below the watchdog's patience: a daemon that hangs is no reason to restart this process. */
+const LOOK_SECONDS = 10;
 
 /**
  * An OS logs in once the firmware's side has read at least its kernel. On a BIOS, iPXE logs in anew within a fraction of a
@@ -32,28 +34,36 @@ type Boot = {
   firmware: Map<string, number>;
 };
 
-/** How one network's target daemon is doing. */
-export type TargetHealth = { network: string; reachable: boolean; targets: number; sessions: number; reason?: string };
+/** What the last look at a network's daemon ran into: nothing, itself, or single targets that it can't serve. */
+type Trouble = "none" | "daemon" | "targets";
 
 /**
  * Keeps each network's target daemon as the boot entries say, whatever happened to the daemon, and tells the timeline
- * of logins. One request per daemon and tick, whatever the number of targets.
+ * of logins. One request per daemon and look, whatever the number of targets; no daemon waits for another one's.
  */
 export class TargetWatch {
   readonly #appliance: Appliance;
   readonly #entries: Collection<BootEntry>;
   readonly #boots = new Map<Mac, Boot>();
   readonly #sessions = new Map<string, string[]>();
-  readonly #health = new Map<string, TargetHealth>();
+  readonly #troubles = new Map<string, { trouble: Trouble; reason: string }>();
+  readonly #looks: { network: NetworkConfig; work: CountedWork }[];
   readonly #stop = new AbortController();
   #wake = new AbortController();
-  #running: Promise<void> = Promise.resolve();
-  /** Rises with every look; a watchdog reads it. */
-  ticks = 0;
+  #running: Promise<unknown> = Promise.resolve();
 
   constructor(appliance: Appliance) {
     this.#appliance = appliance;
     this.#entries = appliance.records.collection("bootEntries");
+    this.#looks = appliance.config.networks.map((network) => ({
+      network,
+      work: new CountedWork(`targets ${network.name}`),
+    }));
+  }
+
+  /** The loops, one per network, for a watchdog. */
+  get probes(): WatchdogProbe[] {
+    return this.#looks.map(({ work }) => work);
   }
 
   start(): void {
@@ -64,18 +74,12 @@ export class TargetWatch {
         this.#boots.set(entry.mac, newBoot(boot.startedAt));
       }
     }
-    this.#running = this.#loop();
+    this.#running = Promise.all(this.#looks.map(({ network, work }) => this.#loop(network, work)));
   }
 
   async stop(): Promise<void> {
     this.#stop.abort();
-    this.#wake.abort();
     await this.#running;
-  }
-
-  /** What the last look at each daemon found. */
-  health(): TargetHealth[] {
-    return [...this.#health.values()];
   }
 
   /** Feed with all boot events: a script that was handed out begins a watch. */
@@ -86,13 +90,12 @@ export class TargetWatch {
     if (!entry) return;
     this.#boots.set(event.mac, newBoot(event.at, this.#sessions.get(entry.iqn)));
     this.#wake.abort();
+    this.#wake = new AbortController();
   }
 
-  async #loop(): Promise<void> {
+  async #loop(network: NetworkConfig, work: CountedWork): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      await Promise.all(this.#appliance.config.networks.map((network) => this.#look(network)));
-      this.ticks += 1;
-      this.#wake = new AbortController();
+      await work.track(this.#look(network));
       await this.#appliance.clock
         .sleep(this.#boots.size > 0 ? BOOTING_MS : IDLE_MS, AbortSignal.any([this.#wake.signal, this.#stop.signal]))
         .catch(() => {});
@@ -100,53 +103,63 @@ export class TargetWatch {
   }
 
   async #look(network: NetworkConfig): Promise<void> {
-    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(TICK_SECONDS * 1000)]);
+    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(LOOK_SECONDS * 1000)]);
     try {
       const states = await this.#appliance.targets.list(network.tgtd.control, signal);
       this.#appliance.traffic.record(states);
       const byIqn = new Map(states.map((state) => [state.iqn, state]));
       this.#followBoots(network, byIqn);
-      await this.#mend(network, byIqn, signal);
-      // nodes log in again as soon as a portal answers: every target must be there before
+      const failed = await this.#mend(network, byIqn, signal);
+      // nodes log in again as soon as a portal answers: every target that can be there must be there before
       await this.#appliance.targets.ensurePortals(network.tgtd.control, portalsOf(network), signal);
-      const sessions = states.reduce((sum, state) => sum + state.sessions.length, 0);
-      this.#report({ network: network.name, reachable: true, targets: states.length, sessions });
+      this.#report(network.name, failed.length > 0 ? "targets" : "none", failed.join("; "));
     } catch (error) {
       if (this.#stop.signal.aborted) return;
-      const { message } = toApplianceError(error);
-      this.#report({ network: network.name, reachable: false, targets: 0, sessions: 0, reason: message });
+      this.#report(network.name, "daemon", toApplianceError(error).message);
     }
   }
 
-  #report(health: TargetHealth): void {
-    const before = this.#health.get(health.network);
-    this.#health.set(health.network, health);
-    if (before?.reachable === health.reachable && before.reason === health.reason) return;
+  /** Logs what has changed since the last look. */
+  #report(network: string, trouble: Trouble, reason: string): void {
+    const before = this.#troubles.get(network) ?? { trouble: "none", reason: "" };
+    this.#troubles.set(network, { trouble, reason });
+    if (before.trouble === trouble && before.reason === reason) return;
     const { log } = this.#appliance;
-    if (!health.reachable) log.error({ network: health.network, reason: health.reason }, "target daemon unreachable");
-    else if (before) log.info({ network: health.network, targets: health.targets }, "target daemon back");
+    if (trouble === "daemon") log.error({ network, reason }, "target daemon unreachable");
+    else if (trouble === "targets") log.error({ network, reason }, "targets can't be made");
+    else log.info({ network }, "target daemon back, all targets served");
   }
 
-  /** Missing or drifted targets are made again from the boot entries; those that no entry knows go. */
-  async #mend(network: NetworkConfig, byIqn: Map<string, TargetState>, signal: AbortSignal): Promise<void> {
+  /**
+   * Missing or drifted targets are made again from the boot entries; those that no entry knows go. Answers what can't
+   * be made: one lost disk must not cost the other nodes theirs. Throws when a later look may succeed.
+   */
+  async #mend(network: NetworkConfig, byIqn: Map<string, TargetState>, signal: AbortSignal): Promise<string[]> {
     const { control } = network.tgtd;
-    const wanted = new Set<string>();
+    const failed: string[] = [];
     for (const entry of [...this.#entries.values()]) {
       if (entry.network !== network.name) continue;
-      wanted.add(entry.iqn);
       if (this.#isParked(entry.disk) || fits(byIqn.get(entry.iqn), entry)) continue;
-      await this.#appliance.targets.ensureTarget(control, await targetSpec(this.#appliance, entry), signal);
+      try {
+        await this.#appliance.targets.ensureTarget(control, await targetSpec(this.#appliance, entry), signal);
+      } catch (error) {
+        const { message, retryable } = toApplianceError(error);
+        if (retryable || signal.aborted) throw error;
+        failed.push(`${entry.nodeName}: ${message}`);
+        continue;
+      }
       this.#appliance.log.warn({ network: network.name, node: entry.nodeName, disk: entry.disk }, "target made again");
     }
     const own = `:${this.#appliance.id}:`;
     for (const state of byIqn.values()) {
-      if (wanted.has(state.iqn) || !state.iqn.includes(own)) continue;
+      if (!state.iqn.includes(own)) continue;
       const disk = state.iqn.slice(state.iqn.indexOf(own) + own.length);
       // the disk of a running operation may be just before or behind its boot entry
-      if (this.#appliance.runner.holder(disk) !== undefined || this.#isWanted(state.iqn)) continue;
+      if (this.#appliance.runner.holder(disk) !== undefined || this.#isWanted(network, state.iqn)) continue;
       await this.#appliance.targets.removeTarget(control, state.iqn, signal);
       this.#appliance.log.warn({ network: network.name, disk }, "target without boot entry removed");
     }
+    return failed;
   }
 
   /** A disk that is being reverted has no target on purpose. */
@@ -155,9 +168,9 @@ export class TargetWatch {
     return holder !== undefined && this.#appliance.runner.get(holder).kind === "revert";
   }
 
-  /** Asked again right before a removal: an entry may have come since the look began. */
-  #isWanted(iqn: string): boolean {
-    return [...this.#entries.values()].some((entry) => entry.iqn === iqn);
+  /** Asked right before a removal: an entry may have come since the look began. A disk that moved has one elsewhere. */
+  #isWanted(network: NetworkConfig, iqn: string): boolean {
+    return [...this.#entries.values()].some((entry) => entry.iqn === iqn && entry.network === network.name);
   }
 
   #followBoots(network: NetworkConfig, byIqn: Map<string, TargetState>): void {

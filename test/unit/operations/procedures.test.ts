@@ -228,3 +228,33 @@ describe.each(Object.entries(scenarios))("%s", (_name, scenario) => {
     }
   });
 });
+
+it("waits while the disk refuses journal lines, and then goes on to the end", async () => {
+  let refusals = -1;
+  const wrapJournal = (journal: Journal): Journal => ({
+    get segmentBytes() {
+      return journal.segmentBytes;
+    },
+    rotate: (seq) => journal.rotate(seq),
+    dropBefore: (seq) => journal.dropBefore(seq),
+    close: () => journal.close(),
+    append(entry, durable, failed) {
+      const isStep = entry.changes.some(({ collection }) => collection === "operations");
+      if (refusals > 0 && isStep && entry.seq % 2 === 0) {
+        refusals -= 1;
+        failed(new ApplianceError("UNAVAILABLE", "the disk is full"));
+        return;
+      }
+      journal.append(entry, durable, failed);
+    },
+  });
+  const appliance = await world.start({ wrapJournal });
+  await withImage(appliance);
+  const beginning = provision(appliance, { node: "node-1", image: "golden" }, "test");
+  const { id } = await beginning;
+  refusals = 20;
+  const operation = await appliance.runner.settled(id);
+  expect(operation.state, JSON.stringify(operation.error)).toMatch(/^(done|undone)$/);
+  expect(refusals).toBeLessThan(20);
+  nothingLeftBehind(appliance, world);
+});
