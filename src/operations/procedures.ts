@@ -2,7 +2,7 @@ import type { Appliance } from "./appliance.ts";
 import { deprovisionProcedure } from "./deprovision.ts";
 import { importProcedure } from "./import-image.ts";
 import { powerProcedure } from "./power-node.ts";
-import { provisionProcedure } from "./provision.ts";
+import { provisionProcedure } from "./provision-procedure.ts";
 import { removeDiskProcedure } from "./remove-disk.ts";
 import { removeImageProcedure } from "./remove-image.ts";
 import { revertProcedure } from "./revert-disk.ts";

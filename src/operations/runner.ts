@@ -3,6 +3,7 @@ import { ApplianceError, toApplianceError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Change, Collection, Records } from "../store/records.ts";
 import { newId } from "../values/id.ts";
+import { Holds } from "./holds.ts";
 import type {
   OperationKind,
   OperationRecord,
@@ -48,12 +49,13 @@ export class OperationRunner {
   // biome-ignore lint/suspicious/noExplicitAny: each procedure knows its own plan
   readonly #procedures = new Map<OperationKind, Procedure<any>>();
   readonly #running = new Map<string, Running>();
-  readonly #held = new Map<string, string>();
+  readonly #holds: Holds;
   #stopping = false;
 
   constructor(dependencies: { records: Records; clock: Clock; log: Log }) {
     this.#records = dependencies.records;
     this.#operations = this.#records.collection("operations");
+    this.#holds = new Holds((id) => this.#operations.get(id));
     this.#clock = dependencies.clock;
     this.#log = dependencies.log;
   }
@@ -66,7 +68,7 @@ export class OperationRunner {
   resume(): void {
     for (const operation of this.#operations.values()) {
       if (isOver(operation.state)) continue;
-      this.#hold(operation);
+      this.#holds.take(operation);
       if (operation.state === "stuck") continue;
       this.#log.info({ operation: operation.id, kind: operation.kind, state: operation.state }, "operation resumed");
       this.#launch(operation.id);
@@ -77,10 +79,7 @@ export class OperationRunner {
   async begin<Plan extends object>(kind: OperationKind, request: OperationRequest<Plan>): Promise<OperationRecord> {
     if (this.#stopping) throw new ApplianceError("UNAVAILABLE", "the appliance is stopping");
     const procedure = this.#procedure(kind);
-    for (const held of request.holds) {
-      const holder = this.#operations.get(this.#held.get(held) ?? "");
-      if (holder) throw busy(holder);
-    }
+    for (const thing of request.holds) this.#holds.refuse(thing);
     const operation: OperationRecord = {
       id: newId("op"),
       kind,
@@ -94,11 +93,11 @@ export class OperationRunner {
       steps: procedure.steps(request.plan).map((step) => ({ name: step.name, state: "pending", attempts: 0 })),
       createdAt: this.#clock.now(),
     };
-    this.#hold(operation);
+    this.#holds.take(operation);
     try {
       await this.#commit(operation, request.changes);
     } catch (error) {
-      this.#release(operation);
+      this.#holds.release(operation);
       throw error;
     }
     this.#log.info({ operation: operation.id, kind, requestedBy: operation.requestedBy }, "operation began");
@@ -128,13 +127,12 @@ export class OperationRunner {
 
   /** The id of the operation that holds this node, disk or image now. */
   holder(thing: string): string | undefined {
-    return this.#held.get(thing);
+    return this.#holds.holder(thing);
   }
 
-  /** CONFLICT naming the operation when this thing is held. For changes that are too short to be operations. */
+  /** BUSY naming the operation when this thing is held. For changes that are too short to be operations. */
   refuseHeld(thing: string): void {
-    const holder = this.#operations.get(this.#held.get(thing) ?? "");
-    if (holder) throw busy(holder);
+    this.#holds.refuse(thing);
   }
 
   /** Resolves with the record when the operation is over or stuck. */
@@ -325,7 +323,7 @@ export class OperationRunner {
     const procedure = this.#procedure(operation.kind);
     const changes = state === "undone" ? (procedure.undone?.(operation.plan) ?? []) : [];
     await this.#commit({ ...operation, state, endedAt: this.#clock.now() }, [...changes, ...this.#forgotten()]);
-    this.#release(operation);
+    this.#holds.release(operation);
     this.#log.info(
       { operation: id, kind: operation.kind, state, ms: this.#clock.now() - operation.createdAt },
       "operation ended",
@@ -356,14 +354,6 @@ export class OperationRunner {
     return this.#records.commit([{ collection: "operations", key: operation.id, value: operation }, ...changes]);
   }
 
-  #hold(operation: OperationRecord): void {
-    for (const thing of operation.holds) this.#held.set(thing, operation.id);
-  }
-
-  #release(operation: OperationRecord): void {
-    for (const thing of operation.holds) if (this.#held.get(thing) === operation.id) this.#held.delete(thing);
-  }
-
   // biome-ignore lint/suspicious/noExplicitAny: each procedure knows its own plan
   #procedure(kind: OperationKind): Procedure<any> {
     const procedure = this.#procedures.get(kind);
@@ -376,17 +366,6 @@ const STOPPED = new ApplianceError("UNAVAILABLE", "the appliance is stopping");
 
 function isOver(state: OperationState): boolean {
   return state === "done" || state === "undone";
-}
-
-function busy(holder: OperationRecord): ApplianceError {
-  const how = holder.state === "stuck" ? "is stuck" : "is under way";
-  return new ApplianceError("BUSY", `${holder.summary}: this operation ${how} (${holder.id})`, {
-    details: {
-      operation: holder.id,
-      remedy:
-        holder.state === "stuck" ? `ingot operation show ${holder.id}, then retry it` : "wait for it, or cancel it",
-    },
-  });
 }
 
 function tooLate(step: string, seconds: number): ApplianceError {

@@ -1,0 +1,161 @@
+import type { BootEntry } from "../boot/boot-entry.ts";
+import { bootNic } from "../nodes/node.ts";
+import type { Change } from "../store/records.ts";
+import type { Ipv4 } from "../values/ipv4.ts";
+import { initiatorIqn } from "../values/iqn.ts";
+import type { Appliance } from "./appliance.ts";
+import { bootEntryOf, chapOf, networkOf, SECRETS, targetSpec } from "./attachment.ts";
+import { awaitStage } from "./await-boot.ts";
+import type { Procedure, Step } from "./operation.ts";
+import { ensureOff, powerOn, powerSeconds } from "./power-steps.ts";
+import type { ProvisionPlan } from "./provision.ts";
+
+/** The steps of provisioning, in their one safe order. */
+export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPlan> {
+  const nodeOf = (plan: ProvisionPlan) => appliance.nodes.get(plan.node);
+  const bmcSeconds = (plan: ProvisionPlan) => powerSeconds(appliance, nodeOf(plan));
+
+  const powerOff: Step<ProvisionPlan> = {
+    name: "power-off",
+    deadlineSeconds: bmcSeconds,
+    run: ({ plan, signal }) => ensureOff(appliance, appliance.powerOf(nodeOf(plan)), signal),
+  };
+
+  const cloneDisk: Step<ProvisionPlan> = {
+    name: "clone-disk",
+    deadlineSeconds: 120,
+    run: async ({ plan, signal }) => {
+      const { sizeBytes } = await appliance.store.clone(plan.image as string, plan.disk, signal);
+      return { output: { sizeBytes } };
+    },
+    undo: ({ plan, signal }) => appliance.store.remove("disk", plan.disk, signal),
+  };
+
+  const pinAddress: Step<ProvisionPlan> = {
+    name: "pin-address",
+    deadlineSeconds: 10,
+    run: ({ plan }) => {
+      const { address, changes } = appliance.leases.pin(plan.mac, plan.network);
+      return { output: { address }, changes };
+    },
+    undo: ({ plan }) => ({ changes: appliance.leases.unpin(plan.mac, plan.network) }),
+  };
+
+  const exportTarget: Step<ProvisionPlan> = {
+    name: "export-target",
+    deadlineSeconds: 30,
+    run: async ({ plan, output, signal }) => {
+      const address = output("pin-address")?.address as Ipv4;
+      const chap = chapOf(appliance.records, plan.disk);
+      await appliance.targets.ensureTarget(
+        plan.control,
+        await targetSpec(appliance, { ...plan, lun: 1, address, chap }),
+        signal,
+      );
+    },
+    undo: ({ plan, signal }) => appliance.targets.removeTarget(plan.control, plan.iqn, signal),
+  };
+
+  const writeBootEntry: Step<ProvisionPlan> = {
+    name: "write-boot-entry",
+    deadlineSeconds: 10,
+    run: ({ plan, output }) => {
+      const entry: BootEntry = {
+        node: plan.node,
+        nodeName: plan.nodeName,
+        project: plan.project,
+        mac: plan.mac,
+        network: plan.network,
+        address: output("pin-address")?.address as Ipv4,
+        disk: plan.disk,
+        mode: "diskless",
+        once: plan.once,
+        loader: nodeOf(plan).loader,
+        iqn: plan.iqn,
+        lun: 1,
+        portals: plan.portals,
+        initiator: initiatorIqn(plan.node),
+        chap: chapOf(appliance.records, plan.disk),
+        phonesHome: plan.phonesHome,
+        createdAt: appliance.clock.now(),
+      };
+      return { changes: [{ collection: "bootEntries", key: plan.node, value: entry }] };
+    },
+    undo: ({ plan }) => ({ changes: [{ collection: "bootEntries", key: plan.node, value: null }] }),
+  };
+
+  const bootDevice: Step<ProvisionPlan> = {
+    name: "boot-device",
+    deadlineSeconds: bmcSeconds,
+    run: ({ plan, signal }) => {
+      const node = nodeOf(plan);
+      return appliance.powerOf(node).setBootDevice("network", node.firmware, signal);
+    },
+  };
+
+  const switchOn: Step<ProvisionPlan> = {
+    name: "power-on",
+    deadlineSeconds: bmcSeconds,
+    run: async ({ plan, signal }) => ({ output: { at: await powerOn(appliance, nodeOf(plan), signal) } }),
+    undo: ({ plan, signal }) => ensureOff(appliance, appliance.powerOf(nodeOf(plan)), signal),
+  };
+
+  return {
+    kind: "provision",
+    steps: (plan) => [
+      ...(plan.takenFrom ? takeDisk(appliance) : []),
+      powerOff,
+      ...(plan.image ? [cloneDisk] : []),
+      pinAddress,
+      exportTarget,
+      writeBootEntry,
+      bootDevice,
+      switchOn,
+      awaitStage(appliance, "await-login", "iscsi-login-os", "loginSeconds"),
+      ...(plan.phonesHome ? [awaitStage<ProvisionPlan>(appliance, "await-ready", "ready", "readySeconds")] : []),
+    ],
+    undone: (plan) => [...giveBack(appliance, plan)],
+  };
+}
+
+/** Fences the node that has the disk, then takes it: from here the other node has none, whatever comes. */
+function takeDisk(appliance: Appliance): Step<ProvisionPlan>[] {
+  const other = (plan: ProvisionPlan) => appliance.nodes.get(plan.takenFrom as string);
+  return [
+    {
+      name: "fence-other",
+      deadlineSeconds: (plan) => powerSeconds(appliance, other(plan)),
+      run: ({ plan, signal }) => ensureOff(appliance, appliance.powerOf(other(plan)), signal),
+    },
+    {
+      name: "release-other",
+      deadlineSeconds: 30,
+      run: async ({ plan, signal }) => {
+        const nic = bootNic(other(plan));
+        await appliance.targets.removeTarget(networkOf(appliance, nic.network).tgtd.control, plan.iqn, signal);
+        return {
+          changes: [
+            { collection: "bootEntries", key: plan.takenFrom as string, value: null },
+            ...appliance.leases.unpin(nic.mac, nic.network),
+          ],
+        };
+      },
+    },
+  ];
+}
+
+/** The records as they were before: no new disk, or a disk that belongs to nobody (or to its former node, if that one still boots it). */
+function giveBack(appliance: Appliance, plan: ProvisionPlan): Change[] {
+  const secret: Change = { collection: SECRETS, key: plan.disk, value: null };
+  if (plan.image) return [{ collection: "disks", key: plan.disk, value: null }, secret];
+  const disk = appliance.disks.find(plan.disk);
+  if (!disk) return [secret];
+  const { node: _, ...free } = disk;
+  const former = plan.takenFrom ? bootEntryOf(appliance.records, plan.takenFrom) : undefined;
+  if (!former) return [{ collection: "disks", key: disk.id, value: free }, secret];
+  // the other node's own credentials stand in its entry
+  return [
+    { collection: "disks", key: disk.id, value: { ...free, node: plan.takenFrom } },
+    { collection: SECRETS, key: disk.id, value: former.chap },
+  ];
+}
