@@ -144,6 +144,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     stops.push(() => served.stop());
     probes.push({ ...served.dhcp });
   }
+  probes.push(...targetWatch.probes);
   targetWatch.start();
   stops.push(() => targetWatch.stop());
   runner.resume();
