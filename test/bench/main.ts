@@ -8,7 +8,9 @@ const names = readdirSync(import.meta.dirname)
   .map((file) => file.slice(0, -".ts".length));
 const [name = "", ...rest] = process.argv.slice(2);
 if (names.includes(name)) {
-  const { status } = spawnSync(process.execPath, [join(import.meta.dirname, `${name}.ts`), ...rest], { stdio: "inherit" });
+  const { status } = spawnSync(process.execPath, [join(import.meta.dirname, `${name}.ts`), ...rest], {
+    stdio: "inherit",
+  });
   process.exitCode = status ?? 1;
 } else {
   console.error(`there is no benchmark "${name}"; there are ${names.join(", ")}`);
