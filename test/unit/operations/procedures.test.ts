@@ -89,6 +89,14 @@ const scenarios: Record<string, Scenario> = {
     prepare: withNodeOff,
     begin: (appliance) => revertDisk(appliance, { project, disk: "node-1-1" }, "test"),
   },
+  "power off": {
+    prepare: withProvisioned,
+    begin: (appliance) => powerNode(appliance, { node: "node-1", action: "off" }, "test"),
+  },
+  "power reset": {
+    prepare: withProvisioned,
+    begin: (appliance) => powerNode(appliance, { node: "node-1", action: "reset" }, "test"),
+  },
   "remove disk": {
     prepare: withKeptDisk,
     begin: (appliance) => removeDisk(appliance, { project, disk: "node-1-1" }, "test"),
