@@ -70,8 +70,14 @@ export class NodeRegistry {
   async add(request: NewNode, requestedBy: string): Promise<NodeRecord> {
     this.#check(request);
     const node: NodeRecord = { id: newId("node"), ...request, createdAt: this.#clock.now(), requestedBy };
-    await this.#records.commit([{ collection: "nodes", key: node.id, value: node }]);
+    // indexed in the same turn as it is checked: two requests for one card may come at once
     this.#index(node);
+    try {
+      await this.#records.commit([{ collection: "nodes", key: node.id, value: node }]);
+    } catch (error) {
+      this.#unindex(node);
+      throw error;
+    }
     return node;
   }
 
@@ -84,16 +90,20 @@ export class NodeRegistry {
       });
     }
     await this.#records.commit([{ collection: "nodes", key: node.id, value: null }]);
-    for (const nic of node.nics) {
-      this.#byMac.delete(nic.mac);
-      if (nic.address) this.#byAddress.delete(nic.address);
-    }
+    this.#unindex(node);
   }
 
   #index(node: NodeRecord): void {
     for (const nic of node.nics) {
       this.#byMac.set(nic.mac, node);
       if (nic.address) this.#byAddress.set(nic.address, nic);
+    }
+  }
+
+  #unindex(node: NodeRecord): void {
+    for (const nic of node.nics) {
+      this.#byMac.delete(nic.mac);
+      if (nic.address) this.#byAddress.delete(nic.address);
     }
   }
 
@@ -110,7 +120,7 @@ export class NodeRegistry {
         details: { field: "nics", value: boot.length, remedy: 'give one NIC the role "boot" and a network' },
       });
     }
-    for (const [index, nic] of request.nics.entries()) this.#checkNic(nic, `nics.${index}`, request);
+    for (const [index, nic] of request.nics.entries()) this.#checkNic(nic, `nics[${index}]`, request);
   }
 
   #checkNic(nic: Nic, field: string, request: NewNode): void {
