@@ -1,6 +1,6 @@
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { normalize } from "node:path";
-import { ApplianceError } from "../../errors.ts";
+import { ApplianceError, isApplianceError } from "../../errors.ts";
 import { openConfined } from "../../net/confined-file.ts";
 import { throwIfAborted } from "../failure.ts";
 import type { ImportRequest, ImportResult } from "./image-store.ts";
@@ -92,8 +92,25 @@ async function openSource(path: string, importDirectories: string[]): Promise<Fi
       },
     });
   }
-  const { handle } = await openConfined(directory, plain.slice(normalize(directory).replace(/\/$/, "").length));
-  return handle;
+  try {
+    return (await openConfined(directory, plain.slice(normalize(directory).replace(/\/$/, "").length))).handle;
+  } catch (cause) {
+    throw unusableSource(path, cause);
+  }
+}
+
+function unusableSource(path: string, cause: unknown): unknown {
+  const field = { field: "path", value: path };
+  if (isApplianceError(cause, "NOT_FOUND")) {
+    const remedy = "the path is one on the appliance: copy the file there first";
+    return new ApplianceError("NOT_FOUND", `path: there is no file ${path}`, { details: { ...field, remedy }, cause });
+  }
+  if (isApplianceError(cause, "FORBIDDEN")) {
+    const remedy = "put the file itself there, not a link to it";
+    const message = `path: ${path} leads out of the import directory, or can't be read`;
+    return new ApplianceError("FORBIDDEN", message, { details: { ...field, remedy }, cause });
+  }
+  return cause;
 }
 
 /** The size of the raw content, by what the caller says the format is. */
@@ -105,5 +122,7 @@ async function statedSize(source: FileHandle, format: ImportRequest["format"]): 
   }
   const { size } = await source.stat();
   if (size > 0) return size;
-  throw new ApplianceError("INVALID", "path: the file is empty", { details: { field: "path" } });
+  throw new ApplianceError("INVALID", "path: the file is empty", {
+    details: { field: "path", remedy: "copy it again" },
+  });
 }

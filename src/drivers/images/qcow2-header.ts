@@ -16,7 +16,7 @@ const MAX_SIZE_BYTES = 2n ** 46n;
  */
 export function qcow2SizeBytes(header: Buffer): number {
   if (header.length < HEADER_BYTES[2] || header.readUInt32BE(0) !== MAGIC)
-    throw refused("is not a qcow2 image", "state the right format");
+    throw refused("is not a qcow2 image", "state the format that it has, or copy it again");
   const version = header.readUInt32BE(4);
   if (version === 3 && header.length < HEADER_BYTES[3]) throw refused("is cut short", "copy it again");
   if (version !== 2 && version !== 3) throw refused(`has qcow2 version ${version}`, "convert it to version 2 or 3");

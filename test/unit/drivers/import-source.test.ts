@@ -1,0 +1,34 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, it } from "vitest";
+import { importImage } from "../../../src/drivers/images/import-image.ts";
+import { PoolFiles } from "../../../src/drivers/images/pool-files.ts";
+
+const root = mkdtempSync(join(tmpdir(), "ingot-import-"));
+const imports = join(root, "imports");
+mkdirSync(imports);
+writeFileSync(join(root, "outside.raw"), "x");
+symlinkSync(join(root, "outside.raw"), join(imports, "link.raw"));
+afterAll(() => rmSync(root, { recursive: true }));
+
+it.each([
+  ["FORBIDDEN", join(root, "outside.raw")],
+  ["FORBIDDEN", join(imports, "..", "outside.raw")],
+  ["FORBIDDEN", join(imports, "link.raw")],
+  ["NOT_FOUND", join(imports, "absent.raw")],
+])("refuses with %s, the path and a remedy: %s", async (code, path) => {
+  const refused = importImage({
+    files: new PoolFiles(root),
+    importDirectories: [imports],
+    request: { image: "img-1", path, format: "raw" },
+    progress: () => {},
+    signal: new AbortController().signal,
+    checkFree: async () => {},
+  });
+  await expect(refused).rejects.toMatchObject({
+    code,
+    message: expect.stringContaining(path),
+    details: { field: "path", value: path, remedy: expect.stringMatching(/./) },
+  });
+});
