@@ -4,6 +4,7 @@ import { newId } from "../values/id.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, networkOf, targetSpec } from "./attachment.ts";
 import type { OperationRecord, Procedure, StepContext } from "./operation.ts";
+import { ensureOff, powerSeconds } from "./power-steps.ts";
 
 export type RevertRequest = {
   project: string;
@@ -21,7 +22,10 @@ type RevertPlan = {
   node?: string;
 };
 
-/** Puts an image's content back into a disk whose node is off. CONFLICT when the node is on or the image is not complete. */
+/**
+ * Puts an image's content back into a disk whose node is off; at a node without a BMC an operator says so. CONFLICT
+ * when the node is on or the image is not complete.
+ */
 export async function revertDisk(
   appliance: Appliance,
   request: RevertRequest,
@@ -64,11 +68,15 @@ export function revertProcedure(appliance: Appliance): Procedure<RevertPlan> {
     steps: () => [
       {
         name: "see-node-off",
-        deadlineSeconds: () => appliance.config.operations.bmcSeconds,
+        deadlineSeconds: ({ node }) =>
+          node ? powerSeconds(appliance, appliance.nodes.get(node)) : appliance.config.operations.bmcSeconds,
         run: async ({ plan, signal }) => {
           if (!plan.node) return;
           const node = appliance.nodes.get(plan.node);
-          if (node.power.driver !== "manual" && (await appliance.powerOf(node).status(signal)) === "on") {
+          const power = appliance.powerOf(node);
+          // nobody but an operator can tell
+          if (node.power.driver === "manual") return ensureOff(appliance, power, signal);
+          if ((await power.status(signal)) === "on") {
             throw new ApplianceError("CONFLICT", `node ${node.name} is on and uses the disk`, {
               details: {
                 field: "disk",
@@ -102,7 +110,9 @@ export function revertProcedure(appliance: Appliance): Procedure<RevertPlan> {
         run: async ({ plan, signal }) => {
           await appliance.store.remove("image", plan.rescue, signal);
           const disk = appliance.disks.find(plan.disk);
-          return disk ? { changes: [{ collection: "disks", key: disk.id, value: { ...disk, clean: true } }] } : {};
+          const origin = appliance.images.find(plan.image)?.origin;
+          const clean = origin?.kind === "import" || origin?.clean === true;
+          return disk ? { changes: [{ collection: "disks", key: disk.id, value: { ...disk, clean } }] } : {};
         },
       },
     ],
