@@ -6,7 +6,7 @@ import { parseBmcUrl } from "../bmc-url.ts";
 import { choice, examples, type Open } from "../command.ts";
 import { path, type Session } from "../session.ts";
 import { formatFacts } from "../text/facts.ts";
-import { formatBytes, formatMoment } from "../text/quantity.ts";
+import { formatBytes, formatCount, formatMoment } from "../text/quantity.ts";
 import type { Column } from "../text/table.ts";
 import { drawTimeline } from "../text/timeline.ts";
 
@@ -70,7 +70,7 @@ export function addNodeCommands(program: Command, open: Open): void {
 
   node
     .command("show <name>")
-    .description("one machine, and its power")
+    .description("one machine: its NICs, its BMC, what it boots")
     .addHelpText("after", examples("ingot node show node-1"))
     .action(async (name: string, _: object, command: Command) => {
       const session = open(command);
@@ -200,7 +200,6 @@ function formatBoots(name: string, boots: Boot[], all: boolean, width: number): 
   if (boots.length === 0) return `no boot of ${name} was seen yet\n`;
   const shown = all ? boots : boots.slice(0, 1);
   const rest = boots.length - shown.length;
-  const more =
-    rest > 0 ? `\n${rest} earlier ${rest === 1 ? "boot" : "boots"}: ingot node timeline ${name} --all\n` : "";
+  const more = rest > 0 ? `\n${formatCount(rest, "earlier boot")}: ingot node timeline ${name} --all\n` : "";
   return `${shown.map((boot) => `${drawTimeline(boot, width)}\n`).join("\n")}${more}`;
 }

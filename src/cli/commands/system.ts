@@ -4,8 +4,9 @@ import { examples, type Open } from "../command.ts";
 import { CommandEnd } from "../command-end.ts";
 import { UNHEALTHY } from "../exit-codes.ts";
 import { formatFacts } from "../text/facts.ts";
-import { formatBytes, formatDuration } from "../text/quantity.ts";
+import { formatBytes, formatCount, formatDuration } from "../text/quantity.ts";
 import { formatTable } from "../text/table.ts";
+import { wrap } from "../text/wrap.ts";
 import { OPERATION_COLUMNS } from "./operation.ts";
 
 /** `ingot status` and `ingot doctor`. */
@@ -27,7 +28,7 @@ export function addSystemCommands(program: Command, open: Open): void {
     .action(async (_: object, command: Command) => {
       const session = open(command);
       const findings = await session.api.get<Finding[]>("/v1/system/doctor");
-      session.answer(findings, () => formatFindings(findings));
+      session.answer(findings, () => formatFindings(findings, session.terminal.columns));
       const failed = findings.filter(({ state }) => state === "failed").length;
       if (failed > 0) throw new CommandEnd(`${failed} of ${findings.length} findings failed`, UNHEALTHY);
     });
@@ -41,7 +42,7 @@ function formatStatus(status: Status, width: number): string {
     ...Object.fromEntries(
       networks.map(({ name, interface: on, subnet, address, leases: given }) => [
         `network ${name}`,
-        `${subnet} on ${on} as ${address}, ${given} leases`,
+        `${subnet} on ${on} as ${address}, ${formatCount(given, "lease")}`,
       ]),
     ),
     pool:
@@ -58,11 +59,16 @@ function formatStatus(status: Status, width: number): string {
   return `${facts}\n${under}`;
 }
 
-function formatFindings(findings: Finding[]): string {
+/** Where the text of a finding begins, behind its state and check. */
+const FINDING_INDENT = 21;
+const REMEDY_INDENT = 8;
+
+function formatFindings(findings: Finding[], width: number): string {
   return findings
     .map(({ check, subject, state, message, remedy }) => {
-      const line = `${state.padEnd(8)}${check.padEnd(13)}${subject}: ${message}\n`;
-      return remedy === undefined ? line : `${line}        remedy: ${remedy}\n`;
+      const text = wrap(`${state.padEnd(8)}${check.padEnd(13)}${subject}: ${message}`, width, FINDING_INDENT);
+      if (remedy === undefined) return `${text}\n`;
+      return `${text}\n${wrap(`${" ".repeat(REMEDY_INDENT)}remedy: ${remedy}`, width, REMEDY_INDENT + 2)}\n`;
     })
     .join("");
 }

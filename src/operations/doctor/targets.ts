@@ -29,7 +29,7 @@ async function lookAtDaemon(appliance: Appliance, network: NetworkConfig, signal
     const missing = entries.filter((entry) => entry.network === network.name && !served.has(entry.iqn));
     if (missing.length === 0) {
       const sessions = targets.reduce((sum, target) => sum + target.sessions.length, 0);
-      return { ...about, state: "ok", message: `serves ${targets.length} targets, ${sessions} sessions` };
+      return { ...about, state: "ok", message: `targets served: ${targets.length}, sessions: ${sessions}` };
     }
     return {
       ...about,

@@ -127,12 +127,12 @@ describe("the doctor", () => {
 
   it("misses the target of a provisioned node, and a portal where nobody listens", async () => {
     expect(await examine("targets")).toMatchObject([
-      { subject: "tgtd 1 (prov)", state: "ok", message: "serves 0 targets, 0 sessions" },
+      { subject: "tgtd 1 (prov)", state: "ok", message: "targets served: 0, sessions: 0" },
       { subject: `portal 127.0.0.1:${PORTAL}`, state: "failed", message: expect.stringContaining("ECONNREFUSED") },
     ]);
     servers.push(await listen(PORTAL));
     await provisionOne();
-    expect(await examine("targets")).toMatchObject([{ message: "serves 1 targets, 1 sessions" }, { state: "ok" }]);
+    expect(await examine("targets")).toMatchObject([{ message: "targets served: 1, sessions: 1" }, { state: "ok" }]);
     world.targets.targets.clear();
     expect((await examine("targets"))[0]).toMatchObject({
       state: "failed",
