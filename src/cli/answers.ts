@@ -35,7 +35,9 @@ export type Node = {
 export type Image = {
   id: string;
   name: string;
-  origin: { kind: "import"; source: string; format: string } | { kind: "snapshot"; disk: string; clean: boolean };
+  origin:
+    | { kind: "import"; source: string; format: string }
+    | { kind: "snapshot"; disk: string; diskName?: string | undefined; clean: boolean };
   sizeBytes: number;
   sha256?: string | undefined;
   phonesHome: boolean;

@@ -85,7 +85,7 @@ describe("the main job", () => {
     expect(await succeed("node", "timeline", "node-1")).toMatch(/: OS ready after .*\n {2}power on .*▏\n/);
     expect(await succeed("disk", "list")).toMatch(/\nroot +node-1 +golden +1\.0 MiB +in use/);
     expect(await succeed("disk", "snapshot", "root", "--as", "with-docker")).toMatch(/done in/);
-    expect(await succeed("image", "show", "with-docker")).toMatch(/^origin: +snapshot of .* in use$/m);
+    expect(await succeed("image", "show", "with-docker")).toMatch(/^origin: +snapshot of root, in use$/m);
     expect(await succeed("lease", "list")).toMatch(
       /\n10\.20\.0\.1\d\d +52:54:00:aa:bb:01 +node-1 +prov +pinned +never\n/,
     );

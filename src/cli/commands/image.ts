@@ -75,7 +75,7 @@ const COLUMNS: Column<Image>[] = [
 
 function formatOrigin(origin: Image["origin"]): string {
   if (origin.kind === "import") return origin.source;
-  return `snapshot of ${origin.disk}${origin.clean ? "" : " in use"}`;
+  return `snapshot of ${origin.diskName ?? origin.disk}${origin.clean ? "" : ", in use"}`;
 }
 
 function formatImage({

@@ -47,14 +47,19 @@ const routes = {
 
 /** Images of a project. */
 export function addImageRoutes(api: Api, { appliance }: ApiParts): void {
-  api.openapi(routes.list, (c) => c.json(appliance.images.list(c.req.valid("param").project).map(viewImage), 200));
+  api.openapi(routes.list, (c) =>
+    c.json(
+      appliance.images.list(c.req.valid("param").project).map((image) => viewImage(appliance, image)),
+      200,
+    ),
+  );
   api.openapi(routes.import, async (c) => {
     const request = { ...c.req.valid("json"), ...c.req.valid("param") };
     return accepted(c, appliance, await importImage(appliance, request, c.var.caller.name));
   });
   api.openapi(routes.get, (c) => {
     const { project, image } = c.req.valid("param");
-    return c.json(viewImage(appliance.images.get(project, image)), 200);
+    return c.json(viewImage(appliance, appliance.images.get(project, image)), 200);
   });
   api.openapi(routes.remove, async (c) =>
     accepted(c, appliance, await removeImage(appliance, c.req.valid("param"), c.var.caller.name)),
