@@ -31,6 +31,10 @@ echo "== program"
 [ "$source" = "$home" ] || rsync -a --delete --exclude .git --exclude /test --exclude /node "$source/" "$home/"
 chown -R root:root "$home"
 ln -sfn "$(sh "$home/.config/bootstrap")" "$home/node"
+for command in ingot=src/cli/main.ts ingotd=src/main.ts; do
+  printf '#!/bin/sh\nexec %s/node %s/%s "$@"\n' "$home" "$home" "${command#*=}" > "/usr/local/bin/${command%%=*}"
+  chmod 0755 "/usr/local/bin/${command%%=*}"
+done
 "$home/node" "$home/boot-assets/gather.ts" /usr/share/ingot/boot-assets
 
 echo "== configuration"
@@ -57,7 +61,7 @@ cat <<'END'
 
 Ingot is installed. Next:
   1. Edit /etc/ingot/ingot.yaml: interface, address, subnet and pool of the provisioning network.
-  2. Check it:  /usr/lib/ingot/node /usr/lib/ingot/src/main.ts --check-config /etc/ingot/ingot.yaml
+  2. Check it:  ingotd --check-config /etc/ingot/ingot.yaml
   3. For each network, with its interface for eth1 and its tgtd.control for 1:
        sh /usr/lib/ingot/systemd/add-network.sh eth1 1
   4. systemctl enable --now ingot.service

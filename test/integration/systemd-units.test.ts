@@ -92,6 +92,12 @@ describe("the units", () => {
     for (const key of ["PartOf", "BindsTo", "Requires"]) expect(settings("ingot-tgtd@.service", key)).toEqual([]);
   });
 
+  it("are started again however often they fail", () => {
+    for (const file of unitFiles.filter((one) => one.endsWith(".service"))) {
+      expect(settings(file, "StartLimitIntervalSec"), file).toEqual(["0"]);
+    }
+  });
+
   it("start each tgtd on a loopback port of its own", () => {
     const [start] = settings("ingot-tgtd@.service", "ExecStart");
     const script = /^\/bin\/sh -c '(.*)'$/.exec(start!)?.[1]?.replaceAll("%i", "7").replaceAll("$$", "$");
