@@ -28,7 +28,7 @@ install -d -m 0770 -o root -g ingot /var/lib/ingot-import
 
 echo "== program"
 # The sources may be the installed ones.
-[ "$source" = "$home" ] || rsync -a --delete --exclude .git --exclude /test --exclude /node "$source/" "$home/"
+[ "$source" = "$home" ] || rsync -a --delete --exclude .git --exclude /.cache --exclude /test --exclude /node "$source/" "$home/"
 chown -R root:root "$home"
 ln -sfn "$(sh "$home/.config/bootstrap")" "$home/node"
 for command in ingot=src/cli/main.ts ingotd=src/main.ts; do
