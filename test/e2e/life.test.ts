@@ -89,12 +89,18 @@ async function traces(words: Iterable<string>): Promise<string[]> {
   return found.map(([path]) => basename(path));
 }
 
-it("boots its clone, which is snapshotted while it runs", { timeout: BOOT_MS + 60_000 }, async () => {
-  await provision(first, "--image", "tiny");
-  disk = await showDisk("node-1-1");
-  await runOnNode(first, "echo written by node-1 >/root/letter && sync");
-  await rack.ingot("disk", "snapshot", disk.name, "--as", "snap");
-});
+// without this boot there is nothing to look at: every test is skipped
+beforeAll(async () => {
+  try {
+    await provision(first, "--image", "tiny");
+    disk = await showDisk("node-1-1");
+    await runOnNode(first, "echo written by node-1 >/root/letter && sync");
+    await rack.ingot("disk", "snapshot", disk.name, "--as", "snap");
+  } catch (error) {
+    console.log(await bootStory(rack, first));
+    throw error;
+  }
+}, BOOT_MS + 60_000);
 
 describe.concurrent("a running node", { timeout: BOOT_MS + 60_000 }, () => {
   it("lends its files to another node that boots its snapshot", async () => {
