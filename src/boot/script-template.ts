@@ -3,7 +3,7 @@ import { basename, join, resolve } from "node:path";
 import { ApplianceError } from "../errors.ts";
 
 /** Where the templates of this installation are. */
-export const SCRIPTS_DIRECTORY = resolve(import.meta.dirname, "../../ipxe-scripts");
+const SCRIPTS_DIRECTORY = resolve(import.meta.dirname, "../../ipxe-scripts");
 
 /** One word of an iPXE command: nothing that iPXE expands (`$`), splits (blanks), takes for an option (`-`) or a comment. */
 const WORD = /^[A-Za-z0-9._:/+=@%][A-Za-z0-9._:/+=@%-]*$/;

@@ -33,11 +33,6 @@ export class DiskCatalogue {
     return this.#disks.get(id);
   }
 
-  /** The disk that this node has. */
-  ofNode(nodeId: string): DiskRecord | undefined {
-    return [...this.#disks.values()].find((disk) => disk.node === nodeId);
-  }
-
   /** EXISTS when the name is taken in the project, INVALID when it can't be a name. */
   checkNewName(project: string, name: string): void {
     parseName(name);

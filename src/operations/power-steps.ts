@@ -20,7 +20,7 @@ export async function ensureOff(appliance: Appliance, power: PowerControl, signa
 }
 
 /** Resolves when the BMC says off. */
-export async function seenOff(appliance: Appliance, power: PowerControl, signal: AbortSignal): Promise<void> {
+async function seenOff(appliance: Appliance, power: PowerControl, signal: AbortSignal): Promise<void> {
   while ((await power.status(signal)) !== "off") await appliance.clock.sleep(LOOK_EVERY_MS, signal);
 }
 

@@ -103,7 +103,7 @@ async function command(program: string, ...args: string[]): Promise<void> {
 }
 
 /** `10G` in bytes. INVALID for anything that is no size. */
-export function parseSize(text: string): number {
+function parseSize(text: string): number {
   const match = /^(\d+)([KMGT]?)$/.exec(text);
   if (!match) {
     throw new ApplianceError("INVALID", `size: "${text}" is not a size`, {

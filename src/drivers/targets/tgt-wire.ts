@@ -6,7 +6,7 @@
 /** What a request is about. */
 export const MODES = { system: 0, target: 1, unit: 2, portal: 3, session: 5, connection: 6, account: 7 } as const;
 /** What shall be done with it. */
-export const OPERATIONS = { new: 0, delete: 1, show: 2, bind: 3, unbind: 4, update: 5, stat: 6 } as const;
+const OPERATIONS = { new: 0, delete: 1, show: 2, bind: 3, unbind: 4, update: 5, stat: 6 } as const;
 
 export type TgtRequest = {
   mode: keyof typeof MODES;
