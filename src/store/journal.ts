@@ -30,7 +30,8 @@ type Pending =
   | { kind: "rotate"; segment: string; durable: () => void; failed: (error: ApplianceError) => void };
 
 /**
- * Opens the journal in `directory` (which exists) and hands every entry found to `replay`, oldest first.
+ * Opens the journal in `directory` (which exists) and hands every entry found to `replay`, oldest first, behind an empty
+ * one that stands for those that were dropped.
  * A torn tail, as a crash leaves it, is cut and told to `warn`; any other damage is CORRUPT with file and line.
  */
 export async function openJournal(
@@ -48,6 +49,8 @@ export async function openJournal(
       warn({ file, line: tornLine, bytes: tornBytes });
       await truncate(file, goodBytes);
     }
+    // the name remembers how far the numbers went when the entries before it were dropped
+    if (last === 0) replay({ seq: Number.parseInt(name, 10) - 1, changes: [] });
     for (const entry of entries) {
       if (last !== 0 && entry.seq !== last + 1) {
         throw damaged(file, `entry ${entry.seq} follows entry ${last}`);

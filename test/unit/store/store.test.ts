@@ -38,6 +38,21 @@ describe("the store", () => {
     expect(things(reopened)).toEqual({ a: { n: 3 } });
   });
 
+  it("goes on counting after a run that wrote nothing but the watchdog's entries", async () => {
+    const first = await open();
+    await first.commit([put("a", { n: 1 })]);
+    await first.close();
+    const quiet = await open();
+    for (let looks = 0; looks < 20; looks++) await quiet.exercise();
+    await quiet.close();
+    const busy = await open();
+    await busy.commit([put("a", { n: 2 })]);
+    await busy.compact();
+    await busy.commit([put("a", { n: 3 })]);
+    const reopened = await open(); // the one before was never closed
+    expect(things(reopened)).toEqual({ a: { n: 3 } });
+  });
+
   it("shows a commit to readers at once and freezes it", async () => {
     const store = await open();
     const done = store.commit([put("a", { inner: { n: 1 } })]);
