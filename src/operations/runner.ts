@@ -141,13 +141,16 @@ export class OperationRunner {
     return this.get(id);
   }
 
-  /** Asks a running operation to stop and unwind; nothing to do when it is already unwinding or over. CONFLICT past the point of no return. */
+  /**
+   * Asks a running operation to stop and unwind; nothing to do when it is already unwinding or over. CONFLICT past the
+   * point of no return, and when it is stuck.
+   */
   async cancel(id: string): Promise<OperationRecord> {
     const operation = this.get(id);
-    if (operation.state === "stuck" && operation.stuckWhile === "running" && this.#canUnwind(operation)) {
-      await this.#commit({ ...without(operation, "stuckWhile"), state: "undoing", cancelRequested: true });
-      this.#launch(id);
-      return this.get(id);
+    if (operation.state === "stuck") {
+      throw new ApplianceError("CONFLICT", `operation ${id} is stuck: it can't go on, nor back`, {
+        details: { field: "operation", value: id, remedy: `mend what it names, then ingot operation retry ${id}` },
+      });
     }
     if (operation.state !== "running") return operation;
     if (!this.#canUnwind(operation)) {
