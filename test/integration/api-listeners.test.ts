@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ImageStore } from "../../src/drivers/images/image-store.ts";
 import { type RunningApi, startApi } from "../../src/http/api/start-api.ts";
 import { importImage } from "../../src/operations/import-image.ts";
+import { asNobody, NOBODY } from "../lab/as-nobody.ts";
 import { ApiWorld, PATIENT } from "../unit/http-api/api-world.ts";
 
 const PORT = 25_010;
@@ -56,11 +57,12 @@ describe("the unix socket", () => {
     chmodSync(world.directory, 0o755);
     chmodSync(socketPath, 0o666);
     const program = `require("http").get({ socketPath: process.argv[1], path: "/v1/nodes" }, (answer) => answer.resume())`;
-    const child = spawn(process.execPath, ["-e", program, socketPath], { uid: 65_534, gid: 65_534, stdio: "ignore" });
+    const [command = "", ...words] = asNobody([process.execPath, "-e", program, socketPath]);
+    const child = spawn(command, words, { stdio: "ignore" });
     await once(child, "exit");
     await ask({ socketPath });
     const callers = () => world.logged.map((line) => JSON.parse(line).requestedBy);
-    await expect.poll(callers, PATIENT).toEqual(["uid:65534", `uid:${process.getuid?.()}`]);
+    await expect.poll(callers, PATIENT).toEqual([`uid:${NOBODY}`, `uid:${process.getuid?.()}`]);
   });
 
   it("takes the place of one that a dead process left", async () => {

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { asNobody } from "../lab/as-nobody.ts";
 import { Lines, Namespaces } from "./namespaces.ts";
 
 /**
@@ -9,15 +10,7 @@ import { Lines, Namespaces } from "./namespaces.ts";
 const SERVER = "hdl-sock-s";
 const LEFT = "hdl-sock-l";
 const RIGHT = "hdl-sock-r";
-const AS_NOBODY = [
-  "setpriv",
-  "--reuid=65534",
-  "--regid=65534",
-  "--clear-groups",
-  "--inh-caps=-all",
-  "--bounding-set=-all",
-];
-const LISTENER = [...AS_NOBODY, process.execPath, `${import.meta.dirname}/programs/hear-datagrams.ts`];
+const LISTENER = asNobody([process.execPath, `${import.meta.dirname}/programs/hear-datagrams.ts`]);
 
 /** Sends one broadcast to port 67 from port 68 and prints each answer that comes back. */
 const TALKER = `

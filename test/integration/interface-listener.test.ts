@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { asNobody } from "../lab/as-nobody.ts";
 import { Lines, Namespaces } from "./namespaces.ts";
 
 /**
@@ -8,8 +9,7 @@ import { Lines, Namespaces } from "./namespaces.ts";
  */
 const SERVER = "hde-lis-s";
 const LEFT = "hde-lis-l";
-const AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"];
-const LISTENER = [...AS_NOBODY, process.execPath, `${import.meta.dirname}/programs/listen-on.ts`];
+const LISTENER = asNobody([process.execPath, `${import.meta.dirname}/programs/listen-on.ts`]);
 
 describe("a listener of one interface", () => {
   let namespaces: Namespaces;

@@ -1,11 +1,9 @@
 import type { ChildProcess } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { asNobody } from "./as-nobody.ts";
 import { destroyNamespace, type LabProcessOptions, recordNamespace, startProcess } from "./lab-state.ts";
 import { type ProgramOptions, runProgram } from "./program.ts";
-
-const repository = resolve(import.meta.dirname, "../..");
-const NOBODY = 65534;
 
 export type BridgeOptions = {
   /** Linux interface name, at most 15 characters. */
@@ -60,24 +58,7 @@ export async function createLabNetwork(options: LabNetworkOptions): Promise<LabN
 
   // Not `ip netns exec`: that copies the mount table, and a copy of a loop mount keeps the loop device busy.
   const inside = (argv: string[]) => ["nsenter", `--net=/run/netns/${namespace}`, "--", ...argv];
-  // Later mounts and unmounts of the machine still arrive (slave), the bind mount never leaves.
-  const script =
-    'mount --bind "$1" "$2" && cd "$2" && shift 2 && exec setpriv --reuid=$0 --regid=$0 --clear-groups --no-new-privs -- "$@"';
-  const insideUnprivileged = (argv: string[]) =>
-    inside([
-      "unshare",
-      "--mount",
-      "--propagation",
-      "slave",
-      "--",
-      "sh",
-      "-c",
-      script,
-      String(NOBODY),
-      repository,
-      mountPoint,
-      ...argv,
-    ]);
+  const insideUnprivileged = (argv: string[]) => inside(asNobody(argv, mountPoint));
   const run = (argv: string[], programOptions?: ProgramOptions) => {
     const [program = "", ...args] = inside(argv);
     return runProgram(program, args, programOptions);

@@ -6,12 +6,12 @@ import { stringify } from "yaml";
 import { gatherBootAssets } from "../../boot-assets/gather.ts";
 import { tgtdArguments } from "../../src/drivers/targets/tgt-daemon.ts";
 import { makePool } from "../../src/storaged/make-pool.ts";
+import { NOBODY } from "./as-nobody.ts";
 import { destroyEverything, endProcess, findProcess } from "./lab-state.ts";
 import { createLabNetwork, type LabNetwork } from "./namespace.ts";
 import { runProgram } from "./program.ts";
 import { createVirtualNode, type VirtualNode, type VirtualNodeOptions } from "./virtual-node.ts";
 
-const NOBODY = 65534;
 const POOL_BYTES = 8 * 1024 ** 3;
 const START_SECONDS = 20;
 
@@ -128,7 +128,7 @@ export async function createRack(options: RackOptions): Promise<Rack> {
     },
     async startIngotd({ environment = {} } = {}) {
       const main = options.ingotd ?? "src/main.ts";
-      const argv = [join(network.repository, node.slice(repository.length + 1)), join(network.repository, main)];
+      const argv = [node, join(repository, main)];
       const log = logTo("ingotd");
       const child = await network.startUnprivileged([...argv, "--config", configFile], {
         name: "ingotd",
