@@ -1,6 +1,7 @@
-import { readdir, readFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Chap } from "../../src/boot/boot-entry.ts";
+import { runProgram } from "../lab/program.ts";
 import type { Rack } from "../lab/rack.ts";
 
 /** Text files below a directory by path, those that vanish meanwhile left out. */
@@ -22,25 +23,25 @@ export async function storedChaps({ stateDirectory }: Rack): Promise<Chap[]> {
   return [...new Map(found.map(([, user, secret]) => [user, { user: user!, secret: secret! }])).values()];
 }
 
-/** Sees the arguments of all programs on the machine, several times a second. */
-export class CommandLines {
-  readonly #seen = new Set<string>();
-  readonly #stop = new AbortController();
-  readonly #watching = this.#watch();
+/** The arguments of all programs that run now on this machine, each program's separated by spaces. */
+export async function runningCommandLines(): Promise<string[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "latin1").catch(() => "")));
+  return lines.map((line) => line.replaceAll("\0", " "));
+}
 
-  async #watch(): Promise<void> {
-    while (!this.#stop.signal.aborted) {
-      for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
-        this.#seen.add(await readFile(`/proc/${pid}/cmdline`, "latin1").catch(() => ""));
-      }
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
-
-  /** Everything seen, a program's arguments separated by spaces. */
-  async end(): Promise<string[]> {
-    this.#stop.abort();
-    await this.#watching;
-    return [...this.#seen].map((line) => line.replaceAll("\0", " "));
-  }
+/**
+ * From now on every start of `program` by this process and its children is written down, before the program can
+ * overwrite its arguments. Answers the file, one start a line. `directory` must be where every user may look.
+ */
+export async function recordStarts(program: string, directory: string): Promise<string> {
+  const starts = join(directory, `${program}.starts`);
+  const real = (await runProgram("sh", ["-c", `command -v ${program}`])).trim();
+  await mkdir(directory, { recursive: true });
+  await writeFile(starts, "");
+  await chmod(starts, 0o666);
+  const script = `#!/bin/sh\nprintf '%s\\n' "$*" >>'${starts}'\nexec ${real} "$@"\n`;
+  await writeFile(join(directory, program), script, { mode: 0o755 });
+  process.env.PATH = `${directory}:${process.env.PATH}`;
+  return starts;
 }
