@@ -6,16 +6,18 @@ import type { Mac } from "../values/mac.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, networkOf, SECRETS } from "./attachment.ts";
 import type { OperationRecord, Procedure, Step } from "./operation.ts";
-import { ensureOff, powerSeconds, softOff } from "./power-steps.ts";
+import { ensureOff, powerSeconds, softOff, type Vouched } from "./power-steps.ts";
 
 export type DeprovisionRequest = {
   node: string;
   disk: "keep" | "delete";
   /** Cut the power instead of asking the OS first. */
   now: boolean;
+  /** The caller has seen the node off: its BMC, which may be dead, is not asked. */
+  seenOff?: boolean;
 };
 
-type DeprovisionPlan = {
+type DeprovisionPlan = Vouched & {
   node: string;
   nodeName: string;
   mac: Mac;
@@ -55,6 +57,7 @@ export async function deprovision(
     disk: entry.disk,
     keep: request.disk === "keep",
     now: request.now,
+    ...(request.seenOff ? { seenOff: [node.id] } : {}),
   };
   return appliance.runner.begin("deprovision", {
     summary: `deprovision ${node.name}, ${plan.keep ? "keeping" : "deleting"} its disk`,
@@ -78,7 +81,7 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
   const powerOff: Step<DeprovisionPlan> = {
     name: "power-off",
     deadlineSeconds: (plan) => powerSeconds(appliance, nodeOf(plan)),
-    run: ({ plan, signal }) => ensureOff(appliance, appliance.powerOf(nodeOf(plan)), signal),
+    run: ({ plan, signal }) => ensureOff(appliance, nodeOf(plan), plan, signal),
   };
 
   const dropBootEntry: Step<DeprovisionPlan> = {

@@ -18,7 +18,7 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
   const powerOff: Step<ProvisionPlan> = {
     name: "power-off",
     deadlineSeconds: bmcSeconds,
-    run: ({ plan, signal }) => ensureOff(appliance, appliance.powerOf(nodeOf(plan)), signal),
+    run: ({ plan, signal }) => ensureOff(appliance, nodeOf(plan), plan, signal),
   };
 
   const cloneDisk: Step<ProvisionPlan> = {
@@ -79,7 +79,14 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
         phonesHome: plan.phonesHome,
         createdAt: appliance.clock.now(),
       };
-      return { changes: [{ collection: "bootEntries", key: plan.node, value: entry }] };
+      const disk = appliance.disks.find(plan.disk);
+      return {
+        changes: [
+          { collection: "bootEntries", key: plan.node, value: entry },
+          // from here on its OS may write
+          ...(disk ? [{ collection: "disks", key: disk.id, value: { ...disk, clean: false } }] : []),
+        ],
+      };
     },
     undo: ({ plan }) => ({ changes: [{ collection: "bootEntries", key: plan.node, value: null }] }),
   };
@@ -97,7 +104,7 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
     name: "power-on",
     deadlineSeconds: bmcSeconds,
     run: async ({ plan, signal }) => ({ output: { at: await powerOn(appliance, nodeOf(plan), signal) } }),
-    undo: ({ plan, signal }) => ensureOff(appliance, appliance.powerOf(nodeOf(plan)), signal),
+    undo: ({ plan, signal }) => ensureOff(appliance, nodeOf(plan), plan, signal),
   };
 
   return {
@@ -125,7 +132,7 @@ function takeDisk(appliance: Appliance): Step<ProvisionPlan>[] {
     {
       name: "fence-other",
       deadlineSeconds: (plan) => powerSeconds(appliance, other(plan)),
-      run: ({ plan, signal }) => ensureOff(appliance, appliance.powerOf(other(plan)), signal),
+      run: ({ plan, signal }) => ensureOff(appliance, other(plan), plan, signal),
     },
     {
       name: "release-other",

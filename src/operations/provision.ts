@@ -9,6 +9,7 @@ import type { Mac } from "../values/mac.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, networkOf, newChap, portalsOf, SECRETS } from "./attachment.ts";
 import type { OperationRecord } from "./operation.ts";
+import type { Vouched } from "./power-steps.ts";
 
 export type ProvisionRequest = {
   node: string;
@@ -20,10 +21,12 @@ export type ProvisionRequest = {
   once?: boolean;
   /** Take the disk from the node that has it, which is powered off first. */
   forceOff?: boolean;
+  /** With forceOff: the caller has seen that node off; its BMC, which may be dead, is not asked. */
+  seenOff?: boolean;
 };
 
 /** Everything that provisioning decides before its first side effect. */
-export type ProvisionPlan = {
+export type ProvisionPlan = Vouched & {
   node: string;
   nodeName: string;
   project: string;
@@ -83,6 +86,7 @@ export async function provision(
     disk: disk.id,
     ...(image ? { image: image.id } : {}),
     ...(takenFrom ? { takenFrom } : {}),
+    ...(takenFrom && request.seenOff ? { seenOff: [takenFrom] } : {}),
     iqn: targetIqn(appliance.id, disk.id),
     once: request.once ?? false,
     phonesHome: golden?.phonesHome ?? false,
@@ -94,7 +98,7 @@ export async function provision(
     plan,
     holds: [node.id, disk.id, ...(takenFrom ? [takenFrom] : [])],
     changes: [
-      { collection: "disks", key: disk.id, value: { ...disk, node: node.id, clean: false } },
+      { collection: "disks", key: disk.id, value: { ...disk, node: node.id } },
       { collection: SECRETS, key: disk.id, value: newChap(appliance.config.chap === "mutual") },
     ],
   });

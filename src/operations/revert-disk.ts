@@ -4,7 +4,7 @@ import { newId } from "../values/id.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, networkOf, targetSpec } from "./attachment.ts";
 import type { OperationRecord, Procedure, StepContext } from "./operation.ts";
-import { ensureOff, powerSeconds } from "./power-steps.ts";
+import { ensureOff, isVouchedOff, powerSeconds, type Vouched } from "./power-steps.ts";
 
 export type RevertRequest = {
   project: string;
@@ -13,7 +13,7 @@ export type RevertRequest = {
   image?: string;
 };
 
-type RevertPlan = {
+type RevertPlan = Vouched & {
   disk: string;
   image: string;
   /** Keeps the former content until the end, for undo. */
@@ -75,7 +75,8 @@ export function revertProcedure(appliance: Appliance): Procedure<RevertPlan> {
           const node = appliance.nodes.get(plan.node);
           const power = appliance.powerOf(node);
           // nobody but an operator can tell
-          if (node.power.driver === "manual") return ensureOff(appliance, power, signal);
+          if (node.power.driver === "manual") return ensureOff(appliance, node, plan, signal);
+          if (isVouchedOff(node, plan)) return;
           if ((await power.status(signal)) === "on") {
             throw new ApplianceError("CONFLICT", `node ${node.name} is on and uses the disk`, {
               details: {

@@ -163,15 +163,16 @@ export class OperationRunner {
     return this.get(id);
   }
 
-  /** Goes on with a stuck operation where it stuck. CONFLICT when it is not stuck. */
-  async retry(id: string): Promise<OperationRecord> {
+  /** Goes on with a stuck operation where it stuck, with `news` added to its plan. CONFLICT when it is not stuck. */
+  async retry(id: string, news: Record<string, unknown> = {}): Promise<OperationRecord> {
     const operation = this.get(id);
     if (operation.state !== "stuck") {
       throw new ApplianceError("CONFLICT", `operation ${id} is ${operation.state}, not stuck`, {
         details: { field: "operation", value: id, remedy: "only stuck operations are retried; begin a new one" },
       });
     }
-    await this.#commit({ ...without(operation, "stuckWhile"), state: operation.stuckWhile ?? "undoing" });
+    const plan = { ...operation.plan, ...news };
+    await this.#commit({ ...without(operation, "stuckWhile"), plan, state: operation.stuckWhile ?? "undoing" });
     this.#launch(id);
     return this.get(id);
   }

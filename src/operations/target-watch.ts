@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from "node:util";
 import type { BootEntry } from "../boot/boot-entry.ts";
 import type { BootEvent, BootStage } from "../boot/boot-event.ts";
 import type { NetworkConfig } from "../config/schema.ts";
-import type { TargetSession, TargetState } from "../drivers/targets/target-server.ts";
+import type { TargetSession, TargetSpec, TargetState } from "../drivers/targets/target-server.ts";
 import { toApplianceError } from "../errors.ts";
 import { CountedWork, type WatchdogProbe } from "../net/watchdog.ts";
 import type { Collection } from "../store/records.ts";
@@ -48,6 +49,7 @@ export class TargetWatch {
   readonly #sessions = new Map<string, string[]>();
   readonly #troubles = new Map<string, { trouble: Trouble; reason: string }>();
   readonly #looks: { network: NetworkConfig; work: CountedWork }[];
+  readonly #specs = new WeakMap<BootEntry, TargetSpec>();
   readonly #stop = new AbortController();
   #wake = new AbortController();
   #running: Promise<unknown> = Promise.resolve();
@@ -139,9 +141,11 @@ export class TargetWatch {
     const failed: string[] = [];
     for (const entry of [...this.#entries.values()]) {
       if (entry.network !== network.name) continue;
-      if (this.#isParked(entry.disk) || fits(byIqn.get(entry.iqn), entry)) continue;
+      if (this.#isParked(entry.disk)) continue;
       try {
-        await this.#appliance.targets.ensureTarget(control, await targetSpec(this.#appliance, entry), signal);
+        const spec = await this.#spec(entry);
+        if (fits(byIqn.get(entry.iqn), spec)) continue;
+        await this.#appliance.targets.ensureTarget(control, spec, signal);
       } catch (error) {
         const { message, retryable } = toApplianceError(error);
         if (retryable || signal.aborted) throw error;
@@ -160,6 +164,15 @@ export class TargetWatch {
       this.#appliance.log.warn({ network: network.name, disk }, "target without boot entry removed");
     }
     return failed;
+  }
+
+  /** Asked of storaged once per entry, not at each look. */
+  async #spec(entry: BootEntry): Promise<TargetSpec> {
+    const known = this.#specs.get(entry);
+    if (known) return known;
+    const spec = await targetSpec(this.#appliance, entry);
+    this.#specs.set(entry, spec);
+    return spec;
   }
 
   /** A disk that is being reverted has no target on purpose. */
@@ -225,11 +238,12 @@ function readByFirmware(boot: Boot): number {
   return [...boot.firmware.values()].reduce((sum, bytes) => sum + bytes, 0);
 }
 
-function fits(state: TargetState | undefined, entry: BootEntry): boolean {
+function fits(state: TargetState | undefined, { backing, address, chap }: TargetSpec): boolean {
+  const accounts = [chap.user, ...(chap.reverse ? [chap.reverse.user] : [])];
   return (
-    state?.path !== undefined &&
+    state?.path === backing.path &&
     state.addresses.length === 1 &&
-    state.addresses[0] === entry.address &&
-    state.accounts.includes(entry.chap.user)
+    state.addresses[0] === address &&
+    isDeepStrictEqual([...state.accounts].sort(), accounts.sort())
   );
 }

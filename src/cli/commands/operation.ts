@@ -42,11 +42,13 @@ export function addOperationCommands(program: Command, open: Open): void {
   operation
     .command("retry <id>")
     .description("go on with a stuck operation where it stuck")
+    .option("--seen-off", "you saw its nodes off: do not ask their BMCs, which may be dead")
     .option("--no-wait", "do not wait for the end")
     .addHelpText("after", examples("ingot operation retry op-7k2m9q4x0b3d"))
-    .action(async (id: string, _: object, command: Command) => {
+    .action(async (id: string, { seenOff }: { seenOff?: boolean }, command: Command) => {
       const session = open(command);
-      await session.finish(await session.api.post<Operation>(path("operations", id, "retry")));
+      const query = seenOff ? "?seenOff=true" : "";
+      await session.finish(await session.api.post<Operation>(`${path("operations", id, "retry")}${query}`));
     });
 }
 

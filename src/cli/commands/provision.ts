@@ -4,8 +4,15 @@ import type { Operation } from "../answers.ts";
 import { examples, type Open } from "../command.ts";
 import { path } from "../session.ts";
 
-type ProvisionOptions = { image?: string; disk?: string; diskName?: string; once?: boolean; forceOff?: boolean };
-type DeprovisionOptions = { deleteDisk?: boolean; now?: boolean };
+type ProvisionOptions = {
+  image?: string;
+  disk?: string;
+  diskName?: string;
+  once?: boolean;
+  forceOff?: boolean;
+  seenOff?: boolean;
+};
+type DeprovisionOptions = { deleteDisk?: boolean; now?: boolean; seenOff?: boolean };
 
 /** `ingot provision` and `ingot deprovision`. */
 export function addProvisionCommands(program: Command, open: Open): void {
@@ -17,6 +24,7 @@ export function addProvisionCommands(program: Command, open: Open): void {
     .option("--disk-name <name>", "name of the new clone")
     .option("--once", "boot it a single time, then the local disk again")
     .option("--force-off", "cut the power of the node that has the disk, and take it")
+    .option("--seen-off", "with --force-off: you saw that node off, its BMC may be dead")
     .option("-y, --yes", "do not ask")
     .option("--no-wait", "do not wait for the end")
     .addHelpText(
@@ -29,14 +37,14 @@ export function addProvisionCommands(program: Command, open: Open): void {
     )
     .action(async (node: string, options: ProvisionOptions, command: Command) => {
       const session = open(command);
-      const { image, disk, diskName, once, forceOff } = options;
+      const { image, disk, diskName, once, forceOff, seenOff } = options;
       if (image === undefined && disk === undefined) {
         throw new ApplianceError("INVALID", "provision needs something to boot", {
           details: { field: "--image", remedy: "give --image IMAGE to clone one, or --disk DISK to boot that one" },
         });
       }
       if (forceOff) await session.confirm(`Cut the power of the node that has disk ${disk}, if one has it?`);
-      const request = { image, disk, diskName, once, forceOff };
+      const request = { image, disk, diskName, once, forceOff, seenOff };
       await session.finish(await session.api.post<Operation>(path("nodes", node, "provision"), request));
     });
 
@@ -46,13 +54,16 @@ export function addProvisionCommands(program: Command, open: Open): void {
     .addOption(new Option("--delete-disk", "delete its disk for good").conflicts("keepDisk"))
     .option("--keep-disk", "keep its disk (the default)")
     .option("--now", "cut the power instead of asking its OS first")
+    .option("--seen-off", "you saw it off: do not ask its BMC, which may be dead")
     .option("-y, --yes", "do not ask")
     .option("--no-wait", "do not wait for the end")
     .addHelpText("after", examples("ingot deprovision node-1", "ingot deprovision node-1 --delete-disk --now"))
-    .action(async (node: string, { deleteDisk, now = false }: DeprovisionOptions, command: Command) => {
-      const session = open(command);
-      if (deleteDisk) await session.confirm(`Release ${node} and delete its disk for good?`);
-      const request = { disk: deleteDisk ? "delete" : "keep", now };
-      await session.finish(await session.api.post<Operation>(path("nodes", node, "deprovision"), request));
-    });
+    .action(
+      async (node: string, { deleteDisk, now = false, seenOff = false }: DeprovisionOptions, command: Command) => {
+        const session = open(command);
+        if (deleteDisk) await session.confirm(`Release ${node} and delete its disk for good?`);
+        const request = { disk: deleteDisk ? "delete" : "keep", now, seenOff };
+        await session.finish(await session.api.post<Operation>(path("nodes", node, "deprovision"), request));
+      },
+    );
 }

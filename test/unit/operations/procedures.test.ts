@@ -8,6 +8,7 @@ import { powerNode } from "../../../src/operations/power-node.ts";
 import { provision } from "../../../src/operations/provision.ts";
 import { removeDisk } from "../../../src/operations/remove-disk.ts";
 import { removeImage } from "../../../src/operations/remove-image.ts";
+import { retryOperation } from "../../../src/operations/retry-operation.ts";
 import { revertDisk } from "../../../src/operations/revert-disk.ts";
 import { snapshotDisk } from "../../../src/operations/snapshot-disk.ts";
 import type { Journal } from "../../../src/store/journal.ts";
@@ -265,4 +266,64 @@ it("waits while the disk refuses journal lines, and then goes on to the end", as
   expect(operation.state, JSON.stringify(operation.error)).toMatch(/^(done|undone)$/);
   expect(refusals).toBeLessThan(20);
   nothingLeftBehind(appliance, world);
+});
+
+describe("a node whose BMC is dead", () => {
+  const isDead = { now: false };
+  const before = (verb: string) => {
+    if (isDead.now && verb.startsWith("power.")) throw new ApplianceError("DRIVER_FAILED", "the BMC does not answer");
+  };
+  beforeEach(() => {
+    isDead.now = false;
+  });
+
+  it("is released on the word of somebody who saw it off", async () => {
+    const appliance = await world.start({ before });
+    await withProvisioned(appliance);
+    isDead.now = true;
+    const refused = await settled(
+      appliance,
+      await deprovision(appliance, { node: "node-1", disk: "keep", now: false }, "test"),
+    );
+    expect(refused.state).toBe("undone");
+    await done(appliance, deprovision(appliance, { node: "node-1", disk: "keep", now: false, seenOff: true }, "test"));
+    world.power.get(appliance.nodes.get("node-1").id)!.state = "off";
+    nothingLeftBehind(appliance, world);
+  });
+
+  it("gives its disk to another node on that word, and only with --force-off", async () => {
+    const appliance = await world.start({ before });
+    await withProvisioned(appliance);
+    const dead = appliance.nodes.get("node-1").id;
+    const real = appliance.powerOf;
+    appliance.powerOf = (node) => {
+      isDead.now = node.id === dead;
+      return real(node);
+    };
+    const take = { node: "node-2", disk: "node-1-1" };
+    await expect(provision(appliance, { ...take, seenOff: true }, "test")).rejects.toMatchObject({ code: "IN_USE" });
+    expect((await settled(appliance, await provision(appliance, { ...take, forceOff: true }, "test"))).state).toBe(
+      "undone",
+    );
+    await done(appliance, provision(appliance, { ...take, forceOff: true, seenOff: true }, "test"));
+    expect(appliance.disks.get(project, "node-1-1").node).toBe(appliance.nodes.get("node-2").id);
+  });
+
+  it("lets a stuck operation go on, on that word", async () => {
+    const appliance = await world.start({ before });
+    await withImage(appliance);
+    world.nodesBoot = false;
+    const operation = await provision(appliance, { node: "node-1", image: "golden" }, "test");
+    await expect
+      .poll(() => appliance.runner.get(operation.id).steps.find(({ name }) => name === "await-login")?.state)
+      .toBe("started");
+    isDead.now = true;
+    expect((await settled(appliance, operation)).state).toBe("stuck");
+    await retryOperation(appliance, { operation: operation.id }, "test");
+    expect((await settled(appliance, operation)).state).toBe("stuck");
+    await retryOperation(appliance, { operation: operation.id, seenOff: true }, "test");
+    expect((await settled(appliance, operation)).state).toBe("undone");
+    world.power.get(appliance.nodes.get("node-1").id)!.state = "off";
+    nothingLeftBehind(appliance, world);
+  });
 });

@@ -17,6 +17,7 @@ const provisionBody = z
     diskName: z.string().optional().openapi({ description: "Name of the new clone" }),
     once: z.boolean().optional().openapi({ description: "Boot it a single time" }),
     forceOff: z.boolean().optional().openapi({ description: "Power off the node that has the disk, and take it" }),
+    seenOff: z.boolean().optional().openapi({ description: "The caller saw that node off: its BMC is not asked" }),
   })
   .openapi("Provision");
 
@@ -24,6 +25,7 @@ const deprovisionBody = z
   .strictObject({
     disk: z.enum(["keep", "delete"]).default("keep"),
     now: z.boolean().default(false).openapi({ description: "Cut the power instead of asking the OS first" }),
+    seenOff: z.boolean().default(false).openapi({ description: "The caller saw it off: its BMC is not asked" }),
   })
   .openapi("Deprovision");
 

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { retryOperation } from "../../../operations/retry-operation.ts";
 import { settledWithin } from "../../../operations/settled-within.ts";
 import type { Api, ApiParts } from "../api.ts";
 import { describeRoute } from "../route.ts";
@@ -14,6 +15,13 @@ const wait = z.strictObject({
     .max(60)
     .default(0)
     .openapi({ description: "Answer when it is over or stuck, or after this time" }),
+});
+
+const vouch = z.strictObject({
+  seenOff: z
+    .enum(["true", "false"])
+    .default("false")
+    .openapi({ description: "The caller saw its nodes off: dead BMCs are not asked any more" }),
 });
 
 const routes = {
@@ -37,7 +45,7 @@ const routes = {
   retry: describeRoute("operation:write", {
     method: "post",
     path: "/v1/operations/{operation}/retry",
-    request: { params },
+    request: { params, query: vouch },
     responses: { 202: json("The operation, going on where it stuck", operationSchema) },
   }),
 };
@@ -61,7 +69,8 @@ export function addOperationRoutes(api: Api, { appliance }: ApiParts): void {
     c.json(viewOperation(appliance, await runner.cancel(c.req.valid("param").operation)), 200),
   );
   api.openapi(routes.retry, async (c) => {
-    const operation = await runner.retry(c.req.valid("param").operation);
+    const request = { ...c.req.valid("param"), seenOff: c.req.valid("query").seenOff === "true" };
+    const operation = await retryOperation(appliance, request, c.var.caller.name);
     return c.json(viewOperation(appliance, operation), 202, { Location: `/v1/operations/${operation.id}` });
   });
 }
