@@ -5,7 +5,7 @@ import { runProgram } from "./program.ts";
 
 /**
  * What a lab started is written down in its state directory before it is used, so that a later start can clean
- * up after a crash: `processes/<name>` holds "<pid> <start time>", `namespaces/<name>` is an empty file.
+ * up after a crash: `processes/<name>` holds "<pid> <start time>", `namespaces/<name>` and `leftovers/<path>` are empty files.
  */
 
 export type LabProcessOptions = {
@@ -46,6 +46,11 @@ export async function recordNamespace(stateDirectory: string, namespace: string)
   await writeRecord(stateDirectory, "namespaces", namespace, "");
 }
 
+/** Notes a file elsewhere that a program of the lab will leave behind. */
+export async function recordLeftover(stateDirectory: string, path: string): Promise<void> {
+  await writeRecord(stateDirectory, "leftovers", encodeURIComponent(path), "");
+}
+
 /** The pid of a recorded process that still runs. A pid that the kernel gave to another program since does not count. */
 export async function findProcess(stateDirectory: string, name: string): Promise<number | undefined> {
   const record = await readFile(processRecord(stateDirectory, name), "utf8").catch(() => "");
@@ -71,6 +76,8 @@ export async function destroyEverything(stateDirectory: string): Promise<void> {
   processes.sort((a, b) => Number(b.endsWith(".bmc")) - Number(a.endsWith(".bmc")));
   for (const name of processes) await endProcess(stateDirectory, name);
   for (const namespace of await listRecords(stateDirectory, "namespaces")) await destroyNamespace(namespace);
+  for (const path of await listRecords(stateDirectory, "leftovers"))
+    await rm(decodeURIComponent(path), { force: true });
   await unmountBelow(stateDirectory);
   await rm(stateDirectory, { recursive: true, force: true });
 }

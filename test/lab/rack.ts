@@ -7,7 +7,7 @@ import { gatherBootAssets } from "../../boot-assets/gather.ts";
 import { tgtdArguments } from "../../src/drivers/targets/tgt-daemon.ts";
 import { makePool } from "../../src/storaged/make-pool.ts";
 import { NOBODY } from "./as-nobody.ts";
-import { destroyEverything, endProcess, findProcess } from "./lab-state.ts";
+import { destroyEverything, endProcess, findProcess, recordLeftover } from "./lab-state.ts";
 import { createLabNetwork, type LabNetwork } from "./namespace.ts";
 import { runProgram } from "./program.ts";
 import { createVirtualNode, type VirtualNode, type VirtualNodeOptions } from "./virtual-node.ts";
@@ -118,6 +118,8 @@ export async function createRack(options: RackOptions): Promise<Rack> {
     ingotJson: async (...args) => JSON.parse(await ingot("--json", ...args)),
     async startTgtd(index = 0) {
       const argv = ["tgtd", ...tgtdArguments({ control: control + index, loopbackPort: 3260 + index })];
+      const socket = `/run/tgtd/socket.${control + index}`;
+      for (const path of [socket, `${socket}.lock`]) await recordLeftover(stateDirectory, path);
       const log = logTo(`tgtd-${index}`);
       await network.start(argv, { name: `tgtd-${index}`, stdio: ["ignore", log, log] });
     },
