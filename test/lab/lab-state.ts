@@ -118,12 +118,16 @@ function send(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Clock ticks since boot at which the process began: with the pid, unique until the next boot. Undefined for zombies too. */
+/**
+ * Clock ticks since boot at which the process began: with the pid, unique until the next boot. Undefined for zombies too,
+ * but not for one that still has threads: what they do to the end holds its locks and sockets.
+ */
 async function processStartTime(pid: number): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
-  // proc(5): the second field, the name, is in parentheses and may hold anything; the 3rd is the state, the 22nd the start.
+  // proc(5): the second field, the name, is in parentheses and may hold anything; the 3rd is the state, the 20th the
+  // number of threads, a zombie's own counted, the 22nd the start.
   const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return fields?.[0] === "Z" ? undefined : fields?.[19];
+  return fields?.[0] === "Z" && fields[17] === "1" ? undefined : fields?.[19];
 }
 
 async function unmountBelow(directory: string): Promise<void> {
