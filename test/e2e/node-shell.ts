@@ -20,3 +20,16 @@ export async function runOnNode(
   if (status !== "0") throw new Error(`${name}: ${command} ended with ${status}: ${output}`);
   return output.replace(/\n$/, "");
 }
+
+/** Waits for the root shell on a node's serial console; what is typed before it runs is lost. */
+export async function waitForShell(node: Pick<VirtualNode, "name" | "console">, deadlineMs: number): Promise<void> {
+  const deadline = Date.now() + deadlineMs;
+  for (;;) {
+    try {
+      await runOnNode(node, "true", 10_000);
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
+  }
+}
