@@ -6,6 +6,7 @@ import { startIngot } from "../../src/compose.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { createLog } from "../../src/log.ts";
 import type { Journal, JournalEntry } from "../../src/store/journal.ts";
+import { journalWithAppend } from "../fakes/journal-with-append.ts";
 
 const crashAt = Number(process.env.INGOT_CRASH_AT ?? Number.POSITIVE_INFINITY);
 const kind = process.env.INGOT_CRASH_IN;
@@ -18,21 +19,13 @@ function begins({ changes }: JournalEntry): boolean {
 }
 
 function wrapJournal(journal: Journal): Journal {
-  return {
-    get segmentBytes() {
-      return journal.segmentBytes;
-    },
-    rotate: (nextSeq) => journal.rotate(nextSeq),
-    dropBefore: (seq) => journal.dropBefore(seq),
-    close: () => journal.close(),
-    append(entry, durable, failed) {
-      if (lines > 0 || begins(entry)) lines += 1;
-      const isLast = lines === crashAt;
-      // nothing that is queued behind the last line may reach the disk
-      if (lines > crashAt) return;
-      journal.append(entry, isLast ? () => process.kill(process.pid, "SIGKILL") : durable, failed);
-    },
-  };
+  return journalWithAppend(journal, (entry, durable, failed) => {
+    if (lines > 0 || begins(entry)) lines += 1;
+    const isLast = lines === crashAt;
+    // nothing that is queued behind the last line may reach the disk
+    if (lines > crashAt) return;
+    journal.append(entry, isLast ? () => process.kill(process.pid, "SIGKILL") : durable, failed);
+  });
 }
 
 const configFile = process.argv[process.argv.indexOf("--config") + 1] as string;

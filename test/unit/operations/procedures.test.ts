@@ -12,6 +12,7 @@ import { retryOperation } from "../../../src/operations/retry-operation.ts";
 import { revertDisk } from "../../../src/operations/revert-disk.ts";
 import { snapshotDisk } from "../../../src/operations/snapshot-disk.ts";
 import type { Journal } from "../../../src/store/journal.ts";
+import { journalWithAppend } from "../../fakes/journal-with-append.ts";
 import { newNode, nothingLeftBehind, settled, World } from "./world.ts";
 
 const project = "default";
@@ -193,14 +194,8 @@ describe.each(Object.entries(scenarios))("%s", (_name, scenario) => {
         crashed = resolve;
       });
       let dead = false;
-      const wrapJournal = (journal: Journal): Journal => ({
-        get segmentBytes() {
-          return journal.segmentBytes;
-        },
-        rotate: (seq) => journal.rotate(seq),
-        dropBefore: (seq) => journal.dropBefore(seq),
-        close: () => journal.close(),
-        append(entry, durable, failed) {
+      const wrapJournal = (journal: Journal): Journal =>
+        journalWithAppend(journal, (entry, durable, failed) => {
           if (lines >= 0 && !dead) {
             lines += 1;
             if (lines === crashAt) {
@@ -210,8 +205,7 @@ describe.each(Object.entries(scenarios))("%s", (_name, scenario) => {
             }
           }
           if (!dead) journal.append(entry, durable, failed);
-        },
-      });
+        });
       // a dead process calls no drivers
       const before = () => {
         if (dead) throw new ApplianceError("UNAVAILABLE", "the process is dead");
@@ -240,14 +234,8 @@ describe.each(Object.entries(scenarios))("%s", (_name, scenario) => {
 
 it("waits while the disk refuses journal lines, and then goes on to the end", async () => {
   let refusals = -1;
-  const wrapJournal = (journal: Journal): Journal => ({
-    get segmentBytes() {
-      return journal.segmentBytes;
-    },
-    rotate: (seq) => journal.rotate(seq),
-    dropBefore: (seq) => journal.dropBefore(seq),
-    close: () => journal.close(),
-    append(entry, durable, failed) {
+  const wrapJournal = (journal: Journal): Journal =>
+    journalWithAppend(journal, (entry, durable, failed) => {
       const isStep = entry.changes.some(({ collection }) => collection === "operations");
       if (refusals > 0 && isStep && entry.seq % 2 === 0) {
         refusals -= 1;
@@ -255,8 +243,7 @@ it("waits while the disk refuses journal lines, and then goes on to the end", as
         return;
       }
       journal.append(entry, durable, failed);
-    },
-  });
+    });
   const appliance = await world.start({ wrapJournal });
   await withImage(appliance);
   const beginning = provision(appliance, { node: "node-1", image: "golden" }, "test");

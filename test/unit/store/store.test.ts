@@ -6,6 +6,7 @@ import { ApplianceError } from "../../../src/errors.ts";
 import { createLog } from "../../../src/log.ts";
 import type { Journal } from "../../../src/store/journal.ts";
 import { Store, type StoreOptions } from "../../../src/store/store.ts";
+import { journalWithAppend } from "../../fakes/journal-with-append.ts";
 
 let directory: string;
 let logged: string[];
@@ -126,18 +127,11 @@ describe("the store", () => {
 
   it("takes back, newest first, what the disk refused", async () => {
     let refuse = false;
-    const wrapJournal = (journal: Journal): Journal => ({
-      get segmentBytes() {
-        return journal.segmentBytes;
-      },
-      rotate: (seq) => journal.rotate(seq),
-      dropBefore: (seq) => journal.dropBefore(seq),
-      close: () => journal.close(),
-      append(entry, durable, failed) {
+    const wrapJournal = (journal: Journal): Journal =>
+      journalWithAppend(journal, (entry, durable, failed) => {
         if (!refuse) return journal.append(entry, durable, failed);
         refused.unshift(failed);
-      },
-    });
+      });
     const refused: ((error: ApplianceError) => void)[] = [];
     const store = await open({ wrapJournal });
     await store.commit([put("a", { n: 0 })]);
