@@ -20,8 +20,14 @@ for name in dhcp tftp http; do
     [ "$name" != http ] || printf 'ListenStream=\nListenStream=0.0.0.0:%s\n' "$port"
   } > "$settings/interface.conf"
 done
+advertisements=$units/router-advertisements
+[ $# -ge 4 ] || advertisements=/etc/ingot/router-advertisements
+mkdir -p "$advertisements"
+sed "s/^interface INTERFACE/interface $interface/" "${0%/*}/router-advertisements.conf" > "$advertisements/$interface.conf"
+chmod 0755 "$advertisements"
+chmod 0644 "$advertisements/$interface.conf"
 [ $# -lt 4 ] || exit 0
 
 systemctl daemon-reload
-systemctl enable --now "ingot-tgtd@$control.service" \
+systemctl enable --now "ingot-tgtd@$control.service" "ingot-router-advertisements@$interface.service" \
   "ingot-dhcp@$interface.socket" "ingot-tftp@$interface.socket" "ingot-http@$interface.socket"

@@ -15,10 +15,12 @@ command -v apt-get >/dev/null || fail "this is not Debian"
 
 echo "== packages"
 apt-get -qq update
+# Debian's own radvd would have a configuration of its own, or none and fail.
+systemctl mask --quiet --now radvd.service 2>/dev/null || ln -sf /dev/null /etc/systemd/system/radvd.service
 # Debian's own tgtd must not come up on every address, not even for a moment.
 systemctl mask --quiet --now tgt.service 2>/dev/null || ln -sf /dev/null /etc/systemd/system/tgt.service
 DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
-  ipmitool ipxe qemu-utils rsync tgt util-linux xfsprogs
+  ipmitool ipxe qemu-utils radvd rsync tgt util-linux xfsprogs
 
 echo "== user and directories"
 getent passwd ingot >/dev/null || adduser --system --group --home /var/lib/ingot --no-create-home --quiet ingot

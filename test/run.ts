@@ -29,6 +29,7 @@ const PACKAGES: Record<string, string[]> = {
     "busybox-static",
     "dnsmasq-base",
     "ipxe",
+    "radvd",
     "systemd",
     "tcpdump",
     "socat",

@@ -57,6 +57,14 @@ describe.skipIf(!hasSystemd)("systemd", () => {
     }
   });
 
+  it("has radvd answer on the network's interface, with a file that radvd takes", () => {
+    const file = join(directory, "router-advertisements/eth1.conf");
+    expect(readFileSync(file, "utf8")).toContain("\ninterface eth1 {\n");
+    execFileSync("radvd", ["--configtest", "--config", file], { stdio: "ignore" });
+    writeFileSync(file, "interface {");
+    expect(spawnSync("radvd", ["--configtest", "--config", file]).status).not.toBe(0);
+  });
+
   it("would complain of a broken unit", () => {
     copyFileSync(join(directory, "ingot.service"), join(directory, "ingot-broken.service"));
     const text = readFileSync(join(directory, "ingot-broken.service"), "utf8");

@@ -70,6 +70,7 @@ export async function createLabNetwork(options: LabNetworkOptions): Promise<LabN
   for (const bridge of bridges) {
     await run(["ip", "link", "add", bridge.name, "type", "bridge", "forward_delay", "0", "mcast_snooping", "0"]);
     await run(["ip", "address", "add", `${bridge.address}/${bridge.prefix}`, "brd", "+", "dev", bridge.name]);
+    await setKernelParameter(run, `net/ipv6/conf/${bridge.name}/disable_ipv6`, "0");
     await run(["ip", "link", "set", bridge.name, "up"]);
   }
 

@@ -21,6 +21,7 @@ const LAB_PACKAGES = [
   "ovmf",
   "qemu-system-x86",
   "qemu-utils",
+  "radvd",
   "socat",
   "tgt",
   "xfsprogs",

@@ -59,6 +59,8 @@ export type Rack = {
   startIngotd(extra?: { environment?: NodeJS.ProcessEnv }): Promise<ChildProcess>;
   startStoraged(): Promise<void>;
   startTgtd(network?: number): Promise<void>;
+  /** Answers iPXE's search for IPv6 routers, as on an appliance. */
+  startRouterAdvertisements(network?: number): Promise<void>;
   /** Ends one of the daemons (`ingotd`, `storaged`, `tgtd-0`), with SIGKILL when told. */
   end(daemon: string, how?: "SIGTERM" | "SIGKILL"): Promise<void>;
   destroy(): Promise<void>;
@@ -123,6 +125,15 @@ export async function createRack(options: RackOptions): Promise<Rack> {
       const log = logTo(`tgtd-${index}`);
       await network.start(argv, { name: `tgtd-${index}`, stdio: ["ignore", log, log] });
     },
+    async startRouterAdvertisements(index = 0) {
+      const name = interfaces[index] as string;
+      const template = await readFile(join(repository, "systemd/router-advertisements.conf"), "utf8");
+      const file = join(stateDirectory, `radvd-${name}.conf`);
+      await writeFile(file, template.replace("interface INTERFACE", `interface ${name}`), { mode: 0o644 });
+      const log = logTo(`radvd-${name}`);
+      const argv = ["radvd", "--nodaemon", "--logmethod", "stderr", "--config", file, "--pidfile", `${file}.pid`];
+      await network.start(argv, { name: `radvd-${name}`, stdio: ["ignore", log, log] });
+    },
     async startStoraged() {
       const argv = [node, join(repository, "src/storaged/main.ts"), "--config", configFile, "--group", "nogroup"];
       const log = logTo("storaged");
@@ -180,7 +191,10 @@ export async function createRack(options: RackOptions): Promise<Rack> {
     },
     destroy: () => destroyEverything(stateDirectory),
   };
-  for (const index of interfaces.keys()) await rack.startTgtd(index);
+  for (const index of interfaces.keys()) {
+    await rack.startTgtd(index);
+    await rack.startRouterAdvertisements(index);
+  }
   await rack.startStoraged();
   await rack.startIngotd();
   return rack;
