@@ -24,8 +24,11 @@ export type BootEntry = {
   /** The NIC that boots. */
   mac: Mac;
   network: string;
-  /** The node's address there, pinned as long as this entry lives. */
-  address: Ipv4;
+  /**
+   * The node's address there, pinned as long as this entry lives. Absent where addresses are not ours to give: the
+   * disk is then open to the name `initiator`.
+   */
+  address?: Ipv4;
   disk: string;
   mode: "diskless" | "stream" | "copy";
   /** Boot it a single time, then fall back to the local disk. */

@@ -20,7 +20,7 @@ export type Node = {
     | {
         disk: string;
         network: string;
-        address: string;
+        address?: string | undefined;
         once: boolean;
         since: string;
         readBytes: number;

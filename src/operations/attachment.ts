@@ -6,6 +6,7 @@ import { ApplianceError } from "../errors.ts";
 import type { Collection, Records } from "../store/records.ts";
 import { newId } from "../values/id.ts";
 import type { Ipv4 } from "../values/ipv4.ts";
+import type { Iqn } from "../values/iqn.ts";
 import type { Appliance } from "./appliance.ts";
 
 /**
@@ -43,13 +44,13 @@ export function networkOf(appliance: Pick<Appliance, "config">, name: string): N
   return network;
 }
 
-/** What the target server must serve for an attachment. */
+/** What the target server must serve for an attachment: to the node's pinned address, or to its name where there is none. */
 export async function targetSpec(
   appliance: Pick<Appliance, "store">,
-  attachment: { iqn: string; lun: number; disk: string; address: Ipv4; chap: Chap },
+  attachment: { iqn: string; lun: number; disk: string; address?: Ipv4; initiator: Iqn; chap: Chap },
 ): Promise<TargetSpec> {
-  const { iqn, lun, address, chap } = attachment;
-  return { iqn, lun, address, chap, backing: await appliance.store.backing(attachment.disk) };
+  const { iqn, lun, address, initiator, chap } = attachment;
+  return { iqn, lun, openTo: address ?? initiator, chap, backing: await appliance.store.backing(attachment.disk) };
 }
 
 /** The boot entry of a node, if it has one. */

@@ -49,7 +49,7 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
       const chap = chapOf(appliance.records, plan.disk);
       await appliance.targets.ensureTarget(
         plan.control,
-        await targetSpec(appliance, { ...plan, lun: 1, address, chap }),
+        await targetSpec(appliance, { ...plan, lun: 1, address, initiator: initiatorIqn(plan.node), chap }),
         signal,
       );
     },

@@ -209,7 +209,7 @@ export class TargetWatch {
   /** Tells the timeline what is new in this boot; true when nothing more is to come. */
   #follow(entry: BootEntry, boot: Boot, state: TargetState, at: number): boolean {
     const emit = (stage: BootStage) =>
-      this.#appliance.bootEvents({ mac: entry.mac, stage, at, address: entry.address });
+      this.#appliance.bootEvents({ mac: entry.mac, stage, at, ...(entry.address ? { address: entry.address } : {}) });
     for (const session of state.sessions) {
       if (boot.older.has(session.id)) continue;
       if (!isFirmware(boot, session)) {
@@ -238,12 +238,12 @@ function readByFirmware(boot: Boot): number {
   return [...boot.firmware.values()].reduce((sum, bytes) => sum + bytes, 0);
 }
 
-function fits(state: TargetState | undefined, { backing, address, chap }: TargetSpec): boolean {
+function fits(state: TargetState | undefined, { backing, openTo, chap }: TargetSpec): boolean {
   const accounts = [chap.user, ...(chap.reverse ? [chap.reverse.user] : [])];
   return (
     state?.path === backing.path &&
-    state.addresses.length === 1 &&
-    state.addresses[0] === address &&
+    state.openTo.length === 1 &&
+    state.openTo[0] === openTo &&
     isDeepStrictEqual([...state.accounts].sort(), accounts.sort())
   );
 }

@@ -34,7 +34,7 @@ const target = z.strictObject({
   iqn,
   lun: z.number().int().min(1).max(255),
   backing: z.strictObject({ type: z.enum(["file", "rbd"]), path: z.string().max(1024) }),
-  address,
+  openTo: z.union([address, iqn]),
   chap,
 });
 

@@ -1,6 +1,11 @@
 /** An iSCSI qualified name (RFC 7143 4.2.7), `iqn.2026-11.…:…`. */
 export type Iqn = string;
 
+/** Whether it names an initiator (RFC 7143 4.2.7.2), and is no address. */
+export function isInitiatorName(text: string): text is Iqn {
+  return /^(iqn|eui|naa)\./.test(text);
+}
+
 /** The naming authority of every name this appliance makes. */
 const AUTHORITY = "iqn.2026-11.org.ingot";
 

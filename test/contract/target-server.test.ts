@@ -33,7 +33,7 @@ function spec(disk: string): TargetSpec {
     iqn: targetIqn("app-test", disk),
     lun: 1,
     backing: { type: "file", path },
-    address: ALICE.address,
+    openTo: ALICE.address,
     chap: { user: `${disk}-1`, secret: "correct-horse-1" },
   };
 }
@@ -61,7 +61,7 @@ describe.each(Object.entries(SUBJECTS))("%s", (name, makeSubject) => {
     expect(first).toEqual({
       iqn: target.iqn,
       path: target.backing.path,
-      addresses: [ALICE.address],
+      openTo: [ALICE.address],
       accounts: [target.chap.user],
       sessions: [],
     });
@@ -69,19 +69,23 @@ describe.each(Object.entries(SUBJECTS))("%s", (name, makeSubject) => {
     expect(await find(target.iqn)).toEqual(first);
   });
 
-  it("changes address, account and disk as told", async () => {
+  it("changes initiator, account and disk as told", async () => {
     const target = spec(disk("moving"));
     await targets.ensureTarget(CONTROL, target, signal);
     const moved = {
       ...target,
-      address: BOB.address,
+      openTo: BOB.address,
       chap: { user: `${target.chap.user}b`, secret: "another-horse-2" },
     };
     await targets.ensureTarget(CONTROL, moved, signal);
-    expect(await find(target.iqn)).toMatchObject({ addresses: [BOB.address], accounts: [moved.chap.user] });
+    expect(await find(target.iqn)).toMatchObject({ openTo: [BOB.address], accounts: [moved.chap.user] });
+    const named = { ...moved, openTo: "iqn.2026-11.org.ingot:node-1" };
+    await targets.ensureTarget(CONTROL, named, signal);
+    expect(await find(target.iqn)).toMatchObject({ openTo: [named.openTo], accounts: [moved.chap.user] });
+    await targets.ensureTarget(CONTROL, moved, signal);
     const other = { ...moved, backing: spec(disk("other")).backing };
     await targets.ensureTarget(CONTROL, other, signal);
-    expect(await find(target.iqn)).toMatchObject({ path: other.backing.path, addresses: [BOB.address] });
+    expect(await find(target.iqn)).toMatchObject({ path: other.backing.path, openTo: [BOB.address] });
   });
 
   it("removes a target, and what is gone is gone already", async () => {

@@ -117,7 +117,7 @@ it("gets its disk back within 3 seconds when tgtd is killed under it, and writes
   await rack.end("tgtd-0", "SIGKILL");
   const began = performance.now();
   await rack.startTgtd();
-  const served = async () => (await findTarget(rack, disk.id))?.addresses.includes(ADDRESS);
+  const served = async () => (await findTarget(rack, disk.id))?.openTo.includes(ADDRESS);
   const open = async () => (await listPortals(rack)).includes(PORTAL);
   await expect.poll(async () => (await served()) && (await open()), { timeout: 20_000, interval: 10 }).toBe(true);
   const backMs = performance.now() - began;

@@ -92,7 +92,7 @@ describe("two provisioning networks", () => {
     const storage = createStorageClient(`${STATE}/run/storaged.sock`);
     for (const [index, { disk, address }] of sides.entries()) {
       const targets = await storage.targets.list(rack.control + index, AbortSignal.timeout(5000));
-      expect(targets.map(({ iqn, addresses }) => [iqn.split(":").at(-1), addresses])).toEqual([[disk.id, [address]]]);
+      expect(targets.map(({ iqn, openTo }) => [iqn.split(":").at(-1), openTo])).toEqual([[disk.id, [address]]]);
     }
     storage.close();
   });

@@ -21,12 +21,12 @@ export class MemoryTargetServer implements TargetServer {
     return [...this.targets.values()].map((target) => ({
       iqn: target.iqn,
       path: target.backing.path,
-      addresses: [target.address],
+      openTo: [target.openTo],
       accounts: [target.chap.user],
       sessions: (this.sessions.get(target.iqn) ?? []).map((id) => ({
         id,
         initiator: "iqn.test",
-        addresses: [target.address],
+        addresses: ["10.0.0.1"],
         readBytes: 512,
       })),
     }));

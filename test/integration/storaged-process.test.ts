@@ -103,7 +103,7 @@ async function served(disk: string): Promise<TargetSpec> {
     iqn: targetIqn("app-test", disk),
     lun: 1,
     backing: await client.images.backing(disk),
-    address: ALICE.address,
+    openTo: ALICE.address,
     chap: { user: `${disk}-1`, secret: SECRET },
   };
   await client.targets.ensureTarget(CONTROL, target, signal);

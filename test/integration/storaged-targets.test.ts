@@ -45,7 +45,7 @@ function disk(id: string): TargetSpec {
     iqn: targetIqn("app-test", id),
     lun: 1,
     backing: { type: "file", path },
-    address: ALICE.address,
+    openTo: ALICE.address,
     chap: { user: `${id}-1`, secret: "correct-horse-1" },
   };
 }
@@ -128,9 +128,37 @@ describe("access", () => {
   it("serves nobody an account's target that lost its rule", async () => {
     const shut = disk("disk-shut");
     await targets.ensureTarget(CONTROL, shut, signal);
-    await targets.ensureTarget(CONTROL, { ...shut, address: BOB.address }, signal);
+    await targets.ensureTarget(CONTROL, { ...shut, openTo: BOB.address }, signal);
     expect(network.once(ALICE, login(shut), READ)).toMatchObject({ ok: false });
     expect(network.once(BOB, login(shut), READ)).toMatchObject({ ok: true });
+  });
+});
+
+describe("a target that is open to a name", () => {
+  const initiator = "iqn.2026-11.org.ingot:node-named";
+  const target: TargetSpec = { ...disk("disk-named"), openTo: initiator };
+  beforeAll(() => targets.ensureTarget(CONTROL, target, signal));
+
+  it("lets that name in from any address, and no other name", () => {
+    expect(network.once(ALICE, { ...login(target), initiator }, READ)).toMatchObject({ ok: true });
+    expect(network.once(BOB, { ...login(target), initiator }, READ)).toMatchObject({ ok: true });
+    const other = { ...login(target), initiator: "iqn.2026-11.org.ingot:node-other" };
+    expect(network.once(ALICE, other, READ)).toMatchObject({ ok: false });
+    expect(network.once(ALICE, { iqn: target.iqn, initiator }, READ)).toMatchObject({ ok: false });
+  });
+
+  it("cuts the session of another name when the name changes, and keeps its own", async () => {
+    const session = open(ALICE, { ...login(target), initiator });
+    await session.command(READ);
+    const before = (await state(target))!.sessions.map((one) => one.id);
+    await targets.ensureTarget(CONTROL, target, signal);
+    expect((await state(target))!.sessions.map((one) => one.id)).toEqual(before);
+    const next = { ...target, openTo: "iqn.2026-11.org.ingot:node-next" };
+    await targets.ensureTarget(CONTROL, next, signal);
+    const after = (await state(target))!;
+    expect(after.openTo).toEqual([next.openTo]);
+    expect(after.sessions.filter(({ id }) => before.includes(id))).toEqual([]);
+    expect(network.once(ALICE, { ...login(target), initiator }, READ)).toMatchObject({ ok: false });
   });
 });
 
@@ -235,7 +263,7 @@ describe("what an interrupted attempt left", () => {
     await ask(CONTROL, { mode: "target", operation: "bind", tid, parameters: { "initiator-address": "ALL" } }, signal);
     await ask(CONTROL, { mode: "target", operation: "bind", tid, parameters: { "initiator-name": "iqn.x" } }, signal);
     await targets.ensureTarget(CONTROL, target, signal);
-    expect(await state(target)).toMatchObject({ addresses: [ALICE.address], accounts: [target.chap.user] });
+    expect(await state(target)).toMatchObject({ openTo: [ALICE.address], accounts: [target.chap.user] });
     expect(network.once(BOB, login(target), READ)).toMatchObject({ ok: false });
     expect(network.once(ALICE, login(target), READ)).toMatchObject({ ok: true });
   });
@@ -284,7 +312,7 @@ describe("refusals", () => {
 describe("portals", () => {
   it("are added and taken away, but for the loopback one", async () => {
     const target = disk("disk-portals");
-    await targets.ensureTarget(CONTROL, { ...target, address: BOB.address }, signal);
+    await targets.ensureTarget(CONTROL, { ...target, openTo: BOB.address }, signal);
     await targets.ensurePortals(CONTROL, [ALICE.portal], signal);
     expect(network.once(BOB, login(target), READ)).toMatchObject({ ok: false });
     await targets.ensurePortals(CONTROL, [ALICE.portal, BOB.portal], signal);

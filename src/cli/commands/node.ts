@@ -182,7 +182,7 @@ function formatNode({
     firmware: loader === "ours" ? `${firmware}, always our loader` : firmware,
     power: bmc || "by hand",
     boots: boots
-      ? `disk ${boots.disk}${boots.once ? " (once)" : ""} at ${boots.address} on ${boots.network}`
+      ? `disk ${boots.disk}${boots.once ? " (once)" : ""}${boots.address ? ` at ${boots.address}` : ""} on ${boots.network}`
       : "nothing",
     since: boots && formatMoment(boots.since),
     traffic: boots && `${formatBytes(boots.readBytes)} read, ${formatBytes(boots.writtenBytes)} written`,

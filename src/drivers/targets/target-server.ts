@@ -11,8 +11,8 @@ import type { Backing } from "../images/image-store.ts";
 export interface TargetServer {
   /**
    * Make the target exactly so; what differs is changed, what fits is left alone, sessions included. Other CHAP users
-   * mean another attachment: sessions of the former one are closed, as are those from another address. Another
-   * backing means another disk: the target is made anew. Secrets can't be read back, so a new secret wants a new user
+   * mean another attachment: sessions of the former one are closed, as are those of anybody but `openTo`.
+   * Another backing means another disk: the target is made anew. Secrets can't be read back, so a new secret wants a new user
    * name, and no two targets may share one (CONFLICT).
    */
   ensureTarget(control: number, target: TargetSpec, signal: AbortSignal): Promise<void>;
@@ -31,8 +31,8 @@ export type TargetSpec = {
   iqn: Iqn;
   lun: number;
   backing: Backing;
-  /** The one address that may log in. tgt ORs its rules: exactly one kind is bound. */
-  address: Ipv4;
+  /** The one initiator that may log in, by its address or by its name. tgt ORs its rules: exactly one kind is bound. */
+  openTo: Ipv4 | Iqn;
   chap: Chap;
 };
 
@@ -40,8 +40,8 @@ export type TargetState = {
   iqn: Iqn;
   /** Backing path of LUN 1, if it has one. */
   path?: string;
-  /** Addresses bound. */
-  addresses: string[];
+  /** Addresses and initiator names bound. */
+  openTo: string[];
   accounts: string[];
   sessions: TargetSession[];
 };

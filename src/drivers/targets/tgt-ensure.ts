@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import { ApplianceError } from "../../errors.ts";
-import type { Iqn } from "../../values/iqn.ts";
+import { type Iqn, isInitiatorName } from "../../values/iqn.ts";
 import { driverFailed } from "../failure.ts";
 import type { Backing } from "../images/image-store.ts";
 import type { TargetSpec } from "./target-server.ts";
 import { tgtRefused } from "./tgt-client.ts";
 import { type Daemon, showTargets } from "./tgt-daemon.ts";
-import { cutSessions, dropAccounts, forbid, takeDown } from "./tgt-remove.ts";
-import type { ShownTarget, ShownUnit } from "./tgt-text.ts";
+import { cutSessions, dropAccounts, forbid, ruleParameters, takeDown } from "./tgt-remove.ts";
+import type { ShownSession, ShownTarget, ShownUnit } from "./tgt-text.ts";
 
 const STORES: Record<Backing["type"], string> = { file: "rdwr", rbd: "rbd" };
 /** tgt's own limit for SCSI serial and id. */
@@ -98,20 +98,23 @@ async function ensureAccess(
   const { user, secret, reverse } = spec.chap;
   const sameAccounts = same(target.incoming, [user]) && same(target.outgoing, reverse ? [reverse.user] : []);
   // Other accounts mean another attachment: its rules and sessions end with it.
-  const strangers = sameAccounts ? target.allowed.filter((rule) => rule !== spec.address) : target.allowed;
+  const strangers = sameAccounts ? target.allowed.filter((rule) => rule !== spec.openTo) : target.allowed;
   for (const rule of strangers) await forbid(daemon, tid, rule);
   if (target.sessions.length > 0) {
-    await cutSessions(daemon, tid, (session) =>
-      sameAccounts ? session.connections.some((one) => one.address !== spec.address) : true,
-    );
+    await cutSessions(daemon, tid, (session) => !sameAccounts || !isFrom(session, spec.openTo));
   }
   if (!sameAccounts) {
     await dropAccounts(daemon, target);
     await addAccount(daemon, tid, { user, secret }, "incoming", others);
     if (reverse) await addAccount(daemon, tid, reverse, "outgoing", others);
   }
-  if (sameAccounts && target.allowed.includes(spec.address)) return;
-  await daemon.ask({ mode: "target", operation: "bind", tid, parameters: { "initiator-address": spec.address } });
+  if (sameAccounts && target.allowed.includes(spec.openTo)) return;
+  await daemon.ask({ mode: "target", operation: "bind", tid, parameters: ruleParameters(spec.openTo) });
+}
+
+function isFrom({ initiator, connections }: ShownSession, openTo: TargetSpec["openTo"]): boolean {
+  if (isInitiatorName(openTo)) return initiator === openTo;
+  return connections.every(({ address }) => address === openTo);
 }
 
 async function addAccount(

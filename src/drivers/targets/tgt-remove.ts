@@ -1,4 +1,4 @@
-import type { Iqn } from "../../values/iqn.ts";
+import { type Iqn, isInitiatorName } from "../../values/iqn.ts";
 import { tgtRefused } from "./tgt-client.ts";
 import { type Daemon, showTargets } from "./tgt-daemon.ts";
 import { parseAccounts, type ShownSession, type ShownTarget } from "./tgt-text.ts";
@@ -37,10 +37,14 @@ export async function takeDown(daemon: Daemon, target: ShownTarget): Promise<voi
 
 /** Unbinds an address or an initiator name: whoever has a session keeps it. */
 export async function forbid(daemon: Daemon, tid: number, rule: string): Promise<void> {
-  const kind = /^(iqn|eui|naa)\./.test(rule) ? "initiator-name" : "initiator-address";
   await unless("no such access rule", () =>
-    daemon.ask({ mode: "target", operation: "unbind", tid, parameters: { [kind]: rule } }),
+    daemon.ask({ mode: "target", operation: "unbind", tid, parameters: ruleParameters(rule) }),
   );
+}
+
+/** How tgtd takes an access rule: an address or an initiator name. */
+export function ruleParameters(rule: string): Record<string, string> {
+  return { [isInitiatorName(rule) ? "initiator-name" : "initiator-address"]: rule };
 }
 
 /**

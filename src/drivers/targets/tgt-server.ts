@@ -54,7 +54,7 @@ function targetState(target: ShownTarget, traffic: UnitTraffic[]): TargetState {
   return {
     iqn: target.iqn,
     ...(path === undefined ? {} : { path }),
-    addresses: target.allowed,
+    openTo: target.allowed,
     accounts: [...target.incoming, ...target.outgoing],
     sessions: target.sessions.map((session) => {
       const rows = traffic.filter((row) => row.tid === target.tid && row.session === session.id && row.lun !== 0);

@@ -13,7 +13,7 @@ const spec: TargetSpec = {
   iqn: "iqn.2026-11.org.ingot:app-1:disk-1",
   lun: 1,
   backing: { type: "file", path: "/pool/disks/disk-1.raw" },
-  address: "10.0.0.5" as Ipv4,
+  openTo: "10.0.0.5" as Ipv4,
   chap: { user: "a", secret: "secretsecret1", reverse: { user: "b", secret: "secretsecret2" } },
 };
 

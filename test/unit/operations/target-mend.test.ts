@@ -5,6 +5,7 @@ import type { TargetSpec } from "../../../src/drivers/targets/target-server.ts";
 import { ApplianceError } from "../../../src/errors.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { TargetWatch } from "../../../src/operations/target-watch.ts";
+import type { Ipv4 } from "../../../src/values/ipv4.ts";
 import { MemoryTargetServer } from "../../fakes/memory-target-server.ts";
 import { bootEntry, MemoryRecords } from "../boot/boot-fixtures.ts";
 
@@ -95,7 +96,11 @@ describe("a target daemon that came back empty", () => {
 it("removes the target that a disk left behind on its former network", async () => {
   const former = new MemoryTargetServer();
   const moved = entryOf("node-1", "rack2", "disk-1");
-  await former.ensureTarget(1, { ...moved, backing: { type: "file", path: "/pool/disk-1" } });
+  await former.ensureTarget(1, {
+    ...moved,
+    openTo: moved.address as Ipv4,
+    backing: { type: "file", path: "/pool/disk-1" },
+  });
   const now = new MemoryTargetServer();
   watching([former, now], [moved]);
   await vi.waitFor(() => expect(former.targets.size).toBe(0));

@@ -146,7 +146,7 @@ describe("arguments", () => {
     iqn: "iqn.2026-11.org.ingot:app:disk",
     lun: 1,
     backing: { type: "file", path: "/d" },
-    address: "10.0.0.1",
+    openTo: "10.0.0.1",
     chap: { user: "u", secret: "secretsecret1" },
   };
   const { "targets.ensure": ensure } = storageVerbs(new MemoryImageStore(), new MemoryTargetServer(), async () => {});
@@ -154,6 +154,7 @@ describe("arguments", () => {
 
   it("that fit are passed on", async () => {
     await ensure.run({ control: 1, target }, call);
+    await ensure.run({ control: 1, target: { ...target, openTo: "iqn.2026-11.org.ingot:node-1" } }, call);
     await ensure.run(
       { control: 1, target: { ...target, chap: { ...target.chap, reverse: { user: "r", secret: "othersecret12" } } } },
       call,
@@ -161,8 +162,9 @@ describe("arguments", () => {
   });
 
   it.each([
-    ["an address that is none", { address: "10.0.0.300" }],
-    ["an address for all", { address: "ALL" }],
+    ["an address that is none", { openTo: "10.0.0.300" }],
+    ["an address for all", { openTo: "ALL" }],
+    ["an initiator that is no name", { openTo: "iqn.x,y" }],
     ["tgt's controller LUN", { lun: 0 }],
     ["a name with a comma", { iqn: "iqn.2026-11.org.ingot:a,b" }],
     ["a short secret", { chap: { user: "u", secret: "short" } }],

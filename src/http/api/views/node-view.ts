@@ -33,7 +33,10 @@ export const nodeSchema = z
         disk: z.string().openapi({ description: "Its name" }),
         diskId: z.string(),
         network: z.string(),
-        address: z.string(),
+        address: z
+          .string()
+          .optional()
+          .openapi({ description: "Its own there; absent where another DHCP server gives addresses" }),
         once: z.boolean(),
         since: momentSchema,
         readBytes: z.int().openapi({ description: "Read from its disk since ingotd saw it first" }),
@@ -79,7 +82,7 @@ function viewBootEntry(appliance: Appliance, node: string): z.infer<typeof nodeS
     disk: name,
     diskId: disk,
     network,
-    address,
+    ...(address ? { address } : {}),
     once,
     since: moment(entry.createdAt),
     ...appliance.traffic.of(iqn),
