@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, type SpawnOptions, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 
@@ -42,13 +42,15 @@ export class Namespaces {
     return execFileSync("ip", ["netns", "exec", namespace, ...command], {
       encoding: "utf8",
       timeout,
+      maxBuffer: 256 * 1024 * 1024,
       stdio: ["ignore", "pipe", "pipe"],
     });
   }
 
   /** Starts a program there; `remove` ends it if it still runs. */
-  start(namespace: string, command: string[]): ChildProcess {
-    const child = spawn("ip", ["netns", "exec", namespace, ...command], { stdio: ["pipe", "pipe", "pipe"] });
+  start(namespace: string, command: string[], options: SpawnOptions = {}): ChildProcess {
+    const argv = ["netns", "exec", namespace, ...command];
+    const child = spawn("ip", argv, { stdio: ["pipe", "pipe", "pipe"], ...options });
     this.#children.add(child);
     child.once("exit", () => this.#children.delete(child));
     return child;
