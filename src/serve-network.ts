@@ -6,6 +6,7 @@ import type { ScriptTemplates } from "./boot/script-template.ts";
 import type { Timeline } from "./boot/timeline.ts";
 import type { Clock } from "./clock.ts";
 import type { Config, NetworkConfig } from "./config/schema.ts";
+import { answerDhcp, dhcpSite } from "./dhcp/answer.ts";
 import { startDhcpServer } from "./dhcp/server.ts";
 import { assetsRoute } from "./http/boot/assets.ts";
 import { startHttpBootServer } from "./http/boot/server.ts";
@@ -16,6 +17,7 @@ import { interfaceMtu } from "./net/interface-mtu.ts";
 import { adoptDatagramSocket, openInterfaceListener, openInterfaceSocket } from "./net/interface-socket.ts";
 import { startTftpServer } from "./tftp/server.ts";
 import { ANY_IPV4, type Ipv4 } from "./values/ipv4.ts";
+import type { DhcpMessage } from "./wire/dhcp/message.ts";
 
 export type NetworkParts = {
   config: Config;
@@ -49,7 +51,9 @@ export async function serveNetwork(parts: NetworkParts): Promise<ServedNetwork> 
   const onTransfer = bootFileEvents({ answers, isLoader, clock }, network.name, events);
   try {
     const dhcpSocket = await datagramSocket(parts, "dhcp", ANY_IPV4, 67, true);
-    const dhcp = startDhcpServer({ network, socket: dhcpSocket, leases, answers, events, log, clock });
+    const site = dhcpSite(network, leases, answers);
+    const answer = (message: DhcpMessage) => answerDhcp(message, site);
+    const dhcp = startDhcpServer({ network, socket: dhcpSocket, answer, events, log, clock });
     stops.push(() => dhcp.stop());
 
     const tftpSocket = await datagramSocket(parts, "tftp", network.address, 69, false);

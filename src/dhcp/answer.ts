@@ -15,6 +15,7 @@ import { bootFields } from "./boot-options.ts";
 import { judge, type Verdict } from "./judge.ts";
 import { networkOptions } from "./network-options.ts";
 import { buildNak, buildReply } from "./reply.ts";
+import type { Destination } from "./reply-destination.ts";
 import { type DhcpRequest, readRequest } from "./request.ts";
 
 /** What one network's DHCP answers are made of. */
@@ -31,6 +32,8 @@ export type DhcpAnswer = {
   outcome: string;
   reason?: string;
   reply?: DhcpMessage;
+  /** Where the reply goes; as `replyDestination` says without it. */
+  to?: Destination;
   address?: Ipv4;
   /** For the timeline, once the reply is on its way; times are the sender's. */
   events: Omit<BootEvent, "at">[];
@@ -98,6 +101,7 @@ function tell(
     client,
     decision: decision.kind,
     ...(address ? { address } : {}),
+    ...(type === "offer" ? {} : { acknowledged: true as const }),
     ...(client.firmware ? { firmware: client.firmware } : {}),
   };
   const file = decision.kind === "loader" ? { file: decision.file } : {};

@@ -4,6 +4,8 @@ import { CLIENT_PORT, SERVER_PORT } from "../wire/dhcp/protocol.ts";
 /** What decides where a reply goes: fields of the reply, and whether it is a NAK. */
 export type ReplyAddresses = { giaddr: Ipv4; ciaddr: Ipv4; isNak: boolean };
 
+export type Destination = { address: Ipv4; port: number };
+
 /**
  * Where a reply goes (RFC 2131 4.1):
  *
@@ -17,7 +19,7 @@ export type ReplyAddresses = { giaddr: Ipv4; ciaddr: Ipv4; isNak: boolean };
  * The last row is the RFC's for a set BROADCAST bit. For a clear one it asks for a frame to yiaddr at chaddr, if the
  * server can send one before the client answers ARP; a UDP socket can't: the datagram would wait for ARP and be lost.
  */
-export function replyDestination({ giaddr, ciaddr, isNak }: ReplyAddresses): { address: Ipv4; port: number } {
+export function replyDestination({ giaddr, ciaddr, isNak }: ReplyAddresses): Destination {
   if (giaddr !== ANY_IPV4) return { address: giaddr, port: SERVER_PORT };
   if (isNak || ciaddr === ANY_IPV4) return { address: BROADCAST_IPV4, port: CLIENT_PORT };
   return { address: ciaddr, port: CLIENT_PORT };

@@ -1,10 +1,8 @@
 import type { RemoteInfo, Socket } from "node:dgram";
-import type { BootAnswers } from "../boot/boot-answers.ts";
 import type { BootEventSink } from "../boot/boot-event.ts";
 import type { Clock } from "../clock.ts";
 import type { NetworkConfig } from "../config/schema.ts";
 import { isApplianceError } from "../errors.ts";
-import type { LeaseTable } from "../leases/lease-table.ts";
 import type { Log } from "../log.ts";
 import { formatMac } from "../values/mac.ts";
 import { decodeDhcp } from "../wire/dhcp/decode.ts";
@@ -12,9 +10,9 @@ import type { DhcpMessage } from "../wire/dhcp/message.ts";
 import { MESSAGE_TYPE } from "../wire/dhcp/message-type.ts";
 import { tryReadOption } from "../wire/dhcp/option.ts";
 import { OPTION } from "../wire/dhcp/options.ts";
-import { answerDhcp, type DhcpAnswer, dhcpSite } from "./answer.ts";
+import type { DhcpAnswer } from "./answer.ts";
 import { encodeReply } from "./reply.ts";
-import { replyDestination } from "./reply-destination.ts";
+import { type Destination, replyDestination } from "./reply-destination.ts";
 
 /** Answers that wait for the disk at a time; beyond it packets are dropped, and clients ask again. */
 const MOST_WAITING = 10_000;
@@ -23,8 +21,8 @@ export type DhcpServerOptions = {
   network: NetworkConfig;
   /** Bound to the network's interface, with the right to broadcast. The server closes it. */
   socket: Socket;
-  leases: LeaseTable;
-  answers: BootAnswers;
+  /** Makes the answer to each message, as `answerDhcp` does; `from` is where the datagram came from. */
+  answer: (message: DhcpMessage, from: RemoteInfo) => Promise<DhcpAnswer>;
   events: BootEventSink;
   log: Log;
   clock: Clock;
@@ -52,9 +50,8 @@ export type DhcpServer = {
 
 /** Serves one network through one socket until stopped. No packet makes it throw. */
 export function startDhcpServer(options: DhcpServerOptions): DhcpServer {
-  const { network, socket, leases, answers, events, clock } = options;
+  const { network, socket, events, clock } = options;
   const log = options.log.child({ component: "dhcp", network: network.name });
-  const site = dhcpSite(network, leases, answers);
   const counters: DhcpCounters = { received: 0, replied: 0, ignored: 0, failed: 0, dropped: 0, waiting: 0 };
   const waiting = new Set<Promise<void>>();
 
@@ -77,9 +74,9 @@ export function startDhcpServer(options: DhcpServerOptions): DhcpServer {
     try {
       const message = decodeDhcp(bytes);
       facts = { mac: formatMac(message.chaddr), xid: message.xid.toString(16).padStart(8, "0") };
-      const answer = await answerDhcp(message, site);
+      const answer = await options.answer(message, from);
       const { outcome, reason, address, reply } = answer;
-      if (reply) await send(message, reply);
+      if (reply) await send(message, reply, answer.to);
       if (!reply) counters.ignored++;
       const isQuiet = outcome === "ignored";
       log[isQuiet ? "debug" : "info"]({ ...facts, address, reason }, `dhcp: ${outcome}`);
@@ -91,9 +88,9 @@ export function startDhcpServer(options: DhcpServerOptions): DhcpServer {
     }
   }
 
-  function send(request: DhcpMessage, reply: DhcpMessage): Promise<void> {
+  function send(request: DhcpMessage, reply: DhcpMessage, to?: Destination): Promise<void> {
     const isNak = tryReadOption(reply.options, OPTION.messageType) === MESSAGE_TYPE.nak;
-    const { address, port } = replyDestination({ giaddr: reply.giaddr, ciaddr: reply.ciaddr, isNak });
+    const { address, port } = to ?? replyDestination({ giaddr: reply.giaddr, ciaddr: reply.ciaddr, isNak });
     const bytes = encodeReply(request, reply);
     return new Promise((resolve, reject) =>
       socket.send(bytes, port, address, (error) => {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { configSchema } from "../../src/config/schema.ts";
+import { answerDhcp, dhcpSite } from "../../src/dhcp/answer.ts";
 import { startDhcpServer } from "../../src/dhcp/server.ts";
 import { LeaseTable } from "../../src/leases/lease-table.ts";
 import { createLog } from "../../src/log.ts";
@@ -69,13 +70,13 @@ it("leases to ten thousand clients through codec, rules and journal; the rates a
   const reservations = { reservationFor: () => undefined, isReserved: () => false };
   const leases = new LeaseTable(config.networks, store, reservations, systemClock);
   const answers = { answer: () => ({ kind: "none" }) as const, owns: () => false, ownerOf: () => undefined };
+  const site = dhcpSite(network, leases, answers);
   const socket = new SocketStandIn();
   const events = () => {};
   const server = startDhcpServer({
     network,
     socket: socket.asSocket(),
-    leases,
-    answers,
+    answer: (message) => answerDhcp(message, site),
     events,
     log,
     clock: systemClock,

@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { createBootAnswers } from "../../../src/boot/boot-answers.ts";
 import { systemClock } from "../../../src/clock.ts";
 import { type Config, configSchema } from "../../../src/config/schema.ts";
+import { answerDhcp, dhcpSite } from "../../../src/dhcp/answer.ts";
 import { startDhcpServer } from "../../../src/dhcp/server.ts";
 import { LeaseTable } from "../../../src/leases/lease-table.ts";
 import { sweepLeases } from "../../../src/leases/sweep-leases.ts";
@@ -15,6 +16,7 @@ import type { NodeRecord } from "../../../src/nodes/node.ts";
 import { Store } from "../../../src/store/store.ts";
 import { ANY_IPV4 } from "../../../src/values/ipv4.ts";
 import { parseMac } from "../../../src/values/mac.ts";
+import type { DhcpMessage } from "../../../src/wire/dhcp/message.ts";
 import { nodeFinder } from "../../unit/boot/boot-fixtures.ts";
 
 const plan = JSON.parse(process.argv[2]!) as { stateDirectory: string; networks: unknown[]; nodes?: NodeRecord[] };
@@ -43,7 +45,9 @@ const events = (event: object) => log.info(event, "event");
 for (const network of config.networks) {
   const options = { interface: network.interface, address: ANY_IPV4, port: 67, broadcast: true };
   const socket = await openInterfaceSocket(options);
-  startDhcpServer({ network, socket, leases, answers, events, log, clock: systemClock });
+  const site = dhcpSite(network, leases, answers);
+  const answer = (message: DhcpMessage) => answerDhcp(message, site);
+  startDhcpServer({ network, socket, answer, events, log, clock: systemClock });
 }
 sweepLeases(leases, systemClock, log);
 console.log("ready");

@@ -20,8 +20,7 @@ function serve() {
   const server = startDhcpServer({
     network: world.network,
     socket: socket.asSocket(),
-    leases: world.leases,
-    answers: world.site.answers,
+    answer: world.ask,
     events: (event) => events.push(event),
     log,
     clock: world.clock,
