@@ -13,6 +13,7 @@ import { runProgram } from "./program.ts";
 import { createVirtualNode, type VirtualNode, type VirtualNodeOptions } from "./virtual-node.ts";
 
 const POOL_BYTES = 8 * 1024 ** 3;
+const PREFIX = 24;
 const START_SECONDS = 20;
 
 export type RackOptions = {
@@ -24,6 +25,10 @@ export type RackOptions = {
   control: number;
   /** Provisioning networks; one by default. */
   networks?: number;
+  /** Length of the networks' prefix (24); shorter ones overlap, so only for a single network. */
+  prefix?: number;
+  /** Size of the pool's file (8 GiB), which is sparse. */
+  poolBytes?: number;
   /** Merged over the configuration of the rack. */
   config?: Record<string, unknown>;
   /** Merged over the configuration of every network. */
@@ -77,7 +82,7 @@ export type AddNodeOptions = {
 
 /** Makes the rack and starts its appliance. */
 export async function createRack(options: RackOptions): Promise<Rack> {
-  const { name, control, networks: networkCount = 1 } = options;
+  const { name, control, networks: networkCount = 1, prefix = PREFIX, poolBytes = POOL_BYTES } = options;
   const stateDirectory = resolve(options.stateDirectory);
   await destroyEverything(stateDirectory);
   const paths = await makeDirectories(stateDirectory);
@@ -86,14 +91,14 @@ export async function createRack(options: RackOptions): Promise<Rack> {
   const network = await createLabNetwork({
     stateDirectory,
     namespace: `ingot-${name}`,
-    bridges: interfaces.map((one, index) => ({ name: one, address: addresses[index] as string, prefix: 24 })),
+    bridges: interfaces.map((one, index) => ({ name: one, address: addresses[index] as string, prefix })),
   });
   const configFile = join(stateDirectory, "ingot.yaml");
   await writeFile(configFile, stringify(configuration(options, paths, interfaces, addresses)));
   await makePool({
     directory: paths.pool,
     file: join(stateDirectory, "pool.xfs"),
-    sizeBytes: POOL_BYTES,
+    sizeBytes: poolBytes,
     sparse: true,
   });
   await gatherBootAssets(paths.assets);
@@ -221,6 +226,7 @@ async function makeDirectories(stateDirectory: string) {
 }
 
 function configuration(options: RackOptions, paths: Paths, interfaces: string[], addresses: string[]) {
+  const { prefix = PREFIX } = options;
   return {
     stateDirectory: paths.state,
     runtimeDirectory: paths.run,
@@ -231,7 +237,7 @@ function configuration(options: RackOptions, paths: Paths, interfaces: string[],
       name,
       interface: name,
       address: addresses[index],
-      subnet: `10.77.${index}.0/24`,
+      subnet: `10.77.${prefix < 24 ? 0 : index}.0/${prefix}`,
       pool: [{ from: `10.77.${index}.100`, to: `10.77.${index}.199` }],
       portals: [{ address: addresses[index] }],
       tgtd: { control: options.control + index },

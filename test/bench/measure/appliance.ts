@@ -1,0 +1,91 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chownSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { NOBODY } from "../../lab/as-nobody.ts";
+import { findProcess, recordNamespace } from "../../lab/lab-state.ts";
+import { installPackages } from "../../lab/packages.ts";
+import { runProgram } from "../../lab/program.ts";
+import { createRack, type Rack, type RackOptions } from "../../lab/rack.ts";
+
+/** What a program beside the nodes' end of the cable must know; handed to it as JSON, its only argument. */
+export type ClientFacts = {
+  apiSocket: string;
+  /** The appliance's address on the provisioning network. */
+  server: string;
+  /** The interface at the nodes' end. */
+  interface: string;
+  ingotd: { pid: number; loopDelayFile: string };
+  importDirectory: string;
+};
+
+/** A real appliance, and a namespace on its provisioning network whose programs play nodes: all of 10.77.16.0/20 is theirs. */
+export type BenchAppliance = {
+  rack: Rack;
+  /** Runs a program of this folder at the nodes' end, with the rest of our own arguments; answers its exit code. */
+  runClient(program: string): Promise<number>;
+  destroy(): Promise<void>;
+};
+
+const INTERFACE = "node0";
+
+/** The addresses that nodes are given, from 0 on. */
+export function nodeAddress(index: number): string {
+  return `10.77.${16 + (index >> 8)}.${index & 0xff}`;
+}
+
+/** MAC of the node with that number. */
+export function nodeMac(index: number): string {
+  const bytes = [index >> 16, (index >> 8) & 0xff, index & 0xff];
+  return `52:54:01:${bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(":")}`;
+}
+
+/** Makes it; an earlier one of that name goes. */
+export async function createBenchAppliance(
+  options: Pick<RackOptions, "name" | "control" | "config" | "networkConfig" | "poolBytes">,
+): Promise<BenchAppliance> {
+  installPackages(["lab"]);
+  const stateDirectory = resolve(`/var/tmp/ingot-bench-${options.name}`);
+  const rack = await createRack({ ...options, stateDirectory, prefix: 16 });
+  const namespace = `${rack.network.namespace}-n`;
+  await recordNamespace(stateDirectory, namespace);
+  await runProgram("ip", ["netns", "add", namespace]);
+  await rack.network.run(["ip", "link", "add", "nodes", "type", "veth", "peer", "name", INTERFACE]);
+  await rack.network.run(["ip", "link", "set", "nodes", "master", "prov0", "up"]);
+  await rack.network.run(["ip", "link", "set", INTERFACE, "netns", `/run/netns/${namespace}`]);
+  const inside = ["nsenter", `--net=/run/netns/${namespace}`];
+  const at = (...argv: string[]) => runProgram(inside[0] as string, [...inside.slice(1), ...argv]);
+  await at("ip", "link", "set", "lo", "up");
+  await at("ip", "address", "add", "10.77.254.254/16", "brd", "+", "dev", INTERFACE);
+  await at("ip", "link", "set", INTERFACE, "up");
+  // every address of the range is this machine's, without a thousand commands
+  await at("ip", "route", "add", "local", "10.77.16.0/20", "dev", INTERFACE);
+  await at("sysctl", "-qw", "net.ipv4.ip_local_port_range=1024 65000", "net.ipv4.ip_unprivileged_port_start=0");
+
+  await rack.end("ingotd");
+  const loopDelayFile = join(stateDirectory, "run", "loop-delay.json");
+  const preload = join(rack.network.repository, "test/bench/measure/loop-delay.ts");
+  chownSync(join(stateDirectory, "run"), NOBODY, NOBODY);
+  await rack.startIngotd({ environment: { NODE_OPTIONS: `--import ${preload}`, INGOT_LOOP_DELAY: loopDelayFile } });
+
+  return {
+    rack,
+    async runClient(program) {
+      const pid = await findProcess(stateDirectory, "ingotd");
+      if (pid === undefined) throw new Error("ingotd does not run");
+      const facts: ClientFacts = {
+        apiSocket: rack.apiSocket,
+        server: rack.addresses[0] as string,
+        interface: INTERFACE,
+        ingotd: { pid, loopDelayFile },
+        importDirectory: rack.importDirectory,
+      };
+      const argv = [process.execPath, join(import.meta.dirname, "..", program), JSON.stringify(facts)];
+      const [command = "", ...rest] = [...inside, ...argv, ...process.argv.slice(2)];
+      const child = spawn(command, rest, { stdio: "inherit" });
+      const [code] = (await once(child, "exit")) as [number | null];
+      return code ?? 1;
+    },
+    destroy: () => rack.destroy(),
+  };
+}
