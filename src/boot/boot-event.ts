@@ -21,7 +21,8 @@ export type BootStage = (typeof BOOT_STAGES)[number];
 /** One thing seen on the way. Emitted by the servers of the boot path and by operations; never awaited. */
 export type BootEvent = {
   mac: Mac;
-  stage: BootStage | "refused";
+  /** `power-off`: switched off through us, which ends its boot. */
+  stage: BootStage | "refused" | "power-off";
   at: number;
   /** Provisioning network where it was seen. */
   network?: string;
@@ -29,7 +30,10 @@ export type BootEvent = {
   client?: BootClient;
   /** What was answered, for DHCP stages and `script`. */
   decision?: BootDecision["kind"];
+  /** The machine's; for `refused` with `other-dhcp-server`, that server's. */
   address?: Ipv4;
+  /** For DHCP stages: the machine took the address, or has one; an offer alone it may never have heard. */
+  acknowledged?: true;
   firmware?: FirmwareClass;
   /** Loader or script name. */
   file?: string;

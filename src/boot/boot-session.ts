@@ -9,10 +9,16 @@ export type StageSeen = {
   at: number;
   lastAt: number;
   times: number;
-} & Pick<BootEvent, "address" | "file" | "bytes" | "seconds" | "retransmissions" | "decision" | "facts">;
+} & Pick<
+  BootEvent,
+  "address" | "acknowledged" | "file" | "bytes" | "seconds" | "retransmissions" | "decision" | "facts"
+>;
 
-/** Why the machine did not get what it asked for. */
-export type RefusalSeen = { reason: string; at: number; lastAt: number; times: number };
+/** Why the machine did not get what it asked for: first and last time, latest details. */
+export type RefusalSeen = { reason: string; at: number; lastAt: number; times: number } & Pick<
+  BootEvent,
+  "address" | "file" | "bytes"
+>;
 
 /** One boot of one NIC, from power-on (ours, or the first request seen) until the next one begins. Never changed in place. */
 export type BootSession = {
@@ -28,6 +34,8 @@ export type BootSession = {
   refusals: readonly RefusalSeen[];
   /** Answers to an iPXE that may have sent it to our loader. */
   chainings: number;
+  /** When it was switched off through us: nothing more comes of this boot. */
+  switchedOffAt?: number;
 };
 
 const MAX_REFUSALS = 10;
@@ -46,6 +54,7 @@ const MAX_CHAINING_ANSWERS = 8;
 /** The session after this event: `session` advanced, or a new one. */
 export function advance(session: BootSession | undefined, event: BootEvent): BootSession {
   const current = session && !beginsSession(session, event) ? session : newSession(event);
+  if (event.stage === "power-off") return { ...current, switchedOffAt: event.at };
   const next: BootSession = {
     ...current,
     ...(event.network === undefined ? {} : { network: event.network }),
@@ -60,8 +69,10 @@ export function advance(session: BootSession | undefined, event: BootEvent): Boo
 /** Whether a request of this kind belongs to another boot than `session`. */
 export function beginsSession(session: BootSession, event: Pick<BootEvent, "stage" | "at" | "client">): boolean {
   const stage = event.stage === "refused" && event.client ? (`dhcp-${event.client.stage}` as const) : event.stage;
-  if (stage === "power-on") return session.stages.some((one) => one.stage !== "power-on");
+  const isOff = session.switchedOffAt !== undefined;
+  if (stage === "power-on") return isOff || session.stages.some((one) => one.stage !== "power-on");
   if (stage !== "dhcp-firmware" && stage !== "dhcp-ipxe") return false;
+  if (isOff) return true;
   return hasPassed(session, stage) || event.at - session.lastAt > patience(session);
 }
 
@@ -111,12 +122,8 @@ function newSession(event: BootEvent): BootSession {
 
 function addStage(stages: readonly StageSeen[], event: BootEvent, stage: BootStage): StageSeen[] {
   const seen = stages.find((one) => one.stage === stage);
-  const { address, file, bytes, seconds, retransmissions, decision, facts } = event;
-  const details = Object.fromEntries(
-    Object.entries({ address, file, bytes, seconds, retransmissions, decision, facts }).filter(
-      ([, value]) => value !== undefined,
-    ),
-  );
+  const { address, acknowledged, file, bytes, seconds, retransmissions, decision, facts } = event;
+  const details = given({ address, acknowledged, file, bytes, seconds, retransmissions, decision, facts });
   const next: StageSeen = {
     ...(seen ?? { stage, at: event.at }),
     ...details,
@@ -130,6 +137,16 @@ function addRefusal(refusals: readonly RefusalSeen[], event: BootEvent): readonl
   const reason = event.reason ?? "unspecified";
   const seen = refusals.find((one) => one.reason === reason);
   if (!seen && refusals.length >= MAX_REFUSALS) return refusals;
-  const next = { reason, at: seen?.at ?? event.at, lastAt: event.at, times: (seen?.times ?? 0) + 1 };
+  const { address, file, bytes } = event;
+  const next = {
+    ...seen,
+    ...given({ address, file, bytes }),
+    ...{ reason, at: seen?.at ?? event.at, lastAt: event.at, times: (seen?.times ?? 0) + 1 },
+  };
   return seen ? refusals.map((one) => (one === seen ? next : one)) : [...refusals, next];
+}
+
+/** The fields that have a value. */
+function given<Fields extends object>(fields: Fields): { [Key in keyof Fields]?: NonNullable<Fields[Key]> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Fields;
 }

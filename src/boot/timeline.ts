@@ -43,8 +43,8 @@ export class Timeline {
   /** Takes one event of the boot path. Returns at once and never throws. */
   readonly sink: BootEventSink = (event) => {
     const before = this.current(event.mac);
-    // no boot begins by an OS that asks for an address, nor by somebody asking in another's name
-    if (!before && (event.stage === "dhcp-os" || (event.stage === "refused" && !event.client))) return;
+    // no boot begins by an OS that asks for an address, nor by somebody asking in another's name, nor by a power-off
+    if (!before && (event.stage === "dhcp-os" || (!isStage(event) && !event.client))) return;
     const session = advance(before, event);
     const isNode = this.#isNode(event.mac);
     this.#keep(session, isNode ? BOOTS_PER_NODE : 1);
@@ -133,12 +133,17 @@ export class Timeline {
   }
 }
 
+function isStage({ stage }: BootEvent): boolean {
+  return stage !== "refused" && stage !== "power-off";
+}
+
 /** Repetitions alone are not: they are written along with the next new thing. */
 function isWorthWriting(before: BootSession | undefined, after: BootSession): boolean {
   if (before?.id !== after.id || before.refusals.length !== after.refusals.length) return true;
+  if (before.switchedOffAt !== after.switchedOffAt) return true;
   if (before.stages.length !== after.stages.length) return true;
   return after.stages.some((stage, index) => {
     const old = before.stages[index];
-    return stage.file !== old?.file || stage.decision !== old?.decision;
+    return stage.file !== old?.file || stage.decision !== old?.decision || stage.acknowledged !== old?.acknowledged;
   });
 }

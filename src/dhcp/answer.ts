@@ -66,7 +66,7 @@ export async function answerDhcp(message: DhcpMessage, site: DhcpSite): Promise<
     case "decline":
       return giveUp(request, verdict, site.leases);
     case "silence":
-      return { outcome: "ignored", reason: verdict.reason, events: [] };
+      return { outcome: "ignored", reason: verdict.reason, events: whyNot(request, client, site, verdict.seenAs) };
     case "nak": {
       const reply = buildNak(message, site.network.address, verdict.reason);
       return { outcome: "refused", reason: verdict.reason, reply, events: [] };
@@ -78,10 +78,23 @@ export async function answerDhcp(message: DhcpMessage, site: DhcpSite): Promise<
     case "bind": {
       const type = request.kind === "bootp" ? undefined : "ack";
       const { leaseSeconds } = site.network;
-      await site.leases.bind(request.owner, verdict.address, leaseSeconds, claimOf(message));
-      return { ...tell(request, client, decision, site, type, verdict.address), outcome: "bound" };
+      const told = await site.leases.bind(request.owner, verdict.address, leaseSeconds, claimOf(message));
+      const outcome = told < leaseSeconds ? "bound as before, the renewal can't be stored" : "bound";
+      return { ...tell(request, client, decision, site, type, verdict.address, told), outcome };
     }
   }
+}
+
+/** An OS is no boot: what it is refused says nothing about one. */
+function whyNot(
+  { serverId }: DhcpRequest,
+  client: BootClient,
+  { network }: DhcpSite,
+  reason: Extract<Verdict, { kind: "silence" }>["seenAs"],
+): DhcpAnswer["events"] {
+  if (!reason || client.stage === "os") return [];
+  const other = reason === "other-dhcp-server" && serverId ? { address: serverId } : {};
+  return [{ mac: client.mac, network: network.name, client, ...other, stage: "refused", reason }];
 }
 
 function tell(
@@ -91,10 +104,11 @@ function tell(
   site: DhcpSite,
   type: "offer" | "ack" | undefined,
   address?: Ipv4,
+  leaseSeconds = site.network.leaseSeconds,
 ): Omit<DhcpAnswer, "outcome"> {
   const boot = bootFields(message, client, decision, site.network);
   const parameters = site.subnets.get(subnet) ?? new Map();
-  const content = { boot, parameters, ...(type ? { type } : {}), ...(address ? { yiaddr: address } : {}) };
+  const content = { boot, parameters, leaseSeconds, ...(type ? { type } : {}), ...(address ? { yiaddr: address } : {}) };
   const seen = {
     mac: client.mac,
     network: site.network.name,

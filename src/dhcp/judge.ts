@@ -12,9 +12,15 @@ export type Verdict =
   | { kind: "inform" }
   | { kind: "release"; address: Ipv4 }
   | { kind: "decline"; address: Ipv4 }
-  | { kind: "silence"; reason: string };
+  /** `seenAs`: how the timeline names it, where it keeps a machine from booting. */
+  | { kind: "silence"; reason: string; seenAs?: "no-address" | "other-dhcp-server" };
 
-const silence = (reason: string): Verdict => ({ kind: "silence", reason });
+type Silence = Extract<Verdict, { kind: "silence" }>;
+const silence = (reason: string, seenAs?: Silence["seenAs"]): Verdict => ({
+  kind: "silence",
+  reason,
+  ...(seenAs ? { seenAs } : {}),
+});
 const nak = (reason: string): Verdict => ({ kind: "nak", reason });
 
 /**
@@ -25,13 +31,14 @@ const nak = (reason: string): Verdict => ({ kind: "nak", reason });
 export function judge(request: DhcpRequest, leases: LeaseTable, serverId: Ipv4): Verdict {
   const { message, kind, owner, subnet, requested } = request;
   if (request.serverId && request.serverId !== serverId) {
-    if (kind === "selecting") leases.dropOffer(owner);
-    return silence("meant for another server");
+    if (kind !== "selecting") return silence("meant for another server");
+    leases.dropOffer(owner);
+    return silence("meant for another server", "other-dhcp-server");
   }
   switch (kind) {
     case "discover": {
       const address = leases.offer(owner, subnet, requested);
-      return address ? { kind: "offer", address } : silence("no address");
+      return address ? { kind: "offer", address } : silence("no address", "no-address");
     }
     case "selecting":
       if (!requested || !leases.mayHave(owner, subnet, requested)) return nak("address not available");

@@ -1,7 +1,7 @@
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 import type { OperatorRequest } from "./operator-requests.ts";
-import { powerOn, powerSeconds } from "./power-steps.ts";
+import { ensureOff, powerOn, powerSeconds } from "./power-steps.ts";
 
 export type PowerAction = "on" | "off" | "soft-off" | "reset";
 
@@ -45,7 +45,7 @@ export function powerProcedure(appliance: Appliance): Procedure<PowerPlan> {
           const node = appliance.nodes.get(plan.node);
           const power = appliance.powerOf(node);
           if (plan.action === "on") await powerOn(appliance, node, signal);
-          else if (plan.action === "off") await power.off(signal);
+          else if (plan.action === "off") await ensureOff(appliance, node, {}, signal);
           else if (plan.action === "soft-off") await power.softOff(signal);
           else await power.reset(signal);
         },

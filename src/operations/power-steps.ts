@@ -25,11 +25,21 @@ export async function ensureOff(
   plan: Vouched,
   signal: AbortSignal,
 ): Promise<void> {
-  if (isVouchedOff(node, plan)) return;
-  const power = appliance.powerOf(node);
-  if ((await power.status(signal)) === "off") return;
-  await power.off(signal);
-  await seenOff(appliance, power, signal);
+  if (!isVouchedOff(node, plan)) {
+    const power = appliance.powerOf(node);
+    if ((await power.status(signal)) !== "off") {
+      await power.off(signal);
+      await seenOff(appliance, power, signal);
+    }
+  }
+  tellPower(appliance, node, "power-off");
+}
+
+/** Lets the timeline know of what happened to a node's power. Answers when. */
+export function tellPower(appliance: Appliance, node: NodeRecord, stage: "power-on" | "power-off"): number {
+  const at = appliance.clock.now();
+  for (const nic of node.nics) if (nic.role === "boot") appliance.bootEvents({ mac: nic.mac, stage, at });
+  return at;
 }
 
 /** Whether an operator has said that this node is off. */
@@ -68,11 +78,7 @@ export async function softOff(
 
 /** Powers on, and tells the timeline. Answers when. */
 export async function powerOn(appliance: Appliance, node: NodeRecord, signal: AbortSignal): Promise<number> {
-  const power = appliance.powerOf(node);
-  const at = appliance.clock.now();
-  for (const nic of node.nics) {
-    if (nic.role === "boot") appliance.bootEvents({ mac: nic.mac, stage: "power-on", at });
-  }
-  await power.on(signal);
+  const at = tellPower(appliance, node, "power-on");
+  await appliance.powerOf(node).on(signal);
   return at;
 }

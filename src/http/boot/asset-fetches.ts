@@ -4,12 +4,12 @@ import type { Clock } from "../../clock.ts";
 import { type BootHttp, sourceAddress } from "./source-address.ts";
 
 export type AssetFetchParts = {
-  /** Told of every whole file that was sent. */
+  /** Told of every whole file that was asked for, sent or not. */
   onTransfer: FileTransferSink;
   clock: Clock;
 };
 
-/** Reports each file that a machine fetched whole, when its last byte has left. */
+/** Reports each file that a machine fetched whole, when its last byte has left, and each that it did not get. */
 export function assetFetches({ onTransfer, clock }: AssetFetchParts): MiddlewareHandler<BootHttp> {
   return async (context, next) => {
     if (context.req.method !== "GET") return next();
@@ -17,12 +17,15 @@ export function assetFetches({ onTransfer, clock }: AssetFetchParts): Middleware
     const client = sourceAddress(context);
     const file = decodeURIComponent(context.req.path.replace(/^\/assets\/+/, ""));
     const began = clock.now();
-    outgoing.once("finish", () => {
-      // 206 is a part of a file, 304 none of it
-      if (outgoing.statusCode !== 200) return;
-      const bytes = Number(outgoing.getHeader("Content-Length") ?? 0);
+    outgoing.once("close", () => {
+      const { statusCode, writableFinished } = outgoing;
       const seconds = (clock.now() - began) / 1000;
-      onTransfer({ client, file, bytes, seconds, retransmissions: 0, outcome: "complete" });
+      const transfer = { client, file, bytes: 0, seconds, retransmissions: 0 };
+      if (statusCode >= 400) return onTransfer({ ...transfer, outcome: "refused", reason: `HTTP ${statusCode}` });
+      // 206 is a part of a file, 304 none of it
+      if (statusCode !== 200) return;
+      if (!writableFinished) return onTransfer({ ...transfer, outcome: "aborted", reason: "the client went away" });
+      onTransfer({ ...transfer, bytes: Number(outgoing.getHeader("Content-Length") ?? 0), outcome: "complete" });
     });
     return next();
   };

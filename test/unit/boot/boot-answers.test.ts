@@ -81,15 +81,18 @@ describe("BootAnswers", () => {
 });
 
 describe("bootFileEvents", () => {
-  it.each<[FileTransferOutcome, string, number]>([
-    ["complete", "undionly.kpxe", 1],
-    ["unconfirmed", "/undionly.kpxe", 1],
-    ["size-query", "undionly.kpxe", 0],
-    ["aborted", "undionly.kpxe", 0],
-    ["timeout", "undionly.kpxe", 0],
-    ["refused", "undionly.kpxe", 0],
-    ["complete", "vmlinuz", 0],
-  ])("%s %s makes %i events", async (outcome, file, count) => {
+  const fetched = { stage: "boot-file", seconds: 0.1, retransmissions: 2 } as const;
+  const refused = (reason: string) => ({ stage: "refused", reason }) as const;
+  it.each<[FileTransferOutcome, string, object | undefined]>([
+    ["complete", "undionly.kpxe", fetched],
+    ["unconfirmed", "/undionly.kpxe", fetched],
+    ["size-query", "undionly.kpxe", undefined],
+    ["aborted", "undionly.kpxe", refused("boot-file-aborted")],
+    ["timeout", "undionly.kpxe", refused("boot-file-timeout")],
+    ["refused", "undionly.kpxe", refused("boot-file-refused")],
+    ["complete", "vmlinuz", undefined],
+    ["timeout", "vmlinuz", undefined],
+  ])("%s %s is seen as %o", async (outcome, file, seen) => {
     await put("leases", address(1), { address: address(1), mac, network: "rack1", state: "pinned", expiresAt: 0 });
     const events: BootEvent[] = [];
     const isLoader = (name: string) => name === "undionly.kpxe";
@@ -98,8 +101,8 @@ describe("bootFileEvents", () => {
     sink({ client: address(9), ...transfer });
     expect(events).toEqual([]);
     sink({ client: address(1), ...transfer });
-    const event = { mac, stage: "boot-file", at: 1000, network: "rack1", address: address(1), file: "undionly.kpxe" };
-    expect(events).toEqual(count === 0 ? [] : [{ ...event, bytes: 7, seconds: 0.1, retransmissions: 2 }]);
+    const event = { mac, at: 1000, network: "rack1", address: address(1), file: "undionly.kpxe", bytes: 7 };
+    expect(events).toEqual(seen ? [{ ...event, ...seen }] : []);
   });
 });
 

@@ -55,6 +55,13 @@ const sessions: [name: string, events: Seen[], starts: number[]][] = [
   ["a reboot with iPXE in the ROM", [...romBoot(0), ...romBoot(21)], [0, 21]],
   ["power-on, a long self-test, a boot", [[0, "power-on"], ...pxeBoot(900)], [0]],
   ["power-on again before anything was heard", [[0, "power-on"], [30, "power-on"], ...romBoot(60)], [0]],
+  [
+    "power-off before anything was heard",
+    [[0, "power-on"], [30, "power-off"], [60, "power-on"], ...romBoot(70)],
+    [0, 60],
+  ],
+  ["power-off, then the button", [...pxeBoot(0).slice(0, 2), [9, "power-off"], ...pxeBoot(20)], [0, 20]],
+  ["a power-off alone", [[0, "power-off"]], []],
   ["power-on in the middle of a boot", [...pxeBoot(0).slice(0, 5), [8, "power-on"], ...pxeBoot(20)], [0, 8]],
   [
     "a ROM's iPXE that chains ours",
@@ -150,6 +157,15 @@ describe("Timeline", () => {
     ]);
     expect(session.stages[1]).toMatchObject({ file: "undionly.kpxe", bytes: 74213, seconds: 0.4, retransmissions: 0 });
     expect(session.client).toEqual(ipxe);
+  });
+
+  it("remembers that an offer was taken up, and that the machine was switched off", () => {
+    const { timeline, see } = setUp();
+    see(0, "dhcp-firmware", { client: firmware });
+    see(1, "dhcp-firmware", { client: firmware, acknowledged: true });
+    see(4, "dhcp-firmware", { client: firmware });
+    see(9, "power-off");
+    expect(timeline.current(mac)).toMatchObject({ switchedOffAt: 9000, stages: [{ acknowledged: true, times: 3 }] });
   });
 
   it("counts refusals by reason and bounds them", () => {

@@ -11,7 +11,7 @@ import { PXE_OPTION } from "../../../src/wire/dhcp/pxe-options.ts";
 import type { Options } from "../../../src/wire/dhcp/tlv.ts";
 import { dhcpPacket, dhcpPackets } from "../../fixtures/dhcp-packets.ts";
 import { ip, macOf, owner, rack } from "../leases/world.ts";
-import { dhcpWorld, request } from "./world.ts";
+import { dhcpWorld, request, type Wishes } from "./world.ts";
 
 const OURS = ip("10.0.0.1");
 const A = ip("10.0.0.10");
@@ -40,6 +40,29 @@ describe("durability", () => {
     records.refuse();
     await expect(answer).rejects.toThrow("refuses");
     expect(leases.find(owner(1))).toBeUndefined();
+  });
+
+  it("renews for no longer than what is on disk while the disk refuses, and not at all at the end of that", async () => {
+    const { ask, records, lease, pin, clock } = dhcpWorld();
+    await lease(1);
+    await pin(2, ip("10.0.0.50"));
+    const renew = async (machine: number, ciaddr: string) => {
+      records.held = true;
+      const answers = [1, 2].map(() => ask(request("request", { machine, ciaddr: ip(ciaddr) })));
+      records.refuse();
+      const [first, second] = (await Promise.all(answers)).map(({ reply }) =>
+        [OPTION.leaseSeconds, OPTION.renewalSeconds].map((option) => reply && readOption(reply.options, option)),
+      );
+      expect(second).toEqual(first);
+      return first;
+    };
+    clock.turn(400);
+    expect(await renew(1, A)).toEqual([200, 100]);
+    clock.turn(100);
+    expect(await renew(1, A)).toEqual([100, 50]);
+    expect(await renew(2, "10.0.0.50")).toEqual([600, 300]);
+    clock.turn(95);
+    await expect(renew(1, A)).rejects.toThrow("refuses");
   });
 
   it("remembers what the client calls itself", async () => {
@@ -272,6 +295,38 @@ describe("what a machine is told to boot", () => {
     await world.pin(1);
     const { events } = await world.ask(request("decline", { requested: A, serverId: OURS }));
     expect(events).toEqual([{ mac: macOf(1), stage: "refused", address: A, reason: "address-conflict" }]);
+  });
+});
+
+describe("what a machine that boots does not get reaches the timeline", () => {
+  const OTHER = ip("10.0.0.99");
+  const PXE: Wishes["options"] = [[60, Buffer.from("PXEClient:Arch:00000:UNDI:002001")]];
+  const seen = async (world: ReturnType<typeof dhcpWorld>, ...question: Parameters<typeof request>) =>
+    (await world.ask(request(...question))).events.map(({ stage, reason, address, acknowledged }) => [
+      ...[stage, reason, address, acknowledged],
+    ]);
+
+  it("an address, because none is left", async () => {
+    const world = dhcpWorld(rack({ pool: [{ from: A, to: A }] }));
+    await world.ask(request("request", { machine: 2, requested: A, serverId: OURS }));
+    expect(await seen(world, "discover", { options: PXE })).toEqual([["refused", "no-address", undefined, undefined]]);
+    expect(await seen(world, "discover")).toEqual([]);
+  });
+
+  it("our offer, because another server's was taken: that one is named", async () => {
+    const taken = { requested: A, serverId: OTHER };
+    expect(await seen(dhcpWorld(), "request", { ...taken, options: PXE })).toEqual([
+      ["refused", "other-dhcp-server", OTHER, undefined],
+    ]);
+    expect(await seen(dhcpWorld(), "request", taken)).toEqual([]);
+  });
+
+  it("more than an offer, until it takes it", async () => {
+    const world = dhcpWorld();
+    expect(await seen(world, "discover", { options: PXE })).toEqual([["dhcp-firmware", undefined, A, undefined]]);
+    expect(await seen(world, "request", { requested: A, serverId: OURS, options: PXE })).toEqual([
+      ["dhcp-firmware", undefined, A, true],
+    ]);
   });
 });
 
