@@ -34,20 +34,22 @@ export class DiscoveredMachines {
     if (!before && !client) return; // only DHCP tells of a machine that is really there
     this.#machines.delete(mac);
     if (this.#isNode(mac)) return;
+    const machine: DiscoveredMachine = before ?? { mac, firstSeenAt: at, lastSeenAt: at };
+    machine.lastSeenAt = at;
+    if (network) machine.network = network;
+    if (address) machine.address = address;
     const { firmware, architecture, uuid, vendorClass } = client ?? {};
-    const news = { network, address, firmware, architecture, uuid, vendorClass };
-    this.#machines.set(mac, {
-      ...(before ?? { mac, firstSeenAt: at }),
-      ...(Object.fromEntries(Object.entries(news).filter(([, value]) => value !== undefined)) as Partial<
-        typeof before
-      >),
-      lastSeenAt: at,
-    });
+    if (firmware) machine.firmware = firmware;
+    if (architecture !== undefined) machine.architecture = architecture;
+    if (uuid) machine.uuid = uuid;
+    if (vendorClass) machine.vendorClass = vendorClass;
+    this.#machines.set(mac, machine);
     if (this.#machines.size > MAX_MACHINES) this.#machines.delete(this.#machines.keys().next().value as Mac);
   };
 
   /** All of them that are no node by now, the latest first. */
   list(): DiscoveredMachine[] {
-    return [...this.#machines.values()].filter(({ mac }) => !this.#isNode(mac)).reverse();
+    const strangers = [...this.#machines.values()].filter(({ mac }) => !this.#isNode(mac));
+    return strangers.map((machine) => ({ ...machine })).reverse();
   }
 }

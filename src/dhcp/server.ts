@@ -78,7 +78,8 @@ export function startDhcpServer(options: DhcpServerOptions): DhcpServer {
       const { outcome, reason, address, reply } = answer;
       if (reply) await send(message, reply, answer.to);
       if (!reply) counters.ignored++;
-      const isQuiet = outcome === "ignored";
+      // one line per binding: an offer is nothing yet
+      const isQuiet = outcome === "ignored" || outcome === "offered";
       log[isQuiet ? "debug" : "info"]({ ...facts, address, reason }, `dhcp: ${outcome}`);
       report(answer);
     } catch (error) {

@@ -20,11 +20,13 @@ export function parseMac(text: string, field = "mac"): Mac {
   return formatMac(bytes);
 }
 
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
 /** A Mac from the six bytes of a packet; no check beyond the length. */
 export function formatMac(bytes: Uint8Array): Mac {
-  return Buffer.from(bytes.subarray(0, 6))
-    .toString("hex")
-    .replace(/(..)(?!$)/g, "$1:") as Mac;
+  let text = "";
+  for (let at = 0; at < 6 && at < bytes.length; at++) text += at === 0 ? HEX[bytes[at]!] : `:${HEX[bytes[at]!]}`;
+  return text as Mac;
 }
 
 /** The six bytes of a Mac. */
