@@ -203,5 +203,8 @@ function readPassword(node: NodeRecord, file: string): string {
 
 function logBoot(log: Log): BootEventSink {
   const boots = log.child({ component: "boot" });
-  return ({ client: _, ...facts }) => boots.info(facts, "boot stage");
+  return ({ client: _, ...facts }) => {
+    // the DHCP server has its own line for each of these
+    if (!facts.stage.startsWith("dhcp-")) boots.info(facts, "boot stage");
+  };
 }
