@@ -32,11 +32,17 @@ const ESSENTIAL = new Set(
 );
 
 /** OFFER and ACK of an address, ACK to an INFORM (no `yiaddr`), or a BOOTREPLY (no `type`). */
-export type ReplyContent = { type?: "offer" | "ack"; yiaddr?: Ipv4; boot: BootFields; parameters: Options };
+export type ReplyContent = {
+  type?: "offer" | "ack";
+  yiaddr?: Ipv4;
+  leaseSeconds: number;
+  boot: BootFields;
+  parameters: Options;
+};
 
 /** The reply to `request` that carries `content`; what the client did not ask for is left out of the parameters. */
 export function buildReply(request: DhcpMessage, network: NetworkConfig, content: ReplyContent): DhcpMessage {
-  const { type, yiaddr, boot, parameters } = content;
+  const { type, yiaddr, leaseSeconds, boot, parameters } = content;
   const reply = emptyReply(request);
   reply.yiaddr = yiaddr ?? ANY_IPV4;
   // RFC 2131 table 3: an OFFER has no ciaddr, an ACK the client's.
@@ -52,7 +58,6 @@ export function buildReply(request: DhcpMessage, network: NetworkConfig, content
     writeOption(options, OPTION.serverId, network.address);
   }
   if (type && yiaddr) {
-    const { leaseSeconds } = network;
     writeOption(options, OPTION.leaseSeconds, leaseSeconds);
     writeOption(options, OPTION.renewalSeconds, Math.floor(leaseSeconds / 2));
     writeOption(options, OPTION.rebindingSeconds, Math.floor((leaseSeconds * 7) / 8));

@@ -14,6 +14,8 @@ import { type ServedSubnet, servedSubnets, subnetOf } from "./served-subnet.ts";
 export const QUARANTINE_MS = 3_600_000;
 /** An exhausted pool is looked through again at most this often: an attacker must not make every packet a scan. */
 const REWIND_MS = 10_000;
+/** A lease with less left than this is no answer to a renewal that can't be stored: its client would ask again at once. */
+const LEAST_KEPT_SECONDS = 10;
 /** Expired leases dropped in one commit. */
 const SWEEP_BATCH = 256;
 
@@ -110,9 +112,11 @@ export class LeaseTable {
 
   /**
    * Gives the address to the NIC for `seconds` from now, or renews it; durable when it resolves. A former lease of the
-   * NIC ends; a pin stays one. Rejects with CONFLICT when the address is another's, UNAVAILABLE when it can't be stored.
+   * NIC ends; a pin stays one. Resolves with the seconds that it may be told: what is left of its lease on this address,
+   * when the disk takes no renewal. Rejects with CONFLICT when the address is another's, UNAVAILABLE when it can't be
+   * stored.
    */
-  async bind(owner: LeaseOwner, address: Ipv4, seconds: number, claim: LeaseClaim = {}): Promise<void> {
+  async bind(owner: LeaseOwner, address: Ipv4, seconds: number, claim: LeaseClaim = {}): Promise<number> {
     if (!this.#isFreeFor(owner, address)) throw this.#taken(address);
     const former = this.find(owner);
     if (former?.state === "pinned" && former.address !== address) throw this.#taken(address);
@@ -125,7 +129,23 @@ export class LeaseTable {
     };
     this.dropOffer(owner);
     const left = former && former.address !== address ? [leaseChange(former.address, null)] : [];
-    await this.#leases.commit([...left, leaseChange(address, lease)]);
+    try {
+      await this.#leases.commit([...left, leaseChange(address, lease)]);
+      return seconds;
+    } catch (error) {
+      const kept = this.#secondsLeft(owner, address);
+      if (kept < LEAST_KEPT_SECONDS) throw error;
+      return Math.min(kept, seconds);
+    }
+  }
+
+  /** How long this NIC has this address by what is on disk. */
+  #secondsLeft(owner: LeaseOwner, address: Ipv4): number {
+    const lease = this.find(owner);
+    if (lease?.address !== address) return 0;
+    return lease.state === "pinned"
+      ? Number.POSITIVE_INFINITY
+      : Math.floor((lease.expiresAt - this.#clock.now()) / 1000);
   }
 
   /** Ends the lease of this NIC on this address, as its client asks; false if it had none. A pinned address stays. */

@@ -60,6 +60,10 @@ class DurableFile implements Adapter<Checkpoint> {
       }
       await handle.appendFile("\n}}\n");
       await handle.sync();
+    } catch (error) {
+      // on a full disk half a file is room that the journal could have
+      await unlink(temporary).catch(() => {});
+      throw error;
     } finally {
       await handle.close();
     }

@@ -2,6 +2,7 @@ import { type FileHandle, open, readdir, readFile, truncate, unlink } from "node
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { ApplianceError } from "../errors.ts";
+import { isNoRoom } from "../net/preallocate.ts";
 import { syncDirectory } from "./directory.ts";
 import type { Change } from "./records.ts";
 
@@ -33,11 +34,13 @@ type Pending =
  * Opens the journal in `directory` (which exists) and hands every entry found to `replay`, oldest first, behind an empty
  * one that stands for those that were dropped.
  * A torn tail, as a crash leaves it, is cut and told to `warn`; any other damage is CORRUPT with file and line.
+ * `makeRoom` is asked when the disk is full: true means that there is room now, and the write is tried once more.
  */
 export async function openJournal(
   directory: string,
   replay: (entry: JournalEntry) => void,
   warn: (facts: { file: string; line: number; bytes: number }) => void,
+  makeRoom: () => Promise<boolean> = async () => false,
 ): Promise<Journal> {
   const segments = (await readdir(directory)).filter((file) => /^\d{16}\.jsonl$/.test(file)).sort();
   let last = 0;
@@ -60,13 +63,14 @@ export async function openJournal(
     }
   }
   const newest = segments.at(-1) ?? segmentName(last + 1);
-  const journal = new FileJournal(directory, newest);
+  const journal = new FileJournal(directory, newest, makeRoom);
   await journal.openSegment();
   return journal;
 }
 
 class FileJournal implements Journal {
   readonly #directory: string;
+  readonly #makeRoom: () => Promise<boolean>;
   #segment: string;
   #file: FileHandle | undefined;
   #bytes = 0;
@@ -75,8 +79,9 @@ class FileJournal implements Journal {
   #idle = Promise.resolve();
   #broken: ApplianceError | undefined;
 
-  constructor(directory: string, segment: string) {
+  constructor(directory: string, segment: string, makeRoom: () => Promise<boolean>) {
     this.#directory = directory;
+    this.#makeRoom = makeRoom;
     this.#segment = segment;
   }
 
@@ -142,8 +147,25 @@ class FileJournal implements Journal {
   }
 
   async #write(text: string): Promise<void> {
-    const file = this.#file as FileHandle;
     const buffer = Buffer.from(text);
+    try {
+      await this.#appendWhole(buffer);
+    } catch (error) {
+      if (this.#broken || !isNoRoom(error) || !(await this.#makeRoom())) throw error;
+      await this.#appendWhole(buffer);
+    }
+    try {
+      await (this.#file as FileHandle).datasync();
+    } catch (error) {
+      // after a failed sync the kernel may have dropped the pages: nothing after this can be trusted
+      this.#broken = toUnavailable(error);
+      throw error;
+    }
+    this.#bytes += buffer.length;
+  }
+
+  async #appendWhole(buffer: Buffer): Promise<void> {
+    const file = this.#file as FileHandle;
     try {
       await file.appendFile(buffer);
     } catch (error) {
@@ -153,14 +175,6 @@ class FileJournal implements Journal {
       });
       throw error;
     }
-    try {
-      await file.datasync();
-    } catch (error) {
-      // after a failed sync the kernel may have dropped the pages: nothing after this can be trusted
-      this.#broken = toUnavailable(error);
-      throw error;
-    }
-    this.#bytes += buffer.length;
   }
 
   async dropBefore(seq: number): Promise<void> {
@@ -233,6 +247,10 @@ function toUnavailable(error: unknown): ApplianceError {
   const reason = error instanceof Error ? error.message : String(error);
   return new ApplianceError("UNAVAILABLE", `the journal can't be written: ${reason}`, {
     cause: error,
-    details: { remedy: "free space on the disk that holds the state directory, then restart ingotd" },
+    details: {
+      remedy: isNoRoom(error)
+        ? "free space on the disk that holds the state directory"
+        : "see why that disk refuses (dmesg), then restart ingotd",
+    },
   });
 }

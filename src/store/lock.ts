@@ -3,6 +3,7 @@ import { constants } from "node:os";
 import { join } from "node:path";
 import koffi from "koffi";
 import { ApplianceError } from "../errors.ts";
+import { isNoRoom } from "../net/preallocate.ts";
 
 const flock = koffi.load("libc.so.6").func("int flock(int fd, int operation)");
 
@@ -26,13 +27,22 @@ export async function lockStateDirectory(directory: string): Promise<Release> {
     closeSync(fd);
     throw errno === constants.errno.EWOULDBLOCK ? held(directory, path) : unusable(path, `flock: errno ${errno}`);
   }
-  ftruncateSync(fd);
-  writeSync(fd, `${process.pid}\n`);
+  notePid(fd);
   let open = true;
   return async () => {
     if (open) closeSync(fd);
     open = false;
   };
+}
+
+/** For people, and for the next one's error. A full disk must not keep the appliance from starting. */
+function notePid(fd: number): void {
+  try {
+    ftruncateSync(fd);
+    writeSync(fd, `${process.pid}\n`);
+  } catch (error) {
+    if (!isNoRoom(error)) throw error;
+  }
 }
 
 function openLockFile(path: string): number {

@@ -6,14 +6,19 @@ import type { Log } from "../log.ts";
 import { type Checkpoint, openCheckpoint } from "./checkpoint.ts";
 import { type Journal, openJournal } from "./journal.ts";
 import type { Change, Collection, Records } from "./records.ts";
+import { Reserve } from "./reserve.ts";
 
 /** When the newest journal segment is this long, the collections are checkpointed and old segments dropped. */
 const COMPACT_AT_BYTES = 4 * 1024 * 1024;
+/** A checkpoint that failed is tried again after this long: it reads all that changed. */
+const COMPACT_RETRY_MS = 10_000;
 
 export type StoreOptions = {
   /** Stands between the store and its journal. Tests inject crashes here. */
   wrapJournal?: (journal: Journal) => Journal;
   compactAtBytes?: number;
+  /** Size of the file that is given up when the disk is full, and how often it is looked whether it can be made anew. */
+  reserve?: { bytes: number; retryMs: number };
 };
 
 /**
@@ -27,15 +32,19 @@ export class Store implements Records {
   readonly #maps = new Map<string, Map<string, object>>();
   readonly #checkpoints = new Map<string, Low<Checkpoint>>();
   readonly #changed = new Set<string>();
+  readonly #reserve: Reserve;
   #journal: Journal;
   #seq = 0;
   #failures = 0;
   #compacting: Promise<void> | undefined;
+  #compactNotBefore = 0;
+  #keepingReserve: Promise<void> = Promise.resolve();
 
-  private constructor(directory: string, log: Log, compactAtBytes: number) {
+  private constructor(directory: string, log: Log, options: StoreOptions) {
     this.#directory = directory;
     this.#log = log;
-    this.#compactAtBytes = compactAtBytes;
+    this.#compactAtBytes = options.compactAtBytes ?? COMPACT_AT_BYTES;
+    this.#reserve = new Reserve(join(directory, "reserve"), options.reserve);
     this.#journal = undefined as unknown as Journal;
   }
 
@@ -44,7 +53,7 @@ export class Store implements Records {
    * The caller holds the lock of `directory`.
    */
   static async open(directory: string, log: Log, options: StoreOptions = {}): Promise<Store> {
-    const store = new Store(directory, log, options.compactAtBytes ?? COMPACT_AT_BYTES);
+    const store = new Store(directory, log, options);
     await store.#load(options.wrapJournal ?? ((journal) => journal));
     return store;
   }
@@ -71,10 +80,24 @@ export class Store implements Records {
         this.#seq = Math.max(this.#seq, entry.seq);
       },
       (facts) => this.#log.warn(facts, "cut a torn journal tail"),
+      () => this.#giveUpReserve(),
     );
     // the copies in lowdb have served: the maps hold the records
     for (const checkpoint of this.#checkpoints.values()) checkpoint.data.records = {};
     this.#journal = wrap(journal);
+    this.#keepReserve();
+  }
+
+  async #giveUpReserve(): Promise<boolean> {
+    const released = await this.#reserve.release();
+    if (released)
+      this.#log.error({ directory: this.#directory }, "state disk full, reserve given up: free space there");
+    return released;
+  }
+
+  #keepReserve(): void {
+    if (!this.#reserve.isDue()) return;
+    this.#keepingReserve = this.#keepingReserve.then(() => this.#reserve.keep());
   }
 
   collection<T extends object>(name: string): Collection<T> {
@@ -100,7 +123,9 @@ export class Store implements Records {
       this.#journal.append(
         entry,
         () => {
-          if (this.#journal.segmentBytes > this.#compactAtBytes) void this.compact();
+          const isLong = this.#journal.segmentBytes > this.#compactAtBytes;
+          if (isLong && performance.now() > this.#compactNotBefore) void this.compact();
+          this.#keepReserve();
           resolve();
         },
         (error) => {
@@ -122,7 +147,10 @@ export class Store implements Records {
   /** Writes the checkpoints of what changed and drops the journal segments they cover. One at a time. */
   compact(): Promise<void> {
     this.#compacting ??= this.#compact()
-      .catch((error) => this.#log.error({ err: error }, "checkpoint failed"))
+      .catch((error) => {
+        this.#compactNotBefore = performance.now() + COMPACT_RETRY_MS;
+        this.#log.error({ err: error }, "checkpoint failed");
+      })
       .finally(() => {
         this.#compacting = undefined;
       });
@@ -155,6 +183,7 @@ export class Store implements Records {
   /** Waits for what is being written, checkpoints, and lets go of the files. */
   async close(): Promise<void> {
     await this.compact();
+    await this.#keepingReserve;
     await this.#journal.close();
   }
 
