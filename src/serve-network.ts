@@ -47,7 +47,7 @@ export async function serveNetwork(parts: NetworkParts): Promise<ServedNetwork> 
   const stop = async () => {
     for (const one of stops.splice(0).reverse()) await one();
   };
-  const isLoader = (file: string) => Object.values(config.loaders).includes(file);
+  const isLoader = (file: string) => Object.values(config.loaders).some((files) => files?.includes(file));
   const onTransfer = bootFileEvents({ answers, isLoader, clock }, network.name, events);
   try {
     const dhcpSocket = await datagramSocket(parts, "dhcp", ANY_IPV4, 67, true);

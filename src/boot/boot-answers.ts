@@ -8,7 +8,9 @@ import type { Mac } from "../values/mac.ts";
 import type { BootClient } from "./boot-client.ts";
 import type { BootDecision } from "./boot-decision.ts";
 import type { BootEntry } from "./boot-entry.ts";
+import { type BootSession, isChainedIn } from "./boot-session.ts";
 import { decideBoot } from "./decide-boot.ts";
+import { loopOf } from "./loader-memory.ts";
 
 /**
  * The seam that DHCP, TFTP and HTTP share: one question, one function, three protocols.
@@ -29,14 +31,14 @@ export type BootKnowledge = {
   /** Collections `bootEntries` (by node id) and `leases` (by address). */
   records: Records;
   /** The configuration in force now. */
-  config: () => Pick<Config, "networks" | "loaders">;
-  /** Whether our iPXE was already fetched in the boot session that this request belongs to (`Timeline.isChained`). */
-  isChained: (client: BootClient) => boolean;
+  config: () => Pick<Config, "networks" | "loaders" | "arming">;
+  /** The boot that this request belongs to (`Timeline.bootOf`). */
+  bootOf: (client: BootClient, via: "dhcp" | "http") => BootSession;
   clock: Clock;
 };
 
 /** The answers as the records and the configuration give them. */
-export function createBootAnswers({ findNode, records, config, isChained, clock }: BootKnowledge): BootAnswers {
+export function createBootAnswers({ findNode, records, config, bootOf, clock }: BootKnowledge): BootAnswers {
   const entries = records.collection<BootEntry>("bootEntries");
   const leases = records.collection<LeaseRecord>("leases");
 
@@ -49,16 +51,21 @@ export function createBootAnswers({ findNode, records, config, isChained, clock 
   return {
     answer(client, via, network) {
       const node = findNode(client.mac);
-      const { networks, loaders } = config();
+      const { networks, loaders, arming } = config();
+      const entry = node && entries.get(node.id);
+      const boot = bootOf(client, via);
       return decideBoot({
         client,
         via,
         network,
         known: node !== undefined,
-        entry: node && entries.get(node.id),
+        entry,
+        armed: arming === "open" || entry?.disarmedAt === undefined,
         unknown: networks.find((one) => one.name === network)?.unknown ?? "ignore",
         loaders,
-        chained: isChained(client),
+        memory: boot.taught,
+        loop: loopOf(boot.taught, clock.now()),
+        chained: isChainedIn(boot),
       });
     },
     owns: (mac, address, network) => ownerOf(address, network) === mac,

@@ -37,6 +37,8 @@ export type BootEvent = {
   firmware?: FirmwareClass;
   /** Loader or script name. */
   file?: string;
+  /** Why this loader, where it is not the first that is configured. */
+  why?: string;
   bytes?: number;
   seconds?: number;
   retransmissions?: number;

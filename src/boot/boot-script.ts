@@ -24,6 +24,8 @@ const REFUSALS: Record<RefusalReason, string> = {
   "ipxe-lacks-iscsi": "refuse-ipxe",
   "wrong-network": "refuse-wrong-network",
   "mode-unsupported": "refuse-mode-unsupported",
+  "boot-loop": "refuse-boot-loop",
+  unarmed: "refuse-unarmed",
 };
 
 /** The script that carries out a decision. INTERNAL when a value does not fit into a script. */

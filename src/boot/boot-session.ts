@@ -2,6 +2,7 @@ import { newId } from "../values/id.ts";
 import type { Mac } from "../values/mac.ts";
 import type { BootClient } from "./boot-client.ts";
 import { BOOT_STAGES, type BootEvent, type BootStage } from "./boot-event.ts";
+import { type Attempt, type LoaderMemory, learn } from "./loader-memory.ts";
 
 /** One stage of a boot. A stage may be seen many times (OFFER and ACK, retries): first and last time, latest details. */
 export type StageSeen = {
@@ -11,7 +12,7 @@ export type StageSeen = {
   times: number;
 } & Pick<
   BootEvent,
-  "address" | "acknowledged" | "file" | "bytes" | "seconds" | "retransmissions" | "decision" | "facts"
+  "address" | "acknowledged" | "file" | "why" | "bytes" | "seconds" | "retransmissions" | "decision" | "facts"
 >;
 
 /** Why the machine did not get what it asked for: first and last time, latest details. */
@@ -34,10 +35,14 @@ export type BootSession = {
   refusals: readonly RefusalSeen[];
   /** Answers to an iPXE that may have sent it to our loader. */
   chainings: number;
+  /** What the boots before this one taught about the loaders. */
+  taught?: LoaderMemory;
   /** When it was switched off through us: nothing more comes of this boot. */
   switchedOffAt?: number;
 };
 
+/** Only who has logged in comes this far. */
+const DISK_STAGES = new Set<BootStage>(["iscsi-login-firmware", "first-read", "iscsi-login-os", "ready"]);
 const MAX_REFUSALS = 10;
 const MINUTE = 60_000;
 
@@ -51,9 +56,14 @@ const LOADER_START_MS = 5 * MINUTE;
 /** When a chained loader leaves no trace (its fetch was not seen), this many answers that may have chained it end the chaining. */
 const MAX_CHAINING_ANSWERS = 8;
 
+/** The session that this event belongs to: `session`, or a new one. */
+export function sessionOf(session: BootSession | undefined, event: BootEvent): BootSession {
+  return session && !beginsSession(session, event) ? session : newSession(event, session);
+}
+
 /** The session after this event: `session` advanced, or a new one. */
 export function advance(session: BootSession | undefined, event: BootEvent): BootSession {
-  const current = session && !beginsSession(session, event) ? session : newSession(event);
+  const current = sessionOf(session, event);
   if (event.stage === "power-off") return { ...current, switchedOffAt: event.at };
   const next: BootSession = {
     ...current,
@@ -108,7 +118,7 @@ function patience(session: BootSession): number {
   return newest === "boot-file" ? LOADER_START_MS : SILENCE_MS;
 }
 
-function newSession(event: BootEvent): BootSession {
+function newSession(event: BootEvent, before: BootSession | undefined): BootSession {
   return {
     id: newId("boot"),
     mac: event.mac,
@@ -117,13 +127,33 @@ function newSession(event: BootEvent): BootSession {
     stages: [],
     refusals: [],
     chainings: 0,
+    ...(before ? { taught: learn(before.taught, attemptOf(before, event), event.at) } : {}),
+  };
+}
+
+/** What came of a session that ends with the event that begins the next one. */
+function attemptOf(session: BootSession, { stage, at }: BootEvent): Attempt {
+  const { startedAt, lastAt, switchedOffAt } = session;
+  const bootFile = find(session, "boot-file");
+  const script = find(session, "script");
+  const loader = bootFile?.file === undefined ? undefined : { file: bootFile.file, at: bootFile.lastAt };
+  const isChaining = script?.decision === "loader";
+  const reachedScript = script !== undefined && !isChaining && script.lastAt >= (loader?.at ?? 0);
+  return {
+    startedAt,
+    lastAt,
+    loader,
+    reachedScript,
+    wasSentToBoot: reachedScript ? script.decision === "sanboot" : loader !== undefined || isChaining,
+    reachedDisk: session.stages.some((one) => DISK_STAGES.has(one.stage)),
+    cutAt: switchedOffAt ?? (stage === "power-on" ? at : undefined),
   };
 }
 
 function addStage(stages: readonly StageSeen[], event: BootEvent, stage: BootStage): StageSeen[] {
   const seen = stages.find((one) => one.stage === stage);
-  const { address, acknowledged, file, bytes, seconds, retransmissions, decision, facts } = event;
-  const details = given({ address, acknowledged, file, bytes, seconds, retransmissions, decision, facts });
+  const { address, acknowledged, file, why, bytes, seconds, retransmissions, decision, facts } = event;
+  const details = given({ address, acknowledged, file, why, bytes, seconds, retransmissions, decision, facts });
   const next: StageSeen = {
     ...(seen ?? { stage, at: event.at }),
     ...details,

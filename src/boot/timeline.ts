@@ -3,7 +3,7 @@ import type { Mac } from "../values/mac.ts";
 import type { BootArchive } from "./boot-archive.ts";
 import type { BootClient } from "./boot-client.ts";
 import type { BootEvent, BootEventSink, BootStage } from "./boot-event.ts";
-import { advance, type BootSession, beginsSession, find, isChainedIn } from "./boot-session.ts";
+import { advance, type BootSession, find, sessionOf } from "./boot-session.ts";
 
 const BOOTS_PER_NODE = 10;
 /** Machines that nobody registered are remembered up to this number, in memory only. */
@@ -63,12 +63,10 @@ export class Timeline {
     return this.#boots.get(mac)?.[0];
   }
 
-  /** Whether our iPXE was already fetched in the boot session that a request of this client, now, belongs to. */
-  isChained(client: BootClient): boolean {
-    const session = this.current(client.mac);
-    if (!session || client.stage === "os") return false;
-    const request = { stage: `dhcp-${client.stage}` as const, at: this.#clock.now() };
-    return isChainedIn(session) && !beginsSession(session, request);
+  /** The boot that a request of this client, now, belongs to: the newest one, or one that begins with it. */
+  bootOf(client: BootClient, via: "dhcp" | "http"): BootSession {
+    const stage = via === "http" ? "script" : (`dhcp-${client.stage}` as const);
+    return sessionOf(this.current(client.mac), { mac: client.mac, stage, at: this.#clock.now(), client });
   }
 
   /** The session in which this stage is seen at `since` or later: at once if it was. Rejects with the signal's reason. */

@@ -21,7 +21,16 @@ export function describeIssue(
       path: [...issue.path, key],
       message: describeUnknownKey(key, keysAt(schema, issue.path)),
     }));
+  if (issue.code === "invalid_union")
+    return meant(issue).flatMap((one) => describeIssue({ ...one, path: [...issue.path, ...one.path] }, root, schema));
   return [{ path: issue.path, message: describeValue(issue, valueAt(root, issue.path)) }];
+}
+
+/** What is wrong with the choice that the value comes closest to: the first whose type it has, else the first. */
+function meant({ errors }: z.core.$ZodIssueInvalidUnion): z.core.$ZodIssue[] {
+  const isOfType = (issues: z.core.$ZodIssue[]) =>
+    !issues.some((one) => one.code === "invalid_type" && one.path.length === 0);
+  return errors.find(isOfType) ?? errors[0] ?? [];
 }
 
 /** What stands at a path of plain data; undefined where the path leads nowhere. */

@@ -34,6 +34,11 @@ const loader = z
     "write a path inside assetsDirectory, without leading /, .. or \\",
   )
   .meta({ kind: "relative path" });
+/** One file, or several in the order in which they are tried; always a list from here on. */
+const loaderFiles = z
+  .union([loader, z.array(loader).min(1).max(8)])
+  .transform((written) => [...new Set([written].flat())])
+  .meta({ kind: "relative path, or list of them" });
 const interfaceName = z
   .string()
   .regex(/^(?!\.\.?$)[^\s/:]{1,15}$/, "write an interface as `ip link` lists it, 1 to 15 characters")
@@ -127,11 +132,11 @@ const network = z
   .superRefine((one, context) => report(networkMisfits(one), context));
 
 const loaders = z.strictObject({
-  bios: loader.optional().describe("Loader for PXE BIOS firmware."),
-  "uefi-x64": loader.optional().describe("Loader for UEFI PXE, x86-64 (architectures 7 and 9)."),
-  "uefi-arm64": loader.optional().describe("Loader for UEFI PXE, arm64 (architecture 11)."),
-  "uefi-http-x64": loader.optional().describe("Loader for UEFI HTTP boot, x86-64 (architecture 16)."),
-  "uefi-http-arm64": loader.optional().describe("Loader for UEFI HTTP boot, arm64 (architecture 19)."),
+  bios: loaderFiles.optional().describe("Loaders for PXE BIOS firmware."),
+  "uefi-x64": loaderFiles.optional().describe("Loaders for UEFI PXE, x86-64 (architectures 7 and 9)."),
+  "uefi-arm64": loaderFiles.optional().describe("Loaders for UEFI PXE, arm64 (architecture 11)."),
+  "uefi-http-x64": loaderFiles.optional().describe("Loaders for UEFI HTTP boot, x86-64 (architecture 16)."),
+  "uefi-http-arm64": loaderFiles.optional().describe("Loaders for UEFI HTTP boot, arm64 (architecture 19)."),
 });
 
 export const configSchema = z
@@ -164,12 +169,12 @@ export const configSchema = z
       ),
     loaders: loaders
       .prefault({
-        bios: "undionly.kpxe",
-        "uefi-x64": "snponly.efi",
-        "uefi-http-x64": "snponly.efi",
+        bios: ["undionly.kpxe", "ipxe.pxe"],
+        "uefi-x64": ["snponly.efi", "ipxe.efi"],
+        "uefi-http-x64": ["snponly.efi", "ipxe.efi"],
       })
       .describe(
-        "iPXE file per firmware class, relative to assetsDirectory; a class without one is refused, and the timeline says so. Once given, it replaces all of its defaults.",
+        "iPXE files per firmware class, relative to assetsDirectory. A node whose boot got stuck after one is given the next, and begins with the one that worked; a class without any is refused, and the timeline says so. Once given, it replaces all of its defaults.",
       ),
     tftp: z
       .strictObject({
@@ -196,6 +201,12 @@ export const configSchema = z
       .enum(["one-way", "mutual"])
       .default("one-way")
       .describe("CHAP of new attachments; mutual lets the node check the target too."),
+    arming: z
+      .enum(["rearm", "strict", "open"])
+      .default("rearm")
+      .describe(
+        "When a node whose OS was up gets its disk's secret again: `rearm`, once nothing was heard from that OS for 12 s; `strict`, after power actions through Ingot or when its BMC tells of a restart; `open`, whenever somebody asks in its name.",
+      ),
     operations: z
       .strictObject({
         loginSeconds: seconds.default(300).describe("From power-on to the OS's iSCSI login."),

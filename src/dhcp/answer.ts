@@ -108,7 +108,13 @@ function tell(
 ): Omit<DhcpAnswer, "outcome"> {
   const boot = bootFields(message, client, decision, site.network);
   const parameters = site.subnets.get(subnet) ?? new Map();
-  const content = { boot, parameters, leaseSeconds, ...(type ? { type } : {}), ...(address ? { yiaddr: address } : {}) };
+  const content = {
+    boot,
+    parameters,
+    leaseSeconds,
+    ...(type ? { type } : {}),
+    ...(address ? { yiaddr: address } : {}),
+  };
   const seen = {
     mac: client.mac,
     network: site.network.name,
@@ -118,7 +124,8 @@ function tell(
     ...(type === "offer" ? {} : { acknowledged: true as const }),
     ...(client.firmware ? { firmware: client.firmware } : {}),
   };
-  const file = decision.kind === "loader" ? { file: decision.file } : {};
+  const { why } = decision.kind === "loader" ? decision : {};
+  const file = decision.kind === "loader" ? { file: decision.file, ...(why ? { why } : {}) } : {};
   const refusal = decision.kind === "refuse" ? [{ ...seen, stage: "refused" as const, reason: decision.reason }] : [];
   return {
     reply: buildReply(message, site.network, content),

@@ -55,7 +55,7 @@ describe("the HTTP boot server on a provisioning network", () => {
     assets = mkdtempSync(join(tmpdir(), "ingot-assets-"));
     writeFileSync(join(assets, "undionly.kpxe"), "loader");
     const program = resolve(import.meta.dirname, "programs/serve-boot.ts");
-    const facts = JSON.stringify({ network, loaders: { bios: "undionly.kpxe" }, changes, assets });
+    const facts = JSON.stringify({ network, loaders: { bios: ["undionly.kpxe"] }, changes, assets });
     server = namespaces.start(SERVER, [process.execPath, program, facts]);
     events = new Lines(server);
     await events.next(/"port":80/);

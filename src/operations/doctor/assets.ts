@@ -5,18 +5,18 @@ import type { Check, Finding } from "./finding.ts";
 
 const REMEDY = "gather the loaders anew (node boot-assets/gather.ts), or correct loaders in the configuration";
 
-/** Whether the loader of each firmware class is there to be fetched. */
+/** Whether the loaders of each firmware class are there to be fetched. */
 export const assetsCheck: Check = {
   name: "boot-assets",
   run: async ({ appliance: { config } }) => {
-    const classes = Object.entries(config.loaders).filter(([, file]) => file !== undefined);
+    const classes = Object.entries(config.loaders).flatMap(([firmware, files]) =>
+      (files ?? []).map((file) => ({ firmware, file })),
+    );
     if (classes.length === 0) {
       const message = "no loader is configured: firmware without a capable iPXE of its own is refused";
       return [{ check: "boot-assets", subject: "loaders", state: "warning", message, remedy: REMEDY }];
     }
-    return Promise.all(
-      classes.map(([firmware, file]) => lookAt(firmware, join(config.assetsDirectory, file as string))),
-    );
+    return Promise.all(classes.map(({ firmware, file }) => lookAt(firmware, join(config.assetsDirectory, file))));
   },
 };
 

@@ -18,7 +18,7 @@ import { MemoryRecords, nodeFinder } from "../../unit/boot/boot-fixtures.ts";
 
 const { network, loaders, changes, assets, fd } = JSON.parse(process.argv[2]!) as {
   network: NetworkConfig;
-  loaders: { bios?: string };
+  loaders: { bios?: string[] };
   changes: Change[];
   assets: string;
   fd?: number;
@@ -33,7 +33,7 @@ const answers = createBootAnswers({
   findNode,
   records,
   config: () => ({ networks: [network], loaders }),
-  isChained: (client) => timeline.isChained(client),
+  bootOf: (client, via) => timeline.bootOf(client, via),
   clock,
 });
 const emit = (event: BootEvent) => {
@@ -47,7 +47,11 @@ const server = await startHttpBootServer({
   clientOf: (mac) => timeline.current(mac)?.client,
   templates: loadScriptTemplates(),
   assets: assetsRoute(assets),
-  onTransfer: bootFileEvents({ answers, isLoader: (file) => file === loaders.bios, clock }, network.name, emit),
+  onTransfer: bootFileEvents(
+    { answers, isLoader: (file) => loaders.bios?.includes(file) ?? false, clock },
+    network.name,
+    emit,
+  ),
   emit,
   log,
   clock,

@@ -4,6 +4,7 @@
  */
 import { createInterface } from "node:readline";
 import { createBootAnswers } from "../../../src/boot/boot-answers.ts";
+import { sessionOf } from "../../../src/boot/boot-session.ts";
 import { systemClock } from "../../../src/clock.ts";
 import { type Config, configSchema } from "../../../src/config/schema.ts";
 import { answerDhcp, dhcpSite } from "../../../src/dhcp/answer.ts";
@@ -38,7 +39,7 @@ const answers = createBootAnswers({
   findNode: nodeFinder(store),
   records: store,
   config: () => config,
-  isChained: () => false,
+  bootOf: (client) => sessionOf(undefined, { mac: client.mac, stage: "dhcp-firmware", at: 0 }),
   clock: systemClock,
 });
 const events = (event: object) => log.info(event, "event");

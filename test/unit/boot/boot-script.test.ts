@@ -27,6 +27,7 @@ const reasons: RefusalReason[] = [
   "ipxe-lacks-iscsi",
   "wrong-network",
   "mode-unsupported",
+  "boot-loop",
 ];
 const decisions: BootDecision[] = [
   { kind: "sanboot", entry: bootEntry() },

@@ -3,9 +3,14 @@ import type { BootClient } from "../../../src/boot/boot-client.ts";
 import type { BootDecision } from "../../../src/boot/boot-decision.ts";
 import type { BootEntry } from "../../../src/boot/boot-entry.ts";
 import { type BootSituation, decideBoot } from "../../../src/boot/decide-boot.ts";
+import type { BootLoop, LoaderMemory } from "../../../src/boot/loader-memory.ts";
 import { bootEntry, mac } from "./boot-fixtures.ts";
 
-const loaders = { bios: "undionly.kpxe", "uefi-x64": "snponly.efi", "uefi-http-x64": "snponly.efi" };
+const loaders = {
+  bios: ["undionly.kpxe", "ipxe.pxe"],
+  "uefi-x64": ["snponly.efi", "ipxe.efi"],
+  "uefi-http-x64": ["snponly.efi"],
+};
 
 const bios: BootClient = { mac, stage: "firmware", firmware: "bios", architecture: 0 };
 const uefi: BootClient = { mac, stage: "firmware", firmware: "uefi-x64", architecture: 7 };
@@ -33,6 +38,18 @@ const refuse = (reason: Extract<BootDecision, { kind: "refuse" }>["reason"], nam
   ...(named ? { entry: named } : {}),
 });
 const stream = bootEntry({ mode: "stream" });
+
+const memory = (facts: Partial<LoaderMemory>): LoaderMemory => ({
+  proven: [],
+  rounds: 0,
+  roundedAt: 0,
+  reachedScript: false,
+  ...facts,
+});
+const behind = (after: BootLoop["after"]): BootLoop => ({ rounds: 4, after });
+const first = loader("snponly.efi");
+const second = { ...loader("ipxe.pxe"), why: "undionly.kpxe led nowhere in the last attempt" };
+const held = refuse("boot-loop", entry);
 
 type Row = [
   situation: string,
@@ -109,6 +126,28 @@ const rows: Row[] = [
     { kind: "hold" },
   ],
   ["unknown, hold: OS", os, { ...stranger, unknown: "hold" }, { kind: "none" }],
+  ["a BIOS whose loader failed", bios, { entry, memory: memory({ failed: "undionly.kpxe" }) }, second],
+  [
+    "an iPXE to be replaced, whose loader failed",
+    ipxe("http"),
+    { entry, memory: memory({ failed: "undionly.kpxe" }) },
+    second,
+    second,
+  ],
+  ["a loop behind the loader: firmware", uefi, { entry, loop: behind("loader") }, held],
+  ["a loop behind the script: firmware, which is sent to the screen", uefi, { entry, loop: behind("script") }, first],
+  ["a loop: iPXE", full, { entry, loop: behind("script") }, { kind: "script" }, held],
+  ["a loop: iPXE without iSCSI", ipxe("http"), { entry, loop: behind("loader") }, { kind: "script" }, held],
+  ["a loop: iPXE without HTTP", ipxe("iscsi"), { entry, loop: behind("loader") }, held],
+  [
+    "a loop: iPXE, loader ours",
+    full,
+    { entry: ours, loop: behind("loader") },
+    { kind: "script" },
+    refuse("boot-loop", ours),
+  ],
+  ["a loop of a machine without an entry", bios, { loop: behind("loader") }, { kind: "exit" }],
+  ["a loop, unknown, hold: firmware", bios, { ...stranger, unknown: "hold", loop: behind("loader") }, { kind: "exit" }],
 ];
 
 const situation = (client: BootClient, facts: Partial<BootSituation>): BootSituation => ({

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { BootArchive } from "../../../src/boot/boot-archive.ts";
 import type { BootClient } from "../../../src/boot/boot-client.ts";
 import type { BootEvent } from "../../../src/boot/boot-event.ts";
-import type { BootSession } from "../../../src/boot/boot-session.ts";
+import { type BootSession, isChainedIn } from "../../../src/boot/boot-session.ts";
 import { DiscoveredMachines } from "../../../src/boot/discovered.ts";
 import { Timeline } from "../../../src/boot/timeline.ts";
 import type { Mac } from "../../../src/values/mac.ts";
@@ -26,7 +26,8 @@ function setUp(records = new MemoryRecords(), isNode: (mac: Mac) => boolean = ()
   const at = (second: number) => {
     now = second * 1000;
   };
-  return { timeline, archive, records, see, at };
+  const isChained = () => isChainedIn(timeline.bootOf(ipxe, "dhcp"));
+  return { timeline, archive, records, see, at, isChained };
 }
 
 type Seen = [second: number, stage: BootEvent["stage"], details?: Partial<BootEvent>];
@@ -179,22 +180,22 @@ describe("Timeline", () => {
   });
 
   it("knows from the fetched loader that our iPXE runs, until the script was sent", () => {
-    const { timeline, see, at } = setUp();
+    const { isChained, see, at } = setUp();
     see(0, "dhcp-ipxe", { client: ipxe, decision: "loader" });
-    expect(timeline.isChained(ipxe)).toBe(false);
+    expect(isChained()).toBe(false);
     see(2, "boot-file");
-    expect(timeline.isChained(ipxe)).toBe(true);
+    expect(isChained()).toBe(true);
     see(5, "dhcp-ipxe", { client: ipxe, decision: "script" });
-    expect(timeline.isChained(ipxe)).toBe(true);
+    expect(isChained()).toBe(true);
     see(6, "script", { decision: "sanboot" });
     at(8);
-    expect(timeline.isChained(ipxe)).toBe(false);
+    expect(isChained()).toBe(false);
   });
 
   it("ends the chaining of a loader whose fetch is never seen", () => {
-    const { timeline, see } = setUp();
+    const { isChained, see } = setUp();
     let answers = 0;
-    while (!timeline.isChained(ipxe)) {
+    while (!isChained()) {
       see(answers, "dhcp-ipxe", { client: ipxe, decision: "loader" });
       answers += 1;
       if (answers > 20) break;
@@ -203,13 +204,13 @@ describe("Timeline", () => {
   });
 
   it("ends the chaining by scripts, too, but not because the machine waited long before", () => {
-    const { timeline, see } = setUp();
+    const { isChained, see } = setUp();
     see(0, "dhcp-ipxe", { client: ipxe });
     for (let i = 1; i < 100; i++) see(i, "script", { decision: "hold" });
     for (let i = 100; i < 106; i++) see(i, "script", { decision: "loader" });
-    expect(timeline.isChained(ipxe)).toBe(false);
+    expect(isChained()).toBe(false);
     see(106, "script", { decision: "loader" });
-    expect(timeline.isChained(ipxe)).toBe(true);
+    expect(isChained()).toBe(true);
   });
 
   it("keeps the last ten boots of a node, also over a restart", async () => {

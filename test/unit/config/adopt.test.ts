@@ -32,7 +32,7 @@ it("takes over what may change at once, in the objects that everybody holds", ()
   expect(adoptConfig(live, config(changes, { unknown: "hold" }))).toEqual([]);
   expect(operations.loginSeconds).toBe(7);
   expect(tftp).toEqual({ maxTransfers: 3, maxTransfersPerClient: 8 });
-  expect(loaders).toEqual({ bios: "ipxe.pxe" });
+  expect(loaders).toEqual({ bios: ["ipxe.pxe"] });
   expect(networks[0]?.unknown).toBe("hold");
   expect(live.chap).toBe("mutual");
 });

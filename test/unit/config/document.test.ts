@@ -21,7 +21,7 @@ describe("the table of keys", () => {
     expect(row("chap")).toMatchObject({ type: "`one-way`, `mutual`", fallback: "`one-way`" });
     expect(row("networks[].dns")).toMatchObject({ type: "list of IPv4 address", fallback: "`[]`" });
     expect(row("networks[].pool[].from")).toMatchObject({ type: "IPv4 address", fallback: "required" });
-    expect(row("loaders.bios")).toMatchObject({ fallback: "`undionly.kpxe`" });
+    expect(row("loaders.bios")).toMatchObject({ fallback: '`["undionly.kpxe","ipxe.pxe"]`' });
     expect(row("loaders.uefi-arm64")).toMatchObject({ fallback: "none" });
     expect(row("api.listen.port")).toMatchObject({ type: "0 to 65535", fallback: "`8470`", restart: true });
   });

@@ -45,7 +45,7 @@ describe("a good file", () => {
     expect(config).toMatchObject({
       stateDirectory: "/var/lib/ingot",
       chap: "one-way",
-      loaders: { bios: "undionly.kpxe" },
+      loaders: { bios: ["undionly.kpxe", "ipxe.pxe"] },
       api: { listen: { address: "127.0.0.1", port: 8470 } },
     });
     expect(config.networks[0]).toMatchObject({
@@ -178,7 +178,9 @@ describe("values", () => {
   });
 
   it.each(["undionly.kpxe", "efi/snponly.efi", "..a/b..", "a b"])("loader %j is confined", (loader) => {
-    expect(parseConfig(file({ top: `loaders: { bios: ${JSON.stringify(loader)} }` }), "f").loaders.bios).toBe(loader);
+    expect(parseConfig(file({ top: `loaders: { bios: ${JSON.stringify(loader)} }` }), "f").loaders.bios).toEqual([
+      loader,
+    ]);
   });
 });
 
