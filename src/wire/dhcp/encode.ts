@@ -90,21 +90,20 @@ function writeOptions(packet: Buffer, message: DhcpMessage): number {
 }
 
 type Entry = [code: number, value: Uint8Array];
+type SortedOptions = { type: Entry[]; others: Entry[]; relayAgent: Entry[] };
 
 /** Option 53 comes first, for firmware that looks for it there; the others stay in their order. */
-function sortOptions(options: Options): { type: Entry[]; others: Entry[]; relayAgent: Entry[] } {
-  const entries = [...options];
-  for (const [code] of entries) {
+function sortOptions(options: Options): SortedOptions {
+  const sorted: SortedOptions = { type: [], others: [], relayAgent: [] };
+  for (const entry of options) {
+    const [code] = entry;
     const legal = Number.isInteger(code) && code > PAD && code < END && code !== OVERLOAD;
     if (!legal) throw unfit(`a message can't be given option ${code}`);
+    if (code === OPTION.messageType.code) sorted.type.push(entry);
+    else if (code === OPTION.relayAgent.code) sorted.relayAgent.push(entry);
+    else sorted.others.push(entry);
   }
-  const isType = ([code]: Entry) => code === OPTION.messageType.code;
-  const isRelayAgent = ([code]: Entry) => code === OPTION.relayAgent.code;
-  return {
-    type: entries.filter(isType),
-    others: entries.filter((entry) => !isType(entry) && !isRelayAgent(entry)),
-    relayAgent: entries.filter(isRelayAgent),
-  };
+  return sorted;
 }
 
 function size(entries: Entry[]): number {
