@@ -242,6 +242,7 @@ function fits(state: TargetState | undefined, { backing, openTo, chap }: TargetS
   const accounts = [chap.user, ...(chap.reverse ? [chap.reverse.user] : [])];
   return (
     state?.path === backing.path &&
+    state.writeThrough &&
     state.openTo.length === 1 &&
     state.openTo[0] === openTo &&
     isDeepStrictEqual([...state.accounts].sort(), accounts.sort())

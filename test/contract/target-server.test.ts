@@ -61,6 +61,7 @@ describe.each(Object.entries(SUBJECTS))("%s", (name, makeSubject) => {
     expect(first).toEqual({
       iqn: target.iqn,
       path: target.backing.path,
+      writeThrough: true,
       openTo: [ALICE.address],
       accounts: [target.chap.user],
       sessions: [],

@@ -4,12 +4,15 @@ import type { TargetServer, TargetSpec, TargetState } from "../../src/drivers/ta
 /** A target server that only remembers. `login` lets a test play the initiator. */
 export class MemoryTargetServer implements TargetServer {
   readonly targets = new Map<string, TargetSpec>();
+  /** Targets that somebody has made otherwise: they acknowledge writes too early. */
+  readonly cached = new Set<string>();
   readonly sessions = new Map<string, string[]>();
   portals: Portal[] = [];
   #lastSession = 0;
 
   async ensureTarget(_control: number, target: TargetSpec): Promise<void> {
     this.targets.set(target.iqn, target);
+    this.cached.delete(target.iqn);
   }
 
   async removeTarget(_control: number, iqn: string): Promise<void> {
@@ -21,6 +24,7 @@ export class MemoryTargetServer implements TargetServer {
     return [...this.targets.values()].map((target) => ({
       iqn: target.iqn,
       path: target.backing.path,
+      writeThrough: !this.cached.has(target.iqn),
       openTo: [target.openTo],
       accounts: [target.chap.user],
       sessions: (this.sessions.get(target.iqn) ?? []).map((id) => ({

@@ -10,10 +10,10 @@ import type { Backing } from "../images/image-store.ts";
  */
 export interface TargetServer {
   /**
-   * Make the target exactly so; what differs is changed, what fits is left alone, sessions included. Other CHAP users
-   * mean another attachment: sessions of the former one are closed, as are those of anybody but `openTo`.
-   * Another backing means another disk: the target is made anew. Secrets can't be read back, so a new secret wants a new user
-   * name, and no two targets may share one (CONFLICT).
+   * Make the target exactly so; what differs is changed, what fits is left alone, sessions included. A write is on disk
+   * before it is acknowledged. Other CHAP users mean another attachment: sessions of the former one are closed, as are
+   * those of anybody but `openTo`. Another backing means another disk: the target is made anew. Secrets can't be read
+   * back, so a new secret wants a new user name, and no two targets may share one (CONFLICT).
    */
   ensureTarget(control: number, target: TargetSpec, signal: AbortSignal): Promise<void>;
   /** Gone, live sessions cut: no re-login, connections closed, target deleted, account deleted. */
@@ -40,6 +40,8 @@ export type TargetState = {
   iqn: Iqn;
   /** Backing path of LUN 1, if it has one. */
   path?: string;
+  /** Whether a write is on disk before it is acknowledged. */
+  writeThrough: boolean;
   /** Addresses and initiator names bound. */
   openTo: string[];
   accounts: string[];

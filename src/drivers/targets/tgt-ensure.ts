@@ -9,7 +9,15 @@ import { type Daemon, showTargets } from "./tgt-daemon.ts";
 import { cutSessions, dropAccounts, forbid, ruleParameters, takeDown } from "./tgt-remove.ts";
 import type { ShownSession, ShownTarget, ShownUnit } from "./tgt-text.ts";
 
-const STORES: Record<Backing["type"], string> = { file: "rdwr", rbd: "rbd" };
+/**
+ * How tgt opens a backing. Files with O_SYNC: a write is on disk before it is acknowledged, and so is whatever else
+ * changes the disk. Turning the write cache off in mode page 8 (SBC-3 6.5.5) would be less: the node could turn it on
+ * again, would flush no more, and tgt syncs neither WRITE SAME nor UNMAP then.
+ */
+const BACKINGS: Record<Backing["type"], { store: string; flags: string }> = {
+  file: { store: "rdwr", flags: "sync" },
+  rbd: { store: "rbd", flags: "" },
+};
 /** tgt's own limit for SCSI serial and id. */
 const MAX_SERIAL_LENGTH = 36;
 /** tgt puts the target id into the LUN's NAA name (SPC-4 7.8.6.6), whose top four bits are the format. */
@@ -24,7 +32,7 @@ export async function ensureTarget(daemon: Daemon, spec: TargetSpec): Promise<vo
   const others = all.filter((one) => one.iqn !== spec.iqn);
   let target = all.find((one) => one.iqn === spec.iqn);
   if (target && !servesOnly(target, spec)) {
-    // Another disk under a live session would be silent corruption.
+    // Another disk under a live session would be silent corruption; how a file is open can't be changed.
     await takeDown(daemon, target);
     target = undefined;
   }
@@ -35,7 +43,15 @@ export async function ensureTarget(daemon: Daemon, spec: TargetSpec): Promise<vo
 
 function servesOnly(target: ShownTarget, { lun, backing }: TargetSpec): boolean {
   const disks = target.units.filter((unit) => unit.lun !== 0);
-  return disks.every((unit) => unit.lun === lun && unit.path === backing.path && unit.store === STORES[backing.type]);
+  const { store } = BACKINGS[backing.type];
+  return disks.every(
+    (unit) => unit.lun === lun && unit.path === backing.path && unit.store === store && isWriteThrough(unit),
+  );
+}
+
+/** Whether what the unit acknowledges is durable. Ceph's own acknowledgements are. */
+export function isWriteThrough({ store, flags }: ShownUnit): boolean {
+  return store === BACKINGS.rbd.store || flags.split(":").includes(BACKINGS.file.flags);
 }
 
 async function newTarget(daemon: Daemon, iqn: Iqn, others: ShownTarget[]): Promise<ShownTarget> {
@@ -63,7 +79,8 @@ async function ensureUnit(daemon: Daemon, target: ShownTarget, spec: TargetSpec)
   const unit = target.units.find((one) => one.lun === lun);
   if (unit && fits(unit)) return;
   if (!unit) {
-    const parameters = { path: backing.path, bstype: STORES[backing.type] };
+    const { store, flags } = BACKINGS[backing.type];
+    const parameters = { path: backing.path, bstype: store, ...(flags === "" ? {} : { bsoflags: flags }) };
     await daemon.ask({ mode: "unit", operation: "new", tid, lun, parameters }).catch((cause) => {
       if (!tgtRefused(cause, "invalid request", "no such logical unit")) throw cause;
       throw driverFailed("tgt", "new LUN", `tgtd can't open ${backing.path}`, {

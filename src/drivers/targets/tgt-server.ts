@@ -4,15 +4,14 @@ import { Turns } from "../turns.ts";
 import type { TargetServer, TargetState } from "./target-server.ts";
 import { createTgtClient, type TgtClient } from "./tgt-client.ts";
 import { type Daemon, showTargets } from "./tgt-daemon.ts";
-import { ensureTarget } from "./tgt-ensure.ts";
+import { ensureTarget, isWriteThrough } from "./tgt-ensure.ts";
 import { removeTarget } from "./tgt-remove.ts";
 import { parsePortals, parseTraffic, type ShownTarget, type UnitTraffic } from "./tgt-text.ts";
 
 /**
  * The target server on tgt. A daemon is adopted as it stands; it must be the appliance's own, since accounts
  * that no target uses are deleted. Changes to one daemon happen one after the other, reads at any time.
- * Writes are acknowledged from the page cache, flushes reach the disk (tgt's default write cache): acknowledged
- * writes outlive tgtd, but not a crash of the appliance's machine.
+ * An acknowledged write is on disk: it outlives tgtd and a crash of the appliance's machine.
  */
 export function createTgtServer(client: TgtClient = createTgtClient(), clock: Clock = systemClock): TargetServer {
   const turns = new Turns();
@@ -50,10 +49,11 @@ async function listTargets(daemon: Daemon): Promise<TargetState[]> {
 
 function targetState(target: ShownTarget, traffic: UnitTraffic[]): TargetState {
   // LUN 0 is tgt's controller.
-  const path = target.units.find((unit) => unit.lun !== 0)?.path;
+  const unit = target.units.find((one) => one.lun !== 0);
   return {
     iqn: target.iqn,
-    ...(path === undefined ? {} : { path }),
+    ...(unit === undefined ? {} : { path: unit.path }),
+    writeThrough: unit === undefined || isWriteThrough(unit),
     openTo: target.allowed,
     accounts: [...target.incoming, ...target.outgoing],
     sessions: target.sessions.map((session) => {

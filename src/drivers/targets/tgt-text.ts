@@ -16,7 +16,16 @@ export type ShownTarget = {
 
 export type ShownSession = { id: number; initiator: string; connections: { id: number; address: string }[] };
 
-export type ShownUnit = { lun: number; path: string; store: string; serial: string; scsiId: string; thin: boolean };
+export type ShownUnit = {
+  lun: number;
+  path: string;
+  store: string;
+  /** How the backing file is open: `sync`, `direct`, both with a colon between, or empty. */
+  flags: string;
+  serial: string;
+  scsiId: string;
+  thin: boolean;
+};
 
 /** Bytes of finished reads and writes of one session on one LUN. */
 export type UnitTraffic = { tid: number; lun: number; session: number; readBytes: number; writtenBytes: number };
@@ -77,6 +86,7 @@ function parseUnits(body: string[]): ShownUnit[] {
       lun: Number(match[1]),
       path: fields.get("Backing store path") ?? "",
       store: fields.get("Backing store type") ?? "",
+      flags: fields.get("Backing store flags") ?? "",
       serial: fields.get("SCSI SN") ?? "",
       scsiId: fields.get("SCSI ID") ?? "",
       thin: fields.get("Thin-provisioning") === "Yes",

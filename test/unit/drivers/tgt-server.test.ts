@@ -35,7 +35,7 @@ describe("a new target", () => {
     await targets.ensureTarget(0, spec, signal);
     expect(changes).toEqual([
       "target new targetname=iqn.2026-11.org.ingot:app-1:disk-1",
-      "unit new path=/pool/disks/disk-1.raw bstype=rdwr",
+      "unit new path=/pool/disks/disk-1.raw bstype=rdwr bsoflags=sync",
       "unit update vendor_id=INGOT product_id=disk scsi_id=disk-1 scsi_sn=disk-1 thin_provisioning=1",
       "account new user=a password=secretsecret1",
       "account bind incoming user=a",
@@ -55,6 +55,7 @@ describe("a target with foreign accounts", () => {
             Thin-provisioning: Yes
             Backing store type: rdwr
             Backing store path: /pool/disks/disk-1.raw
+            Backing store flags: sync
     Account information:
         x
         y
@@ -91,6 +92,26 @@ describe("a target with foreign accounts", () => {
       "target delete",
     ]);
   });
+});
+
+it("makes a target anew whose file is open for writes that wait in memory", async () => {
+  const { targets, changes } = scripted(`Target 3: ${spec.iqn}
+    LUN information:
+        LUN: 1
+            SCSI ID: disk-1
+            SCSI SN: disk-1
+            Thin-provisioning: Yes
+            Backing store type: rdwr
+            Backing store path: /pool/disks/disk-1.raw
+            Backing store flags: direct
+`);
+  expect(await targets.list(0, signal)).toMatchObject([{ writeThrough: false }]);
+  await targets.ensureTarget(0, spec, signal);
+  expect(changes.filter((one) => /^(target|unit) (delete|new)/.test(one))).toEqual([
+    "target delete",
+    "target new targetname=iqn.2026-11.org.ingot:app-1:disk-1",
+    "unit new path=/pool/disks/disk-1.raw bstype=rdwr bsoflags=sync",
+  ]);
 });
 
 describe("a target's id", () => {

@@ -45,7 +45,7 @@ const SHOWN = `Target 1: iqn.2026-11.org.ingot:app-x:disk-x
             Thin-provisioning: Yes
             Backing store type: rdwr
             Backing store path: /var/lib/my pool/LUN: 7/d1.raw
-            Backing store flags: 
+            Backing store flags: sync
     Account information:
         alice
         bob (outgoing)
@@ -81,11 +81,12 @@ describe("what tgtd shows", () => {
         },
       ],
       units: [
-        { lun: 0, path: "None", store: "null", serial: "beaf10", scsiId: "IET     00010000", thin: false },
+        { lun: 0, path: "None", store: "null", flags: "", serial: "beaf10", scsiId: "IET     00010000", thin: false },
         {
           lun: 1,
           path: "/var/lib/my pool/LUN: 7/d1.raw",
           store: "rdwr",
+          flags: "sync",
           serial: "disk-y",
           scsiId: "disk-x",
           thin: true,

@@ -106,3 +106,13 @@ it("removes the target that a disk left behind on its former network", async () 
   await vi.waitFor(() => expect(former.targets.size).toBe(0));
   await vi.waitFor(() => expect([...now.targets.keys()]).toEqual([moved.iqn]));
 });
+
+it("makes a target anew that acknowledges writes before they are on disk", async () => {
+  const daemon = new MemoryTargetServer();
+  const entry = entryOf("node-1", "rack1", "disk-1");
+  const backing = { type: "file", path: "/pool/disk-1" } as const;
+  await daemon.ensureTarget(1, { ...entry, openTo: entry.address as Ipv4, backing });
+  daemon.cached.add(entry.iqn);
+  watching([daemon, new MemoryTargetServer()], [entry]);
+  await vi.waitFor(() => expect(daemon.cached.size).toBe(0));
+});

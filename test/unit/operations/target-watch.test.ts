@@ -26,7 +26,9 @@ function watching(entry = bootEntry()) {
     config: { networks: [{ name: entry.network, tgtd: { control: 1 }, portals: entry.portals }] },
     records: new MemoryRecords(),
     targets: {
-      list: async () => [{ iqn, path: "/disk", openTo: [address], accounts: [chap.user], sessions }],
+      list: async () => [
+        { iqn, path: "/disk", writeThrough: true, openTo: [address], accounts: [chap.user], sessions },
+      ],
       ensurePortals: async () => {},
     },
     traffic: { record: () => {} },
