@@ -16,6 +16,13 @@ type NetworkPlan = RelayedPlan & {
   name: string;
   interface: string;
   address: Ipv4;
+  dhcp: "server" | "proxy" | "auto" | "off";
+  besideForeignDhcp: boolean;
+  dns: Ipv4[];
+  ntp: Ipv4[];
+  domain?: string | undefined;
+  search: string[];
+  mtu?: number | undefined;
   exclude: Ipv4[];
   relayedSubnets: RelayedPlan[];
   routes: { gateway: Ipv4 }[];
@@ -33,6 +40,7 @@ export function networkMisfits(network: NetworkPlan): Misfit[] {
   const subnets = [subnet, ...relayedSubnets.map((relayed) => relayed.subnet)];
   const within = (wanted: Ipv4) => subnets.some((one) => subnetContains(one, wanted));
   const misfits = [
+    ...dhcpMisfits(network),
     ...(isHostOf(subnet, address) ? [] : [{ path: ["address"], message: outside(address, subnet) }]),
     ...poolMisfits(network, own, exclude),
     ...relayedSubnets.flatMap((relayed, index) =>
@@ -67,6 +75,29 @@ export function networkMisfits(network: NetworkPlan): Misfit[] {
         message: `no node can connect to ${portal.address}; name an address of the appliance`,
       });
   });
+  return misfits;
+}
+
+/** What only a server that gives addresses can use. */
+const SERVER_KEYS = [
+  ...(["pool", "exclude", "relayedSubnets", "router"] as const),
+  ...(["dns", "ntp", "domain", "search", "mtu", "routes"] as const),
+];
+
+function dhcpMisfits(network: NetworkPlan): Misfit[] {
+  const { dhcp, besideForeignDhcp } = network;
+  const misfits: Misfit[] = [];
+  if (besideForeignDhcp && dhcp !== "server") {
+    const message = `it means nothing where dhcp is ${dhcp}; remove it, or set dhcp to server`;
+    misfits.push({ path: ["besideForeignDhcp"], message });
+  }
+  if (dhcp === "server" || dhcp === "auto") return misfits;
+  for (const key of SERVER_KEYS) {
+    const value = network[key];
+    if (value === undefined || (Array.isArray(value) && value.length === 0)) continue;
+    const message = `no addresses are given where dhcp is ${dhcp}; remove it, or set dhcp to server or auto`;
+    misfits.push({ path: [key], message });
+  }
   return misfits;
 }
 

@@ -80,6 +80,17 @@ const network = z
       .meta(restart)
       .describe("The appliance's own address there: DHCP server id, TFTP and HTTP boot server."),
     subnet: subnet.meta(restart).describe("The network's addresses."),
+    dhcp: z
+      .enum(["server", "proxy", "auto", "off"])
+      .default("server")
+      .meta(restart)
+      .describe(
+        "What is answered: `server` gives addresses and boot answers; `proxy` boot answers alone, beside another DHCP server; `auto` is a server until it finds another one, then a proxy; `off` answers no DHCP: the other server must send iPXE to http://ADDRESS/boot/MAC.",
+      ),
+    besideForeignDhcp: z
+      .boolean()
+      .default(false)
+      .describe("Whether `dhcp: server` gives addresses although another DHCP server was found on this network."),
     pool: z.array(addressRange).default([]).meta(restart).describe("Ranges for machines without a fixed address."),
     exclude: z.array(ipv4).default([]).meta(restart).describe("Addresses inside the ranges that are never given out."),
     relayedSubnets: z

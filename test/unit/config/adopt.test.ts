@@ -58,6 +58,7 @@ it("the documented keys without a restart are those that are read anew at each u
     .filter((row) => !row.restart && !["mapping", "list"].includes(row.type))
     .map((row) => row.key);
   expect(atOnce).toEqual([
+    "networks[].besideForeignDhcp",
     "networks[].unknown",
     "loaders.bios",
     "loaders.uefi-x64",

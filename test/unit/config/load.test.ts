@@ -287,6 +287,21 @@ describe("values that don't fit together", () => {
       "f:13: networks[1].tgtd.control: two networks share the tgtd control number 1; networks[0] has it already",
     ],
     [
+      "a pool where another server gives the addresses",
+      file({ network: "dhcp: proxy\npool: [{ from: 10.20.0.2, to: 10.20.0.9 }]" }),
+      "f:9: networks[0].pool: no addresses are given where dhcp is proxy; remove it, or set dhcp to server or auto",
+    ],
+    [
+      "a name server where no DHCP is answered",
+      file({ network: "dhcp: off\ndns: [10.20.0.2]" }),
+      "f:9: networks[0].dns: no addresses are given where dhcp is off; remove it, or set dhcp to server or auto",
+    ],
+    [
+      "a proxy that is to give addresses beside another server",
+      file({ network: "dhcp: proxy\nbesideForeignDhcp: true" }),
+      "f:9: networks[0].besideForeignDhcp: it means nothing where dhcp is proxy; remove it, or set dhcp to server",
+    ],
+    [
       "the pool in the state directory's place",
       file({ top: "pool: { directory: /var/lib/ingot }" }),
       "f:8: pool.directory: the pool can't be the state directory; a full pool would stop the journal, name another",
