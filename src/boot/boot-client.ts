@@ -17,6 +17,8 @@ export type BootClient = {
   /** iPXE at stage `ipxe`: whether it can do all that our script needs. */
   hasHttp?: boolean;
   hasIscsi?: boolean;
+  /** What this build of iPXE shows of itself: another face is another iPXE, the same face may be another one. */
+  face?: string;
   /** SMBIOS UUID in its canonical text form, if it is a believable one. */
   uuid?: string;
   /** Option 60 as text, for people; printable characters only, at most 64. */

@@ -35,6 +35,8 @@ export type BootSession = {
   refusals: readonly RefusalSeen[];
   /** Answers to an iPXE that may have sent it to our loader. */
   chainings: number;
+  /** The face of the iPXE that was last sent to our loader. */
+  chainedFrom?: string;
   /** What the boots before this one taught about the loaders. */
   taught?: LoaderMemory;
   /** When it was switched off through us: nothing more comes of this boot. */
@@ -52,6 +54,9 @@ const SILENCE_MS = MINUTE;
 const SELF_TEST_MS = 30 * MINUTE;
 /** A loader brings the link up anew, and a switch port without portfast blocks it for half a minute or more. */
 const LOADER_START_MS = 5 * MINUTE;
+
+/** No machine is through its self-test and in its ROM again sooner; a loader asks within a few seconds of its fetch. */
+const RESTART_MS = 15_000;
 
 /** When a chained loader leaves no trace (its fetch was not seen), this many answers that may have chained it end the chaining. */
 const MAX_CHAINING_ANSWERS = 8;
@@ -71,6 +76,7 @@ export function advance(session: BootSession | undefined, event: BootEvent): Boo
     ...(event.client === undefined || event.client.stage === "os" ? {} : { client: event.client }),
     lastAt: Math.max(current.lastAt, event.at),
     chainings: current.chainings + (mayChain(event) ? 1 : 0),
+    ...chainedFrom(current, event),
   };
   if (event.stage === "refused") return { ...next, refusals: addRefusal(current.refusals, event) };
   return { ...next, stages: addStage(current.stages, event, event.stage) };
@@ -83,6 +89,7 @@ export function beginsSession(session: BootSession, event: Pick<BootEvent, "stag
   if (stage === "power-on") return isOff || session.stages.some((one) => one.stage !== "power-on");
   if (stage !== "dhcp-firmware" && stage !== "dhcp-ipxe") return false;
   if (isOff) return true;
+  if (stage === "dhcp-ipxe" && isBackFromLoader(session, event)) return true;
   return hasPassed(session, stage) || event.at - session.lastAt > patience(session);
 }
 
@@ -98,6 +105,23 @@ export function find(session: BootSession, stage: BootStage): StageSeen | undefi
 
 function mayChain({ stage, decision }: BootEvent): boolean {
   return stage === "dhcp-ipxe" || (stage === "script" && decision === "loader");
+}
+
+function chainedFrom({ client }: BootSession, event: BootEvent): Pick<BootSession, "chainedFrom"> {
+  const face = (event.client ?? client)?.face;
+  return mayChain(event) && event.decision === "loader" && face !== undefined ? { chainedFrom: face } : {};
+}
+
+/**
+ * Whether the iPXE that fetched our loader asks again in its place. One that can do all that a script needs may be our
+ * loader with the same face, unless so much time has passed that the machine must have started anew.
+ */
+function isBackFromLoader(session: BootSession, { at, client }: Pick<BootEvent, "at" | "client">): boolean {
+  const fetched = find(session, "boot-file")?.lastAt;
+  if (fetched === undefined || !client || client.face === undefined || client.face !== session.chainedFrom)
+    return false;
+  if ((find(session, "dhcp-ipxe")?.lastAt ?? 0) > fetched) return false;
+  return !(client.hasHttp && client.hasIscsi) || at - fetched > RESTART_MS;
 }
 
 function hasPassed(session: BootSession, stage: "dhcp-firmware" | "dhcp-ipxe"): boolean {

@@ -38,7 +38,7 @@ export function identifyBootClient(message: DhcpMessage): BootClient {
     stage: isIpxe ? "ipxe" : "firmware",
     ...(firmware === undefined ? {} : { firmware }),
     ...(architecture === undefined ? {} : { architecture }),
-    ...(isIpxe ? { hasHttp: has(IPXE_OPTION.http), hasIscsi: has(IPXE_OPTION.iscsi) } : {}),
+    ...(isIpxe ? { hasHttp: has(IPXE_OPTION.http), hasIscsi: has(IPXE_OPTION.iscsi), face: faceOf(message) } : {}),
     ...facts,
   };
 }
@@ -57,6 +57,12 @@ function chooseArchitecture(
   const listed = option && option.length > 0 ? option : told;
   if (listed.length === 0 && vendorClass.startsWith("PXEClient")) return 0;
   return listed.find((one) => classes[one] !== undefined) ?? listed[0];
+}
+
+/** An iPXE that drives its NIC through the firmware's UNDI asks for broadcasts, one with drivers of its own does not. */
+function faceOf({ options, broadcast }: DhcpMessage): string {
+  const features = Buffer.from(options.get(OPTION.ipxe.code) ?? []).toString("hex");
+  return `${broadcast ? "broadcast " : ""}${features}`;
 }
 
 function printable(text: string): string {

@@ -85,7 +85,7 @@ function learnLoader(memory: LoaderMemory, attempt: Attempt, now: number): Pick<
   const { file } = loader;
   if (reachedScript) return { proven: [file, ...proven.filter((one) => one !== file)].slice(0, MAX_PROVEN) };
   // one that had no time to show what it can do gets it again
-  const isStuck = cutAt === undefined || Math.min(cutAt, now) - loader.at >= STUCK_MS;
+  const isStuck = cutAt === undefined || cutAt - loader.at >= STUCK_MS;
   return isStuck ? { proven, failed: file } : kept;
 }
 

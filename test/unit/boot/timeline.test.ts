@@ -75,6 +75,43 @@ const sessions: [name: string, events: Seen[], starts: number[]][] = [
     [0],
   ],
   [
+    "a ROM's iPXE without iSCSI, back from a loader that hung",
+    [
+      [0, "dhcp-ipxe", { client: { ...ipxe, hasIscsi: false, face: "rom" }, decision: "loader" }],
+      [2, "boot-file"],
+      [8, "dhcp-ipxe", { client: { ...ipxe, hasIscsi: false, face: "rom" }, decision: "loader" }],
+    ],
+    [0, 8],
+  ],
+  [
+    "a ROM's iPXE that looks like ours, back after the time that a restart takes",
+    [
+      [0, "dhcp-ipxe", { client: { ...ipxe, face: "rom" }, decision: "loader" }],
+      [2, "boot-file"],
+      [18, "dhcp-ipxe", { client: { ...ipxe, face: "rom" }, decision: "loader" }],
+    ],
+    [0, 18],
+  ],
+  [
+    "our iPXE, which looks like the ROM's",
+    [
+      [0, "dhcp-ipxe", { client: { ...ipxe, face: "rom" }, decision: "loader" }],
+      [2, "boot-file"],
+      [5, "dhcp-ipxe", { client: { ...ipxe, face: "rom" }, decision: "script" }],
+      [25, "dhcp-ipxe", { client: { ...ipxe, face: "rom" }, decision: "script" }],
+    ],
+    [0],
+  ],
+  [
+    "our iPXE with another face, on a port that blocks for a minute",
+    [
+      [0, "dhcp-ipxe", { client: { ...ipxe, hasIscsi: false, face: "rom" }, decision: "loader" }],
+      [2, "boot-file"],
+      [62, "dhcp-ipxe", { client: { ...ipxe, face: "ours" }, decision: "script" }],
+    ],
+    [0],
+  ],
+  [
     "a script that chains ours",
     [
       [0, "dhcp-ipxe", { client: ipxe }],
