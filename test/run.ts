@@ -33,6 +33,8 @@ const PACKAGES: Record<string, string[]> = {
     "systemd",
     "tcpdump",
     "socat",
+    "strace",
+    "ethtool",
     "qemu-system-x86",
     "ovmf",
     "ipxe-qemu",

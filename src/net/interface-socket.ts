@@ -62,13 +62,25 @@ export function openInterfaceListener(options: InterfaceSocketOptions): number {
   return openSocket("TCP", options);
 }
 
-function openSocket(protocol: "UDP" | "TCP", options: InterfaceSocketOptions): number {
+/**
+ * The descriptor of a UDP socket bound to an address, on whichever interface its packets come, for
+ * `dgram.bind({ fd })`, which owns it from then on. Port 0 takes any free one. Throws as above.
+ */
+export function openDatagramDescriptor(address: Ipv4, port: number): number {
+  return openSocket("UDP", { address, port });
+}
+
+type SocketOptions = Omit<InterfaceSocketOptions, "interface"> & { interface?: string };
+
+function openSocket(protocol: "UDP" | "TCP", options: SocketOptions): number {
   const isTcp = protocol === "TCP";
   const checked = (result: number, action: string) => check(result, protocol, action, options);
   const fd = checked(socket(AF_INET, (isTcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0), "socket");
   try {
-    const name = Buffer.from(`${options.interface}\0`);
-    checked(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, name.length), "setsockopt");
+    if (options.interface !== undefined) {
+      const name = Buffer.from(`${options.interface}\0`);
+      checked(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, name.length), "setsockopt");
+    }
     // For TCP it only overlooks connections that a former process left behind.
     if (isTcp) checked(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, Buffer.from(Int32Array.of(1).buffer), 4), "setsockopt");
     const address = socketAddress(options.address, options.port);
@@ -109,13 +121,14 @@ const CODES: Record<number, [code: ErrorCode, remedy: string]> = {
   [constants.errno.EADDRNOTAVAIL]: ["UNAVAILABLE", "give the interface the address that the configuration names"],
 };
 
-function check(result: number, protocol: string, action: string, options: InterfaceSocketOptions): number {
+function check(result: number, protocol: string, action: string, options: SocketOptions): number {
   if (result >= 0) return result;
   const errno = koffi.errno();
   const [code, remedy] = CODES[errno] ?? ["INTERNAL" as const, "report this"];
   const reason = getSystemErrorMap().get(-errno)?.[1] ?? `errno ${errno}`;
   const { interface: name, address, port } = options;
-  throw new ApplianceError(code, `${protocol} ${address}:${port} on ${name}: ${action}: ${reason}`, {
+  const place = name === undefined ? "" : ` on ${name}`;
+  throw new ApplianceError(code, `${protocol} ${address}:${port}${place}: ${action}: ${reason}`, {
     details: { interface: name, address, port, action, remedy },
   });
 }

@@ -17,6 +17,8 @@ const MAX_BUFFERS = 1024;
 export class BlockRing {
   /** Number of the last block of the file. It is the first that is not full, maybe empty (RFC 1350 6). */
   readonly last: number;
+  /** Bytes of a DATA packet that is full. */
+  readonly packetBytes: number;
   /** Blocks up to this one are in memory, back to the last acknowledged one. */
   loaded = 0;
   /** Bytes of the last block. */
@@ -24,7 +26,7 @@ export class BlockRing {
   readonly #sizeBytes: number;
   readonly #blockBytes: number;
   readonly #read: ReadBlocks;
-  readonly #packets: Buffer[];
+  readonly #memory: Buffer;
   readonly #payloads: Buffer[];
   #reading = false;
 
@@ -34,35 +36,44 @@ export class BlockRing {
     this.#blockBytes = blockBytes;
     this.last = Math.floor(sizeBytes / blockBytes) + 1;
     this.#tailBytes = sizeBytes % blockBytes;
-    const stride = DATA_HEADER_BYTES + blockBytes;
+    this.packetBytes = DATA_HEADER_BYTES + blockBytes;
     const slots = Math.min(this.last, Math.max(2 * windowBlocks, Math.ceil(READ_AHEAD_BYTES / blockBytes)));
-    const memory = Buffer.allocUnsafeSlow(slots * stride);
-    this.#packets = Array.from({ length: slots }, (_, slot) => memory.subarray(slot * stride, (slot + 1) * stride));
-    this.#payloads = this.#packets.map((packet) => packet.subarray(DATA_HEADER_BYTES));
+    this.#memory = Buffer.allocUnsafeSlow(slots * this.packetBytes);
+    this.#payloads = Array.from({ length: slots }, (_, slot) =>
+      this.#memory.subarray(slot * this.packetBytes + DATA_HEADER_BYTES, (slot + 1) * this.packetBytes),
+    );
   }
 
-  /** The DATA packet of a loaded block that is not acknowledged yet. */
-  packet(block: number): Buffer {
-    const packet = this.#packets[block % this.#packets.length]!;
-    return block === this.last ? packet.subarray(0, DATA_HEADER_BYTES + this.#tailBytes) : packet;
+  /**
+   * The DATA packets of blocks `first` to `to`, one behind the other, as far as they lie so in memory: ask again for
+   * those that are missing. All are of `packetBytes`, but the file's last one. They are loaded and not acknowledged yet.
+   */
+  packets(first: number, to: number): Buffer {
+    const slots = this.#payloads.length;
+    const slot = first % slots;
+    const until = Math.min(to, first + slots - slot - 1);
+    const missing = until === this.last ? this.#blockBytes - this.#tailBytes : 0;
+    const start = slot * this.packetBytes;
+    return this.#memory.subarray(start, start + (until - first + 1) * this.packetBytes - missing);
   }
 
   /** Whether enough of the ring is free for another read. */
   wantsRead(acked: number): boolean {
     if (this.#reading || this.loaded === this.last) return false;
     const held = this.loaded - Math.max(0, acked);
-    return held === 0 || held <= this.#packets.length / 2;
+    return held === 0 || held <= this.#payloads.length / 2;
   }
 
   /** Reads into what is free behind `acked`. One call at a time; fails when the file has become shorter. */
   async read(acked: number): Promise<void> {
     const first = this.loaded + 1;
-    const free = this.#packets.length - (this.loaded - Math.max(0, acked));
+    const slots = this.#payloads.length;
+    const free = slots - (this.loaded - Math.max(0, acked));
     const until = Math.min(this.last, this.loaded + Math.min(free, MAX_BUFFERS));
     const into: Buffer[] = [];
     for (let block = first; block <= until; block++) {
-      const slot = block % this.#packets.length;
-      writeDataHeader(this.#packets[slot]!, block & 0xffff);
+      const slot = block % slots;
+      writeDataHeader(this.#memory, slot * this.packetBytes, block & 0xffff);
       if (block < this.last || this.#tailBytes > 0) into.push(this.#payloads[slot]!);
     }
     const position = (first - 1) * this.#blockBytes;

@@ -1,4 +1,5 @@
-import type dgram from "node:dgram";
+import dgram from "node:dgram";
+import { once } from "node:events";
 import type { FileTransferSink } from "../boot/file-transfer.ts";
 import type { Clock } from "../clock.ts";
 import { ApplianceError, type ErrorCode } from "../errors.ts";
@@ -6,7 +7,6 @@ import type { Log } from "../log.ts";
 import type { Ipv4 } from "../values/ipv4.ts";
 import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket, type TftpRequest } from "../wire/tftp/packet.ts";
 import { Session } from "./session.ts";
-import { openTransferSocket } from "./transfer-socket.ts";
 
 export type TftpServerParts = {
   /** Bound to the TFTP port. It stays the caller's: `stop` leaves it open. */
@@ -41,7 +41,11 @@ const ERROR_CODES: Partial<Record<ErrorCode, number>> = {
 
 /** Serves files by TFTP, read-only (RFC 1350, 2347, 2348, 2349, 7440), until stopped. */
 export async function startTftpServer(parts: TftpServerParts): Promise<TftpServer> {
-  return new Server(parts, await openTransferSocket(parts.address));
+  const refusals = dgram.createSocket("udp4");
+  const listening = once(refusals, "listening");
+  refusals.bind({ address: parts.address, port: 0, exclusive: true });
+  await listening;
+  return new Server(parts, refusals);
 }
 
 class Server implements TftpServer {

@@ -1,6 +1,6 @@
-import type dgram from "node:dgram";
 import type { FileTransfer } from "../boot/file-transfer.ts";
 import { type ApplianceError, toApplianceError } from "../errors.ts";
+import { DatagramRuns } from "../net/datagram-runs.ts";
 import type { Ipv4 } from "../values/ipv4.ts";
 import { acceptOptions } from "../wire/tftp/options.ts";
 import type { TftpRequest } from "../wire/tftp/packet.ts";
@@ -8,7 +8,7 @@ import { BlockRing } from "./block-ring.ts";
 import { openRequested, type RequestedFile } from "./requested-file.ts";
 import type { TftpServerParts } from "./server.ts";
 import { Transfer, type TransferEnd } from "./transfer.ts";
-import { openTransferSocket } from "./transfer-socket.ts";
+import { openTransferSocket, type TransferSocket } from "./transfer-socket.ts";
 
 /** One read request from arrival to its last packet: opens the file and a socket, runs the transfer, reports it. */
 export class Session {
@@ -64,22 +64,23 @@ export class Session {
     const { root, address } = this.#parts;
     const file = await openRequested(root, this.#request.file, this.#request.mode);
     try {
-      const socket = await openTransferSocket(address, { address: this.client, port: this.#port });
+      const own = await openTransferSocket(address, { address: this.client, port: this.#port });
       try {
-        await this.#send(file, socket);
+        await this.#send(file, own);
       } finally {
-        socket.close();
+        own.socket.close();
       }
     } finally {
       await file.close();
     }
   }
 
-  async #send(file: RequestedFile, socket: dgram.Socket): Promise<void> {
+  async #send(file: RequestedFile, { socket, fd }: TransferSocket): Promise<void> {
     const { clock, mtu } = this.#parts;
     const terms = acceptOptions(this.#request.options, file.sizeBytes, mtu);
     const ring = new BlockRing(file.read, file.sizeBytes, terms.blockBytes, terms.windowBlocks);
-    const transfer = new Transfer({ ...terms, socket, ring, clock });
+    const runs = new DatagramRuns(socket, fd, ring.packetBytes);
+    const transfer = new Transfer({ ...terms, socket, runs, ring, clock });
     this.#transfer = transfer;
     this.#ending?.(transfer);
     const began = clock.now();

@@ -2,6 +2,7 @@ import type dgram from "node:dgram";
 import type { FileTransferOutcome } from "../boot/file-transfer.ts";
 import type { Clock } from "../clock.ts";
 import { toApplianceError } from "../errors.ts";
+import type { DatagramRuns } from "../net/datagram-runs.ts";
 import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpOptions } from "../wire/tftp/packet.ts";
 import type { BlockRing } from "./block-ring.ts";
 import {
@@ -20,6 +21,8 @@ export type TransferEnd = { outcome: FileTransferOutcome; reason?: string };
 type TransferParts = {
   /** Bound to our address and connected to the client: the kernel keeps strangers out (RFC 1350 4). */
   socket: dgram.Socket;
+  /** Sends the ring's packets on that socket. */
+  runs: DatagramRuns;
   ring: BlockRing;
   windowBlocks: number;
   timeoutSeconds: number | undefined;
@@ -27,6 +30,9 @@ type TransferParts = {
   accepted: TftpOptions;
   clock: Clock;
 };
+
+/** Longest text of an ERROR: a small datagram, whatever the reason. */
+const MAX_MESSAGE = 200;
 
 /** Carries one file to one client: the send window wired to a socket, a file and a clock. */
 export class Transfer {
@@ -108,14 +114,18 @@ export class Transfer {
   /** Sends what the window allows and memory holds, and reads on. */
   #advance(): void {
     if (this.#end !== undefined) return;
-    const { socket, ring, accepted, clock } = this.#parts;
+    const { socket, runs, ring, accepted, clock } = this.#parts;
     const { sent, acked } = this.#window;
     const limit = Math.min(sendLimit(this.#window), ring.loaded);
     if (sent < 0) socket.send(encodeTftp({ type: "oack", options: accepted }));
-    for (let block = Math.max(1, sent + 1); block <= limit; block++) socket.send(ring.packet(block));
+    for (let block = Math.max(1, sent + 1); block <= limit; ) {
+      const run = ring.packets(block, limit);
+      runs.send(run);
+      block += Math.ceil(run.length / ring.packetBytes);
+    }
     if (limit > sent) this.#window = blocksSent(this.#window, limit, clock.now());
     // A packet that still waits for the socket must keep its bytes: its slot may be the next to be filled.
-    if (ring.wantsRead(acked) && socket.getSendQueueCount() === 0) this.#readOn(acked);
+    if (ring.wantsRead(acked) && runs.idle) this.#readOn(acked);
   }
 
   #readOn(acked: number): void {
@@ -164,7 +174,8 @@ export class Transfer {
 
   #tell(message: string): void {
     if (this.#end !== undefined) return;
-    this.#parts.socket.send(encodeTftp({ type: "error", code: TFTP_ERROR.undefined, message }));
+    const packet = { type: "error", code: TFTP_ERROR.undefined, message: message.slice(0, MAX_MESSAGE) } as const;
+    this.#parts.socket.send(encodeTftp(packet));
   }
 
   #finish(end: TransferEnd): void {

@@ -1,67 +1,62 @@
 /**
- * How fast 100 MiB travel by TFTP on loopback: this server and tftpd-hpa, fetched by atftp, one after the other in the
- * same run. Compare the ratios; seconds are the machine's. Needs the packages atftp and tftpd-hpa.
- * usage: sh .config/run test/bench/tftp.ts
+ * How fast 100 MiB travel by TFTP over a veth pair: Ingot, tftpd-hpa, the npm package `tftp`, and what a bare node:dgram
+ * echo allows. The client is atftp for all. Server and client have a CPU each, as two machines have: otherwise the
+ * scheduler's choice of CPUs decides, by a factor of four. Then a block at a time measures how soon a sleeping CPU is
+ * awake; the cases "on one CPU" measure the work.
+ * usage: npm run bench -- tftp [--json] [--rounds N] [--case TEXT]
  */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
-import dgram from "node:dgram";
-import { once } from "node:events";
+import { execFile } from "node:child_process";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { systemClock } from "../../src/clock.ts";
-import { createLog } from "../../src/log.ts";
-import { startTftpServer } from "../../src/tftp/server.ts";
-import type { Ipv4 } from "../../src/values/ipv4.ts";
+import { installPackages } from "../lab/packages.ts";
+import { type Case, sideBySide } from "./measure/side-by-side.ts";
+import { benchServers, type Peer, SERVER_ADDRESS } from "./tftp/servers.ts";
 
-const MIB = 100;
-const ROUNDS = 3;
-const OURS = 21401;
-const THEIRS = 21402;
+const BYTES = 100 * 1024 * 1024;
+const BLOCK_BYTES = 1468;
+const SERVER_CPU = 0;
+const CLIENT_CPU = Math.min(1, availableParallelism() - 1);
 
 const run = promisify(execFile);
+installPackages(["iproute2", "atftp", "tftpd-hpa"]);
 const root = mkdtempSync(join(tmpdir(), "ingot-bench-tftp-"));
 chmodSync(root, 0o755);
-writeFileSync(join(root, "file"), Buffer.alloc(MIB * 1024 * 1024, "ingot"));
-
-const socket = dgram.createSocket("udp4");
-socket.bind(OURS, "127.0.0.1");
-await once(socket, "listening");
-const server = await startTftpServer({
-  socket,
-  address: "127.0.0.1" as Ipv4,
-  mtu: 1500,
-  root,
-  limits: { maxTransfers: 8, maxTransfersPerClient: 8 },
-  onTransfer: () => {},
-  log: createLog("error"),
-  clock: systemClock,
-});
-const hpa: ChildProcess = spawn("/usr/sbin/in.tftpd", ["-L", "-a", `127.0.0.1:${THEIRS}`, "-s", root], {
-  stdio: "ignore",
-});
+writeFileSync(join(root, "file"), Buffer.alloc(BYTES, "ingot"));
+const servers = await benchServers(root, { bytes: BYTES, blockBytes: BLOCK_BYTES }, SERVER_CPU);
 try {
-  await once(hpa, "spawn");
-  await report("ingot, windowsize 1", OURS, 1);
-  await report("ingot, windowsize 16", OURS, 16);
-  await report("ingot, windowsize 64", OURS, 64);
-  await report("tftpd-hpa (has no windowsize)", THEIRS, 1);
+  await sideBySide(
+    "tftp",
+    [
+      beside("windowsize 1", 1, "tftpd-hpa"),
+      beside("windowsize 1, the bound", 1, "node:dgram echo"),
+      beside("windowsize 16", 16, "tftpd-hpa"),
+      beside("windowsize 16, npm tftp", 16, "npm tftp"),
+      beside("windowsize 64, npm tftp", 64, "npm tftp"),
+      beside("windowsize 1, on one CPU", 1, "tftpd-hpa", SERVER_CPU),
+      beside("windowsize 1, on one CPU, the bound", 1, "node:dgram echo", SERVER_CPU),
+      beside("windowsize 16, on one CPU", 16, "tftpd-hpa", SERVER_CPU),
+    ],
+    5,
+  );
 } finally {
-  hpa.kill();
-  await server.stop();
-  socket.close();
+  await servers.stop();
   rmSync(root, { recursive: true, force: true });
 }
 
-/** Prints the best of some downloads in MB/s. */
-async function report(what: string, port: number, windowBlocks: number): Promise<void> {
-  let best = Number.POSITIVE_INFINITY;
-  for (let round = 0; round < ROUNDS; round++) {
-    const options = ["--option", "blksize 1468", "--option", `windowsize ${windowBlocks}`];
-    const began = performance.now();
-    await run("atftp", [...options, "-g", "-r", "file", "-l", "/dev/null", "127.0.0.1", String(port)]);
-    best = Math.min(best, (performance.now() - began) / 1000);
-  }
-  console.log(`${what.padEnd(32)}${((MIB * 1.048576) / best).toFixed(0).padStart(6)} MB/s`);
+/** tftpd-hpa 5.2 and the echo leave `windowsize` out of their OACK: a block at a time it is. */
+function beside(name: string, windowBlocks: number, peer: Peer, clientCpu = CLIENT_CPU): Case {
+  const speed = (server: Peer) => () => fetchSpeed(servers.ports[server], windowBlocks, clientCpu);
+  return { case: name, unit: "MB/s", better: "higher", ours: speed("ingot"), peer, theirs: speed(peer) };
+}
+
+/** MB/s of one download, the client's start included. */
+async function fetchSpeed(port: number, windowBlocks: number, cpu: number): Promise<number> {
+  const options = ["--option", `blksize ${BLOCK_BYTES}`, "--option", `windowsize ${windowBlocks}`];
+  const words = ["-g", "-r", "file", "-l", "/dev/null", SERVER_ADDRESS, String(port)];
+  const [program = "", ...rest] = servers.atClient(["taskset", "-c", String(cpu), "atftp", ...options, ...words]);
+  const began = performance.now();
+  await run(program, rest, { timeout: 120_000 });
+  return BYTES / 1e6 / ((performance.now() - began) / 1000);
 }

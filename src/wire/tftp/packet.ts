@@ -72,10 +72,10 @@ export function encodeTftp(packet: TftpPacket): Buffer {
   }
 }
 
-/** Writes the header of DATA `block` (its wire number) in front of a payload that is already in place. */
-export function writeDataHeader(packet: Buffer, block: number): void {
-  packet.writeUInt16BE(OPCODE.data, 0);
-  packet.writeUInt16BE(block, 2);
+/** Writes the header of DATA `block` (its wire number) at `offset`, in front of a payload that is put in place by itself. */
+export function writeDataHeader(memory: Buffer, offset: number, block: number): void {
+  memory.writeUInt16BE(OPCODE.data, offset);
+  memory.writeUInt16BE(block, offset + 2);
 }
 
 function decodeRequest(type: "read" | "write", bytes: Uint8Array): TftpRequest {

@@ -30,7 +30,7 @@ async function carry(bytes: Buffer, blockBytes: number, windowBlocks: number, st
     const until = Math.min(ring.loaded, acked + step);
     expect(until).toBeGreaterThan(acked);
     for (; acked < until; acked++) {
-      const packet = decodeTftp(ring.packet(acked + 1));
+      const packet = decodeTftp(ring.packets(acked + 1, acked + 1));
       if (packet.type !== "data") throw new Error(`not DATA but ${packet.type}`);
       numbers.push(packet.block);
       payloads.push(Buffer.from(packet.bytes));
@@ -80,10 +80,26 @@ describe("the ring of blocks in memory", () => {
     const ring = new BlockRing(memoryFile(bytes).read, bytes.length, 512, 4);
     await ring.read(0);
     const acked = ring.loaded - 4;
-    const before = [1, 2, 3, 4].map((offset) => Buffer.from(ring.packet(acked + offset)));
+    const before = [1, 2, 3, 4].map((offset) => Buffer.from(ring.packets(acked + offset, acked + offset)));
     await ring.read(acked);
-    expect([1, 2, 3, 4].map((offset) => ring.packet(acked + offset))).toEqual(before);
+    expect([1, 2, 3, 4].map((offset) => ring.packets(acked + offset, acked + offset))).toEqual(before);
     expect(ring.loaded).toBeGreaterThan(acked + 4);
+  });
+
+  it.each([1, 3, 16, 1000])("lays the packets of a window of %i one behind the other", async (windowBlocks) => {
+    const bytes = contents(500_123);
+    const ring = new BlockRing(memoryFile(bytes).read, bytes.length, 1468, windowBlocks);
+    const payloads: Uint8Array[] = [];
+    for (let acked = 0; acked < ring.last; ) {
+      if (ring.wantsRead(acked)) await ring.read(acked);
+      const run = ring.packets(acked + 1, Math.min(acked + windowBlocks, ring.loaded));
+      for (let start = 0; start < run.length; start += ring.packetBytes) {
+        const packet = decodeTftp(run.subarray(start, start + ring.packetBytes));
+        expect(packet).toMatchObject({ type: "data", block: ++acked });
+        if (packet.type === "data") payloads.push(Buffer.from(packet.bytes));
+      }
+    }
+    expect(Buffer.concat(payloads).equals(bytes)).toBe(true);
   });
 
   it("fails when the file has become shorter", async () => {

@@ -139,8 +139,8 @@ describe("a TFTP packet", () => {
   });
 
   it("gets its DATA header in front of a payload in place", () => {
-    const packet = Buffer.from([9, 9, 9, 9, 42]);
-    writeDataHeader(packet, 513);
-    expect(decodeTftp(packet)).toEqual({ type: "data", block: 513, bytes: Buffer.from([42]) });
+    const memory = Buffer.from([9, 9, 9, 9, 9, 42]);
+    writeDataHeader(memory, 1, 513);
+    expect(decodeTftp(memory.subarray(1))).toEqual({ type: "data", block: 513, bytes: Buffer.from([42]) });
   });
 });
