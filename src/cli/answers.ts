@@ -27,9 +27,20 @@ export type Node = {
         writtenBytes: number;
       }
     | undefined;
+  stall?: Stall | undefined;
   operation?: string | undefined;
   createdAt: string;
   requestedBy: string;
+};
+
+/** A boot that stands still. */
+export type Stall = {
+  kind: string;
+  stage?: string | undefined;
+  since: string;
+  symptom: string;
+  attempts: number;
+  causes: { cause: string; remedy: string }[];
 };
 
 export type Image = {
@@ -102,6 +113,7 @@ export type Boot = {
     retransmissions?: number | undefined;
   }[];
   refusals: { reason: string; at: string; times: number }[];
+  stall?: Stall | undefined;
 };
 
 export type Lease = {
@@ -129,7 +141,15 @@ export type Status = {
   uptimeSeconds: number;
   networks: { name: string; interface: string; address: string; subnet: string; portals: string[]; leases: number }[];
   pool: { totalBytes: number; freeBytes: number; filesystem: string } | { code: string; message: string };
-  counts: { nodes: number; provisioned: number; images: number; disks: number; leases: number; discovered: number };
+  counts: {
+    nodes: number;
+    provisioned: number;
+    stalled: number;
+    images: number;
+    disks: number;
+    leases: number;
+    discovered: number;
+  };
   operations: Operation[];
 };
 

@@ -30,7 +30,7 @@ export type Appliance = {
   leases: Pick<LeaseTable, "pin" | "unpin">;
   /** Takes what operations see of a boot. */
   bootEvents: BootEventSink;
-  boots: Pick<Timeline, "waitFor" | "current" | "forget">;
+  boots: Pick<Timeline, "waitFor" | "boots" | "current" | "forget">;
   store: ImageStore;
   targets: TargetServer;
   /** What nodes move to and from their disks. */

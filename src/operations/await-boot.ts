@@ -1,28 +1,15 @@
-import { BOOT_STAGES, type BootStage } from "../boot/boot-event.ts";
+import type { BootStage } from "../boot/boot-event.ts";
 import type { BootSession } from "../boot/boot-session.ts";
+import { findFurthest, type Obstacle } from "../boot/stall.ts";
 import { ApplianceError } from "../errors.ts";
 import type { Mac } from "../values/mac.ts";
 import type { Appliance } from "./appliance.ts";
+import { bootEntryOf } from "./attachment.ts";
 import type { Step } from "./operation.ts";
-
-/** What to look at when a boot got no further than this. */
-const NEXT_LOOK: Partial<Record<BootStage | "nothing", string>> = {
-  nothing: "no DHCP request came: is the node on, its boot NIC cabled to this network, PXE first in its boot order?",
-  "power-on":
-    "no DHCP request came: is the boot NIC cabled to this network, PXE first in its boot order, portfast on at the switch?",
-  "dhcp-firmware":
-    "an address was offered but no loader was fetched: does the switch pass unicast (STP, LACP on the boot NIC)?",
-  "boot-file": "the loader was fetched but does not ask again: try the other loader for this firmware",
-  "dhcp-ipxe": "iPXE got an address but asks for no script: can it reach the HTTP boot server?",
-  script: "the script was fetched but nobody logs in: can the node reach the iSCSI portal?",
-  "iscsi-login-firmware": "iPXE logged in, the OS does not: does the image's initramfs bring up iSCSI from the iBFT?",
-  "first-read":
-    "the boot loader reads its disk, the OS does not log in: does the image's initramfs bring up iSCSI from the iBFT?",
-  "iscsi-login-os": "the OS runs from its disk but did not phone home: is the phone-home unit in the image?",
-};
+import { bootPlan } from "./stalls.ts";
 
 /** A step that waits for a stage of the boot that `power-on` began, and says at the deadline where it stuck. */
-export function awaitStage<Plan extends { mac: Mac; nodeName: string }>(
+export function awaitStage<Plan extends { mac: Mac; node: string; nodeName: string }>(
   appliance: Appliance,
   name: string,
   stage: BootStage,
@@ -45,13 +32,15 @@ export function awaitStage<Plan extends { mac: Mac; nodeName: string }>(
         return { output: { boot: boot.id } };
       } catch (error) {
         if (!late.aborted || signal.aborted) throw error;
-        const furthest = furthestStage(appliance.boots.current(plan.mac), since) ?? "nothing";
-        const remedy = NEXT_LOOK[furthest] ?? `ingot node timeline ${plan.nodeName}`;
+        const { symptom, causes } = whereItStands(appliance, plan, since);
         throw new ApplianceError(
           "TIMEOUT",
-          `${plan.nodeName} got as far as ${furthest}, not to ${stage}, within ${seconds} s`,
+          `${plan.nodeName} did not come to ${stage} within ${seconds} s: ${symptom}`,
           {
-            details: { node: plan.nodeName, stage: furthest, remedy },
+            details: {
+              node: plan.nodeName,
+              remedy: causes.map(({ cause, remedy }) => `${cause}? ${remedy}`).join("; "),
+            },
           },
         );
       } finally {
@@ -80,7 +69,19 @@ async function reached(
   }
 }
 
-function furthestStage(boot: BootSession | undefined, since: number): BootStage | undefined {
-  const seen = boot?.stages.filter((one) => one.lastAt >= since).map((one) => one.stage) ?? [];
-  return seen.sort((a, b) => BOOT_STAGES.indexOf(b) - BOOT_STAGES.indexOf(a))[0];
+/** What the boot since then waits for, or the one of several that came furthest. */
+function whereItStands(
+  appliance: Appliance,
+  { mac, node, nodeName }: { mac: Mac; node: string; nodeName: string },
+  since: number,
+): Pick<Obstacle, "symptom" | "causes"> {
+  const entry = bootEntryOf(appliance.records, node);
+  const boots = appliance.boots.boots(mac).filter(({ lastAt }) => lastAt >= since);
+  const furthest = entry && findFurthest(boots, bootPlan(appliance, entry));
+  return (
+    furthest ?? {
+      symptom: "nothing was seen of it",
+      causes: [{ cause: "it is off, or not connected", remedy: `ingot node timeline ${nodeName}` }],
+    }
+  );
 }

@@ -4,6 +4,7 @@ import { toApplianceError } from "../errors.ts";
 import type { LeaseRecord } from "../leases/lease.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, RecordedError } from "./operation.ts";
+import { listStalls } from "./stalls.ts";
 
 const POOL_SECONDS = 5;
 
@@ -12,7 +13,7 @@ export type SystemStatus = {
   networks: (Pick<NetworkConfig, "name" | "interface" | "address" | "subnet" | "portals"> & { leases: number })[];
   /** Or why it can't be told. */
   pool: PoolUsage | Pick<RecordedError, "code" | "message">;
-  counts: { nodes: number; provisioned: number; images: number; disks: number; leases: number };
+  counts: { nodes: number; provisioned: number; stalled: number; images: number; disks: number; leases: number };
   /** Those that are not over, the stuck ones included; newest first. */
   operations: OperationRecord[];
 };
@@ -38,6 +39,7 @@ export async function systemStatus(appliance: Appliance): Promise<SystemStatus> 
     counts: {
       nodes: nodes.list().length,
       provisioned: records.collection("bootEntries").size,
+      stalled: listStalls(appliance).length,
       images: images.list().length,
       disks: disks.list().length,
       leases: leases.length,

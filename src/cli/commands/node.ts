@@ -7,8 +7,10 @@ import { choice, examples, type Open } from "../command.ts";
 import { path, type Session } from "../session.ts";
 import { formatFacts } from "../text/facts.ts";
 import { formatBytes, formatCount, formatMoment } from "../text/quantity.ts";
+import { formatCauses, summarizeStall } from "../text/stall.ts";
 import type { Column } from "../text/table.ts";
 import { drawTimeline } from "../text/timeline.ts";
+import { wrap } from "../text/wrap.ts";
 
 type AddOptions = {
   mac: string;
@@ -75,7 +77,7 @@ export function addNodeCommands(program: Command, open: Open): void {
     .action(async (name: string, _: object, command: Command) => {
       const session = open(command);
       const found = await session.api.get<Node>(path("nodes", name));
-      session.answer(found, () => formatNode(found));
+      session.answer(found, () => formatNode(found, session.terminal.columns));
     });
 
   node
@@ -158,24 +160,14 @@ function bootNic(nics: Node["nics"]): Node["nics"][number] {
   return nics.find(({ role }) => role === "boot") ?? { mac: "", role: "boot" };
 }
 
-function formatNode({
-  name,
-  id,
-  nics,
-  firmware,
-  loader,
-  power,
-  boots,
-  operation,
-  createdAt,
-  requestedBy,
-}: Node): string {
+function formatNode(node: Node, width: number): string {
+  const { name, id, nics, firmware, loader, power, boots, stall, operation, createdAt, requestedBy } = node;
   const nicTexts = nics.map(({ mac, role, network, address }) =>
     [mac, role, network, address].filter(Boolean).join(" "),
   );
   const password = power.passwordFile ?? (power.passwordEnvironment && `$${power.passwordEnvironment}`);
   const bmc = power.driver === "ipmi" && `ipmi://${power.user}@${power.address}:${power.port}, password in ${password}`;
-  return formatFacts({
+  const facts = formatFacts({
     node: name,
     id,
     ...Object.fromEntries(nicTexts.map((text, index) => [`NIC ${index + 1}`, text])),
@@ -189,6 +181,8 @@ function formatNode({
     operation,
     registered: `${formatMoment(createdAt)} by ${requestedBy}`,
   });
+  if (!stall) return facts;
+  return `${facts}\n${wrap(`stalled: ${summarizeStall(stall)}`, width, 2)}\n${formatCauses(stall, width)}`;
 }
 
 async function showPower(session: Session, name: string): Promise<void> {

@@ -36,7 +36,7 @@ export function addSystemCommands(program: Command, open: Open): void {
 
 function formatStatus(status: Status, width: number): string {
   const { appliance, version, uptimeSeconds, networks, pool, counts, operations } = status;
-  const { nodes, provisioned, images, disks, leases, discovered } = counts;
+  const { nodes, provisioned, stalled, images, disks, leases, discovered } = counts;
   const facts = formatFacts({
     ingot: `${version}, up ${formatDuration(uptimeSeconds)} (${appliance})`,
     ...Object.fromEntries(
@@ -49,7 +49,7 @@ function formatStatus(status: Status, width: number): string {
       "code" in pool
         ? `not reachable: ${pool.message}`
         : `${formatBytes(pool.freeBytes)} of ${formatBytes(pool.totalBytes)} free (${pool.filesystem})`,
-    nodes: `${nodes}, ${provisioned} provisioned; ${discovered} discovered`,
+    nodes: `${nodes}, ${provisioned} provisioned${stalled > 0 ? `, ${stalled} stalled` : ""}; ${discovered} discovered`,
     images: String(images),
     disks: String(disks),
     leases: String(leases),

@@ -1,5 +1,6 @@
 import type { Boot } from "../answers.ts";
 import { formatBytes, formatDuration, formatMoment } from "./quantity.ts";
+import { summarizeStall } from "./stall.ts";
 import { shorten } from "./table.ts";
 
 const STAGE_TEXT: Record<string, string> = {
@@ -34,7 +35,8 @@ export function drawTimeline(boot: Boot, width: number): string {
   const refusals = boot.refusals.map(({ reason, times }) =>
     shorten(`  refused: ${reason}${times > 1 ? ` (${times} times)` : ""}`, width),
   );
-  return [title(boot, stages), ...[...lines, ...refusals].map((line) => line.trimEnd())].join("\n");
+  const stall = boot.stall ? [shorten(`  stalled: ${summarizeStall(boot.stall)}`, width)] : [];
+  return [title(boot, stages), ...[...lines, ...refusals, ...stall].map((line) => line.trimEnd())].join("\n");
 }
 
 function title({ startedAt, firmware, network }: Boot, stages: readonly Stage[]): string {

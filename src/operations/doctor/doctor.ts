@@ -1,6 +1,7 @@
 import { toApplianceError } from "../../errors.ts";
 import { assetsCheck } from "./assets.ts";
 import { bmcCheck } from "./bmcs.ts";
+import { bootCheck } from "./boots.ts";
 import { configCheck } from "./config.ts";
 import type { Check, Finding, Patient } from "./finding.ts";
 import { interfaceCheck } from "./interfaces.ts";
@@ -17,6 +18,7 @@ const CHECKS: readonly Check[] = [
   poolCheck,
   targetCheck,
   bmcCheck,
+  bootCheck,
   stalledCheck,
 ];
 /** A doctor who keeps people waiting is not asked again. */

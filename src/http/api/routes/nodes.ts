@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { bootNic } from "../../../nodes/node.ts";
 import { removeNode } from "../../../operations/remove-node.ts";
+import { stallOf } from "../../../operations/stalls.ts";
 import { parseIpv4 } from "../../../values/ipv4.ts";
 import { parseMac } from "../../../values/mac.ts";
 import type { Api, ApiParts } from "../api.ts";
@@ -98,7 +99,11 @@ export function addNodeRoutes(api: Api, { appliance, boots }: ApiParts): void {
     return c.body(null, 204);
   });
   api.openapi(routes.boots, (c) => {
-    const { mac } = bootNic(nodes.get(c.req.valid("param").node));
-    return c.json(boots.boots(mac).map(viewBoot), 200);
+    const node = nodes.get(c.req.valid("param").node);
+    const [latest, ...earlier] = boots.boots(bootNic(node).mac);
+    const views = latest
+      ? [viewBoot(latest, stallOf(appliance, node.id)), ...earlier.map((boot) => viewBoot(boot))]
+      : [];
+    return c.json(views, 200);
   });
 }

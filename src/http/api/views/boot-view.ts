@@ -1,6 +1,8 @@
 import { z } from "@hono/zod-openapi";
 import { BOOT_STAGES } from "../../../boot/boot-event.ts";
 import type { BootSession } from "../../../boot/boot-session.ts";
+import type { Stall } from "../../../boot/stall.ts";
+import { stallSchema, viewStall } from "./stall-view.ts";
 import { moment, momentSchema } from "./text.ts";
 
 const count = z.int().optional();
@@ -29,10 +31,11 @@ export const bootSchema = z
       }),
     ),
     refusals: z.array(z.object({ reason: z.string(), at: momentSchema, times: z.int() })),
+    stall: stallSchema.optional().openapi({ description: "How it stands still; only for the latest boot" }),
   })
   .openapi("Boot");
 
-export function viewBoot(session: BootSession): z.infer<typeof bootSchema> {
+export function viewBoot(session: BootSession, stall?: Stall): z.infer<typeof bootSchema> {
   const { id, mac, network, client, startedAt, lastAt } = session;
   return {
     id,
@@ -54,5 +57,6 @@ export function viewBoot(session: BootSession): z.infer<typeof bootSchema> {
       retransmissions,
     })),
     refusals: session.refusals.map(({ reason, at, times }) => ({ reason, at: moment(at), times })),
+    stall: stall && viewStall(stall),
   };
 }

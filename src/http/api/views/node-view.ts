@@ -2,6 +2,8 @@ import { z } from "@hono/zod-openapi";
 import type { NodeRecord } from "../../../nodes/node.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
 import { bootEntryOf } from "../../../operations/attachment.ts";
+import { stallOf } from "../../../operations/stalls.ts";
+import { stallSchema, viewStall } from "./stall-view.ts";
 import { moment, momentSchema } from "./text.ts";
 
 /** A node as the API shows it: the BMC's password is named, never read. */
@@ -44,6 +46,7 @@ export const nodeSchema = z
       })
       .optional()
       .openapi({ description: "What it boots; absent for a free node" }),
+    stall: stallSchema.optional().openapi({ description: "How its boot stands still; absent while it goes on" }),
     operation: z.string().optional().openapi({ description: "Id of the operation that is at it now" }),
     createdAt: momentSchema,
     requestedBy: z.string(),
@@ -52,6 +55,7 @@ export const nodeSchema = z
 
 export function viewNode(appliance: Appliance, node: NodeRecord): z.infer<typeof nodeSchema> {
   const { id, name, project, firmware, loader, requestedBy } = node;
+  const stall = stallOf(appliance, id);
   return {
     id,
     name,
@@ -61,6 +65,7 @@ export function viewNode(appliance: Appliance, node: NodeRecord): z.infer<typeof
     loader,
     power: viewPower(node.power),
     boots: viewBootEntry(appliance, id),
+    stall: stall && viewStall(stall),
     operation: appliance.runner.holder(id),
     createdAt: moment(node.createdAt),
     requestedBy,

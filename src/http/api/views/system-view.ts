@@ -27,6 +27,7 @@ export const statusSchema = z
     counts: z.object({
       nodes: z.int(),
       provisioned: z.int(),
+      stalled: z.int().openapi({ description: "Nodes whose boot stands still" }),
       images: z.int(),
       disks: z.int(),
       leases: z.int(),
