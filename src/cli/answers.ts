@@ -27,6 +27,7 @@ export type Node = {
         writtenBytes: number;
       }
     | undefined;
+  lastLoader?: { file: string; why?: string | undefined } | undefined;
   stall?: Stall | undefined;
   operation?: string | undefined;
   createdAt: string;
@@ -108,6 +109,7 @@ export type Boot = {
     decision?: string | undefined;
     address?: string | undefined;
     file?: string | undefined;
+    why?: string | undefined;
     bytes?: number | undefined;
     transferSeconds?: number | undefined;
     retransmissions?: number | undefined;

@@ -14,6 +14,11 @@ import type { Options } from "../wire/dhcp/tlv.ts";
 /** The part of a reply that tells what to boot. */
 export type BootFields = { siaddr: Ipv4; sname: string; file: string; options: Options };
 
+/** A menu's timeout: none (PXE 2.1, table 2-1, tag 10). */
+const WAIT_FOR_KEY = 255;
+/** What a ROM shows of a line; EDK2 writes past its buffer when a longer one is selected. */
+const MENU_COLUMNS = 69;
+
 const NOTHING: BootFields = { siaddr: ANY_IPV4, sname: "", file: "", options: new Map() };
 
 /**
@@ -36,6 +41,7 @@ export function bootFields(
     return fields;
   }
   if (decision.kind === "exit" && client.stage === "firmware") return goOn(request, client, network);
+  if (decision.kind === "refuse" && decision.reason === "boot-loop") return hold(request, client, decision);
   if (decision.kind !== "loader") return NOTHING;
   const isHttp = decision.protocol === "http";
   const fields = bootFile(isHttp ? `${site}/assets/${encodeURI(decision.file)}` : decision.file, network.address);
@@ -45,18 +51,38 @@ export function bootFields(
 
 /**
  * Ends the firmware's attempt at once, so that it goes on to its next boot device: PXE gets a menu whose only item is
- * local boot (PXE 2.1: type 0), without a prompt; UEFI HTTP boot a URI that answers 404.
+ * local boot, without a prompt; UEFI HTTP boot a URI that answers 404.
  */
 function goOn(request: DhcpMessage, client: BootClient, network: NetworkConfig): BootFields {
-  const isHttp = client.vendorClass?.startsWith("HTTPClient") ?? false;
+  if (!isHttpBoot(client)) return localBootMenu(request, "Local boot", 0);
   const url = exitUrl({ server: network.address, httpPort: network.httpPort, mac: client.mac });
-  const fields = isHttp ? bootFile(url, network.address) : { ...NOTHING, options: new Map() };
-  describeBootServer(request, isHttp, fields.options);
-  if (isHttp) return fields;
+  const fields = bootFile(url, network.address);
+  describeBootServer(request, true, fields.options);
+  return fields;
+}
+
+/**
+ * Holds the firmware where somebody can read why: the same menu, which waits for a key. UEFI HTTP boot has no menu; left
+ * without a URI it passes over the offer.
+ */
+function hold(request: DhcpMessage, client: BootClient, { entry }: BootDecision & { kind: "refuse" }): BootFields {
+  if (isHttpBoot(client)) return NOTHING;
+  const text = `Ingot: held in a boot loop: ingot node timeline ${entry?.nodeName ?? client.mac}`;
+  return localBootMenu(request, text.slice(0, MENU_COLUMNS), WAIT_FOR_KEY);
+}
+
+function isHttpBoot({ vendorClass }: BootClient): boolean {
+  return vendorClass?.startsWith("HTTPClient") ?? false;
+}
+
+/** A menu whose only item is local boot (PXE 2.1: type 0). */
+function localBootMenu(request: DhcpMessage, description: string, timeoutSeconds: number): BootFields {
+  const fields = { ...NOTHING, options: new Map() };
+  describeBootServer(request, false, fields.options);
   const vendor: Options = new Map();
   writeOption(vendor, PXE_OPTION.discoveryControl, DISCOVERY.noBroadcast | DISCOVERY.noMulticast);
-  writeOption(vendor, PXE_OPTION.bootMenu, [{ type: 0, description: "Local boot" }]);
-  writeOption(vendor, PXE_OPTION.bootMenuPrompt, { timeoutSeconds: 0, prompt: "Local boot" });
+  writeOption(vendor, PXE_OPTION.bootMenu, [{ type: 0, description }]);
+  writeOption(vendor, PXE_OPTION.bootMenuPrompt, { timeoutSeconds, prompt: description });
   writeOption(fields.options, OPTION.vendorSpecific, vendor);
   return fields;
 }

@@ -161,7 +161,7 @@ function bootNic(nics: Node["nics"]): Node["nics"][number] {
 }
 
 function formatNode(node: Node, width: number): string {
-  const { name, id, nics, firmware, loader, power, boots, stall, operation, createdAt, requestedBy } = node;
+  const { name, id, nics, firmware, loader, power, boots, lastLoader, stall, operation, createdAt, requestedBy } = node;
   const nicTexts = nics.map(({ mac, role, network, address }) =>
     [mac, role, network, address].filter(Boolean).join(" "),
   );
@@ -172,6 +172,7 @@ function formatNode(node: Node, width: number): string {
     id,
     ...Object.fromEntries(nicTexts.map((text, index) => [`NIC ${index + 1}`, text])),
     firmware: loader === "ours" ? `${firmware}, always our loader` : firmware,
+    loader: lastLoader && [lastLoader.file, lastLoader.why].filter(Boolean).join(": "),
     power: bmc || "by hand",
     boots: boots
       ? `disk ${boots.disk}${boots.once ? " (once)" : ""}${boots.address ? ` at ${boots.address}` : ""} on ${boots.network}`

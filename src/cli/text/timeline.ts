@@ -35,8 +35,12 @@ export function drawTimeline(boot: Boot, width: number): string {
   const refusals = boot.refusals.map(({ reason, times }) =>
     shorten(`  refused: ${reason}${times > 1 ? ` (${times} times)` : ""}`, width),
   );
+  const why = stages
+    .flatMap((stage) => (stage.why === undefined ? [] : [`  ${stage.file}: ${stage.why}`]))
+    .slice(0, 1)
+    .map((line) => shorten(line, width));
   const stall = boot.stall ? [shorten(`  stalled: ${summarizeStall(boot.stall)}`, width)] : [];
-  return [title(boot, stages), ...[...lines, ...refusals, ...stall].map((line) => line.trimEnd())].join("\n");
+  return [title(boot, stages), ...[...lines, ...why, ...refusals, ...stall].map((line) => line.trimEnd())].join("\n");
 }
 
 function title({ startedAt, firmware, network }: Boot, stages: readonly Stage[]): string {

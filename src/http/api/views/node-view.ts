@@ -46,6 +46,12 @@ export const nodeSchema = z
       })
       .optional()
       .openapi({ description: "What it boots; absent for a free node" }),
+    lastLoader: z
+      .object({ file: z.string(), why: z.string().optional() })
+      .optional()
+      .openapi({
+        description: "The loader that its latest boot was given, and why if it is not the first of its class",
+      }),
     stall: stallSchema.optional().openapi({ description: "How its boot stands still; absent while it goes on" }),
     operation: z.string().optional().openapi({ description: "Id of the operation that is at it now" }),
     createdAt: momentSchema,
@@ -65,11 +71,19 @@ export function viewNode(appliance: Appliance, node: NodeRecord): z.infer<typeof
     loader,
     power: viewPower(node.power),
     boots: viewBootEntry(appliance, id),
+    lastLoader: viewLoader(appliance, node),
     stall: stall && viewStall(stall),
     operation: appliance.runner.holder(id),
     createdAt: moment(node.createdAt),
     requestedBy,
   };
+}
+
+function viewLoader({ boots }: Appliance, { nics }: NodeRecord): z.infer<typeof nodeSchema>["lastLoader"] {
+  const nic = nics.find(({ role }) => role === "boot");
+  const boot = nic && boots.current(nic.mac);
+  const given = boot?.stages.find(({ decision, file }) => decision === "loader" && file !== undefined);
+  return given?.file === undefined ? undefined : { file: given.file, ...(given.why ? { why: given.why } : {}) };
 }
 
 function viewPower(power: NodeRecord["power"]): z.infer<typeof nodeSchema>["power"] {
