@@ -74,15 +74,22 @@ export async function answerDhcp(message: DhcpMessage, site: DhcpSite): Promise<
     case "inform":
       return { ...tell(request, client, decision, site, "ack"), outcome: "informed", events: [] };
     case "offer":
-      return { ...tell(request, client, decision, site, "offer", verdict.address), outcome: "offered" };
+      return {
+        ...tell(request, client, decision, site, "offer", verdict.address, granted(request, verdict.address, site)),
+        outcome: "offered",
+      };
     case "bind": {
       const type = request.kind === "bootp" ? undefined : "ack";
-      const { leaseSeconds } = site.network;
-      const told = await site.leases.bind(request.owner, verdict.address, leaseSeconds, claimOf(message));
-      const outcome = told < leaseSeconds ? "bound as before, the renewal can't be stored" : "bound";
+      const seconds = granted(request, verdict.address, site);
+      const told = await site.leases.bind(request.owner, verdict.address, seconds, claimOf(message));
+      const outcome = told < seconds ? "bound as before, the renewal can't be stored" : "bound";
       return { ...tell(request, client, decision, site, type, verdict.address, told), outcome };
     }
   }
+}
+
+function granted({ owner }: DhcpRequest, address: Ipv4, { leases, network }: DhcpSite): number {
+  return leases.grantedSeconds(owner, address, network.leaseSeconds);
 }
 
 /** An OS is no boot: what it is refused says nothing about one. */

@@ -28,18 +28,18 @@ export class LeaseIndex {
   readonly #records: Records;
   readonly #leases: Collection<LeaseRecord>;
   readonly #clock: Clock;
-  readonly #onRemoved: (address: Ipv4) => void;
+  readonly #onUse: (address: Ipv4, inUse: boolean) => void;
   readonly #wheel = new ExpiryWheel();
   readonly #addressOf = new Map<string, Ipv4>();
   /** Apart, since pins are committed by others, or never: a pin that came to nothing must not hide a lease. */
   readonly #pinOf = new Map<string, Ipv4>();
 
-  /** `onRemoved` hears of each record that `commit` removed. */
-  constructor(records: Records, clock: Clock, onRemoved: (address: Ipv4) => void) {
+  /** `onUse` hears of each record that there is, and of those that `commit` adds or removes. */
+  constructor(records: Records, clock: Clock, onUse: (address: Ipv4, inUse: boolean) => void) {
     this.#records = records;
     this.#leases = records.collection<LeaseRecord>(COLLECTION);
     this.#clock = clock;
-    this.#onRemoved = onRemoved;
+    this.#onUse = onUse;
     for (const lease of this.#leases.values()) this.#add(lease);
   }
 
@@ -99,12 +99,13 @@ export class LeaseIndex {
       if (lease && this.#addressOf.get(ownerKey(lease)) === lease.address) this.#addressOf.delete(ownerKey(lease));
     }
     for (const lease of after) if (lease) this.#add(lease);
-    for (const [index, address] of addresses.entries()) if (!after[index]) this.#onRemoved(address);
+    for (const [index, address] of addresses.entries()) if (!after[index]) this.#onUse(address, false);
   }
 
   #add(lease: LeaseRecord): void {
     const { state } = lease;
     if (state !== "declined") (state === "pinned" ? this.#pinOf : this.#addressOf).set(ownerKey(lease), lease.address);
     if (state !== "pinned") this.#wheel.add(lease.address, lease.expiresAt);
+    this.#onUse(lease.address, true);
   }
 }

@@ -12,8 +12,12 @@ import { type ServedSubnet, servedSubnets, subnetOf } from "./served-subnet.ts";
 
 /** How long a declined address rests: somebody who does not ask us uses it. */
 export const QUARANTINE_MS = 3_600_000;
-/** An exhausted pool is looked through again at most this often: an attacker must not make every packet a scan. */
-const REWIND_MS = 10_000;
+/**
+ * A tenth of each pool is for registered NICs alone, and the first lease of any other is short: invented MACs can't take
+ * a registered node's address, and give back what they took soon.
+ */
+const NODES_SHARE = 0.1;
+export const STRANGER_SECONDS = 300;
 /** A lease with less left than this is no answer to a renewal that can't be stored: its client would ask again at once. */
 const LEAST_KEPT_SECONDS = 10;
 /** Expired leases dropped in one commit. */
@@ -27,6 +31,8 @@ export interface Reservations {
   reservationFor(mac: Mac, network: string): Ipv4 | undefined;
   /** Whether the address is reserved for any NIC. */
   isReserved(address: Ipv4): boolean;
+  /** Whether a node has this NIC. */
+  isRegistered(mac: Mac): boolean;
 }
 
 /** Who has, and who gets, which address, on all networks. Each question costs the same however many leases there are. */
@@ -36,15 +42,14 @@ export class LeaseTable {
   readonly #clock: Clock;
   readonly #subnets: ServedSubnet[];
   readonly #pools: Map<ServedSubnet, AddressPool>;
-  readonly #offers = new Offers((address) => this.#giveBack(address));
-  #rewoundAt = 0;
+  readonly #offers = new Offers((address) => this.#markInUse(address, this.findByAddress(address) !== undefined));
 
   constructor(networks: readonly NetworkConfig[], records: Records, reservations: Reservations, clock: Clock) {
-    this.#leases = new LeaseIndex(records, clock, (address) => this.#giveBack(address));
     this.#reservations = reservations;
     this.#clock = clock;
     this.#subnets = networks.flatMap(servedSubnets);
     this.#pools = new Map(this.#subnets.map((subnet) => [subnet, new AddressPool(subnet.ranges, subnet.taken)]));
+    this.#leases = new LeaseIndex(records, clock, (address, inUse) => this.#markInUse(address, inUse));
   }
 
   /** The subnets of a network, its own first. */
@@ -85,15 +90,15 @@ export class LeaseTable {
 
   /**
    * Chooses an address for a NIC and keeps it for a minute: the assigned one, else the one it wishes for, else the next
-   * free one. Undefined when none is left, or when the NIC is pinned to an address outside this subnet.
+   * free one. Undefined when none is left for it, or when the NIC is pinned to an address outside this subnet.
    */
   offer(owner: LeaseOwner, subnet: ServedSubnet, wanted?: Ipv4): Ipv4 | undefined {
+    this.#offers.endExpired(this.#clock.now());
     const pinned = this.find(owner)?.state === "pinned";
     const assigned = this.assigned(owner, subnet);
     if (pinned) return assigned;
-    const wish = wanted && this.#poolOf(subnet).contains(wanted) && this.#isFreeFor(owner, wanted) ? wanted : undefined;
-    const address = assigned ?? wish ?? this.#takeFree(subnet);
-    if (address) this.#offers.hold(ownerKey(owner), address, this.#clock.now());
+    const address = assigned ?? (this.#hasShare(owner, subnet) ? this.#choose(owner, subnet, wanted) : undefined);
+    if (address) this.#hold(owner, address);
     return address;
   }
 
@@ -102,7 +107,16 @@ export class LeaseTable {
     if (this.find(owner)?.state === "pinned") return this.assigned(owner, subnet) === address;
     const assigned = this.assigned(owner, subnet);
     if (assigned) return assigned === address;
-    return this.#poolOf(subnet).contains(address) && this.#isFreeFor(owner, address);
+    return this.#hasShare(owner, subnet) && this.#mayTake(owner, subnet, address);
+  }
+
+  /** How long a lease of `seconds` on this address is for this NIC: less while nothing but its own word speaks for it. */
+  grantedSeconds(owner: LeaseOwner, address: Ipv4, seconds: number): number {
+    if (seconds <= STRANGER_SECONDS || this.#reservations.isRegistered(owner.mac)) return seconds;
+    const kept = this.#secondsLeft(owner, address);
+    // it has used a good part of its short lease, or was found worth a long one
+    const isProven = kept > STRANGER_SECONDS || (kept > 0 && kept < (STRANGER_SECONDS * 2) / 3);
+    return isProven ? seconds : STRANGER_SECONDS;
   }
 
   /** Forgets what is on offer to this NIC: it took another server's. */
@@ -189,12 +203,12 @@ export class LeaseTable {
       });
     }
     if (!this.#isFreeFor(owner, address)) throw this.#taken(address);
-    this.#offers.hold(ownerKey(owner), address, this.#clock.now());
+    this.#hold(owner, address);
     this.#leases.expectPin(owner, address);
     const past = former?.address === address ? former : { expiresAt: 0 };
     const changes = [leaseChange(address, { ...past, ...owner, address, state: "pinned" })];
     if (former && former !== past) {
-      this.#giveBack(former.address);
+      this.#markInUse(former.address, false);
       changes.unshift(leaseChange(former.address, null));
     }
     return { address, changes };
@@ -205,7 +219,7 @@ export class LeaseTable {
     const lease = this.find({ network, mac });
     if (lease?.state !== "pinned") return [];
     this.dropOffer(lease);
-    this.#giveBack(lease.address);
+    this.#markInUse(lease.address, false);
     return [leaseChange(lease.address, null)];
   }
 
@@ -242,15 +256,24 @@ export class LeaseTable {
     return address && subnetContains(subnet.subnet, address) && this.#isFreeFor(owner, address) ? address : undefined;
   }
 
-  #takeFree(subnet: ServedSubnet): Ipv4 | undefined {
-    const pool = this.#poolOf(subnet);
-    const isFree = (address: Ipv4) => this.#isFreeFor(undefined, address);
-    const address = pool.take(isFree);
-    const now = this.#clock.now();
-    if (address || now < this.#rewoundAt + REWIND_MS) return address;
-    this.#rewoundAt = now;
-    for (const one of this.#pools.values()) one.rewind();
-    return pool.take(isFree);
+  #choose(owner: LeaseOwner, subnet: ServedSubnet, wanted: Ipv4 | undefined): Ipv4 | undefined {
+    if (wanted && this.#mayTake(owner, subnet, wanted)) return wanted;
+    return this.#poolOf(subnet).take((address) => this.#isFreeFor(undefined, address));
+  }
+
+  #mayTake(owner: LeaseOwner, subnet: ServedSubnet, address: Ipv4): boolean {
+    return this.#poolOf(subnet).contains(address) && this.#isFreeFor(owner, address);
+  }
+
+  /** Whether the pool has something left for this NIC, as far as its marks tell. */
+  #hasShare({ mac }: LeaseOwner, subnet: ServedSubnet): boolean {
+    const { size, unused } = this.#poolOf(subnet);
+    return unused > Math.ceil(size * NODES_SHARE) || this.#reservations.isRegistered(mac);
+  }
+
+  #hold(owner: LeaseOwner, address: Ipv4): void {
+    this.#offers.hold(ownerKey(owner), address, this.#clock.now());
+    this.#markInUse(address, true);
   }
 
   #poolOf(subnet: ServedSubnet): AddressPool {
@@ -259,9 +282,9 @@ export class LeaseTable {
     return pool;
   }
 
-  #giveBack(address: Ipv4): void {
+  #markInUse(address: Ipv4, inUse: boolean): void {
     const subnet = subnetOf(this.#subnets, address);
-    if (subnet) this.#poolOf(subnet).giveBack(address);
+    if (subnet) this.#poolOf(subnet).setInUse(address, inUse);
   }
 
   #taken(address: Ipv4): ApplianceError {

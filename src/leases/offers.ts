@@ -26,6 +26,11 @@ export class Offers {
     const offer = { client, address, until: now + OFFER_HOLD_MS };
     this.#byClient.set(client, offer);
     this.#byAddress.set(address, offer);
+    this.endExpired(now);
+  }
+
+  /** Ends the offers whose time is over, and the oldest ones where there are too many. */
+  endExpired(now: number): void {
     for (const oldest of this.#byClient.values()) {
       if (oldest.until > now && this.#byClient.size <= MOST_OFFERS) break;
       this.#forget(oldest);

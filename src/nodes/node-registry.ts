@@ -66,6 +66,11 @@ export class NodeRegistry {
     return this.#byAddress.has(address);
   }
 
+  /** Whether a node has this card. */
+  isRegistered(mac: Mac): boolean {
+    return this.#byMac.has(mac);
+  }
+
   /** Registers a node. EXISTS for a name, card or address in use; INVALID for a network that is not configured. */
   async add(request: NewNode, requestedBy: string): Promise<NodeRecord> {
     this.#check(request);

@@ -67,7 +67,7 @@ it("leases to ten thousand clients through codec, rules and journal; the rates a
     ],
   });
   const network = config.networks[0]!;
-  const reservations = { reservationFor: () => undefined, isReserved: () => false };
+  const reservations = { reservationFor: () => undefined, isReserved: () => false, isRegistered: () => true };
   const leases = new LeaseTable(config.networks, store, reservations, systemClock);
   const answers = { answer: () => ({ kind: "none" }) as const, owns: () => false, ownerOf: () => undefined };
   const site = dhcpSite(network, leases, answers);

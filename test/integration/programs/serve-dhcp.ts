@@ -33,6 +33,7 @@ const reserved = new Map(
 const reservations = {
   reservationFor: (mac: never) => reserved.get(mac),
   isReserved: (address: never) => [...reserved.values()].includes(address),
+  isRegistered: () => true,
 };
 const leases = new LeaseTable(config.networks, store, reservations, systemClock);
 const answers = createBootAnswers({

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isApplianceError } from "../../../src/errors.ts";
-import { QUARANTINE_MS } from "../../../src/leases/lease-table.ts";
+import { QUARANTINE_MS, STRANGER_SECONDS } from "../../../src/leases/lease-table.ts";
 import { OFFER_HOLD_MS } from "../../../src/leases/offers.ts";
 import type { ServedSubnet } from "../../../src/leases/served-subnet.ts";
 import type { Ipv4 } from "../../../src/values/ipv4.ts";
@@ -181,14 +181,60 @@ describe("a reservation", () => {
   });
 
   it("that ends lets the pool find its address again", async () => {
-    const { leases, lease, own, reserved, clock } = leaseWorld();
+    const { leases, lease, own, reserved } = leaseWorld();
     reserved.set(macOf(9), ip("10.0.0.10"));
     for (const machine of [1, 2, 3]) await lease(machine);
     expect(leases.offer(owner(4), own)).toBeUndefined();
     reserved.clear();
-    expect(leases.offer(owner(4), own)).toBeUndefined(); // looked through a moment ago
-    clock.turn(10);
     expect(leases.offer(owner(4), own)).toBe("10.0.0.10");
+  });
+});
+
+describe("a machine that nobody registered", () => {
+  const pool = { pool: [{ from: ip("10.0.0.10"), to: ip("10.0.0.29") }] };
+
+  it("gets none of the last tenth of a pool, neither offered nor by name, and keeps what it has", async () => {
+    const { leases, lease, own, strangers } = leaseWorld(rack(pool));
+    for (let machine = 1; machine <= 40; machine++) strangers.add(macOf(machine));
+    for (let machine = 1; machine <= 18; machine++) expect(await lease(machine)).toBeDefined();
+    expect(leases.offer(owner(19), own)).toBeUndefined();
+    expect(leases.offer(owner(19), own, ip("10.0.0.29"))).toBeUndefined();
+    expect(leases.mayHave(owner(19), own, ip("10.0.0.29"))).toBe(false);
+    expect(leases.offer(owner(18), own)).toBe("10.0.0.27");
+    expect(await Promise.all([lease(50), lease(51), lease(52)])).toEqual(["10.0.0.28", "10.0.0.29", undefined]);
+  });
+
+  it("frees its share for others when its offers and leases end", async () => {
+    const { leases, lease, own, strangers, clock } = leaseWorld(rack(pool));
+    for (let machine = 1; machine <= 40; machine++) strangers.add(macOf(machine));
+    for (let machine = 1; machine <= 9; machine++) leases.offer(owner(machine), own);
+    for (let machine = 10; machine <= 18; machine++) await lease(machine);
+    expect(leases.offer(owner(19), own)).toBeUndefined();
+    clock.turn(60);
+    for (let machine = 20; machine <= 28; machine++) expect(leases.offer(owner(machine), own)).toBeDefined();
+    expect(leases.offer(owner(29), own)).toBeUndefined();
+    clock.turn(600);
+    await leases.sweep();
+    for (let machine = 20; machine <= 37; machine++) expect(leases.offer(owner(machine), own)).toBeDefined();
+    expect(leases.offer(owner(38), own)).toBeUndefined();
+  });
+
+  it("gets a short lease until it comes back for more", async () => {
+    const { leases, strangers, clock } = leaseWorld();
+    const [stranger, address] = [owner(1), ip("10.0.0.10")];
+    strangers.add(stranger.mac);
+    const granted = () => leases.grantedSeconds(stranger, address, 3600);
+    expect(leases.grantedSeconds(owner(2), address, 3600)).toBe(3600);
+    expect(leases.grantedSeconds(stranger, address, 60)).toBe(60);
+    expect(granted()).toBe(STRANGER_SECONDS);
+    await leases.bind(stranger, address, granted());
+    expect(granted()).toBe(STRANGER_SECONDS);
+    clock.turn(STRANGER_SECONDS / 2);
+    expect(granted()).toBe(3600);
+    await leases.bind(stranger, address, granted());
+    expect(granted()).toBe(3600);
+    clock.turn(3600);
+    expect(granted()).toBe(STRANGER_SECONDS);
   });
 });
 

@@ -45,14 +45,16 @@ export const ip = (text: string) => text as Ipv4;
 export const macOf = (machine: number) => `52:54:00:00:00:${machine.toString(16).padStart(2, "0")}` as Mac;
 export const owner = (machine: number): LeaseOwner => ({ network: "rack", mac: macOf(machine) });
 
-/** A lease table over records in memory. `reserved` may be changed at any time. */
+/** A lease table over records in memory. `reserved`, and who is a stranger, may be changed at any time. */
 export function leaseWorld(network: NetworkConfig = rack()) {
   const records = new HeldRecords();
   const clock = new TurnedClock();
   const reserved = new Map<Mac, Ipv4>();
+  const strangers = new Set<Mac>();
   const reservations: Reservations = {
     reservationFor: (mac) => reserved.get(mac),
     isReserved: (address) => [...reserved.values()].includes(address),
+    isRegistered: (mac) => !strangers.has(mac),
   };
   const open = () => new LeaseTable([network], records, reservations, clock);
   const leases = open();
@@ -69,5 +71,5 @@ export function leaseWorld(network: NetworkConfig = rack()) {
     if (address) await leases.bind(owner(machine), address, 600);
     return address;
   };
-  return { records, clock, reserved, leases, open, own, relayed, pin, unpin, lease };
+  return { records, clock, reserved, strangers, leases, open, own, relayed, pin, unpin, lease };
 }
