@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { createBootAnswers } from "./boot/boot-answers.ts";
 import { BootArchive } from "./boot/boot-archive.ts";
 import type { BootEventSink } from "./boot/boot-event.ts";
-import { settleOnce } from "./boot/boot-once.ts";
 import { DiscoveredMachines } from "./boot/discovered.ts";
+import { noteOsUp } from "./boot/os-up.ts";
 import { loadScriptTemplates } from "./boot/script-template.ts";
 import { Timeline } from "./boot/timeline.ts";
 import { systemClock } from "./clock.ts";
@@ -98,7 +98,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   const leases = new LeaseTable(config.networks, store, nodes, clock);
   stops.push(sweepLeases(leases, clock, log.child({ component: "leases" })));
 
-  const sinks: BootEventSink[] = [timeline.sink, discovered.sink, settleOnce(findNode, store, log), logBoot(log)];
+  const sinks: BootEventSink[] = [timeline.sink, discovered.sink, noteOsUp(findNode, store, log), logBoot(log)];
   const bootEvents: BootEventSink = (event) => {
     for (const sink of sinks) sink(event);
   };

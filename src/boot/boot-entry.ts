@@ -42,5 +42,15 @@ export type BootEntry = {
   phonesHome: boolean;
   /** When its OS was first seen up, in milliseconds since the epoch; with `once` it is not booted again after that. */
   bootedAt?: number;
+  /**
+   * When its OS was last seen up, which disarmed the entry: from then on a boot request gets no secret until something
+   * arms it again. Absent while armed.
+   */
+  disarmedAt?: number;
   createdAt: number;
 };
+
+/** The entry, armed: the next boot request of its node gets the secret. */
+export function armed({ disarmedAt: _, ...entry }: BootEntry): BootEntry {
+  return entry;
+}

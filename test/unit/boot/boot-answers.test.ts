@@ -1,21 +1,20 @@
-import pino from "pino";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type BootAnswers, createBootAnswers } from "../../../src/boot/boot-answers.ts";
 import type { BootClient } from "../../../src/boot/boot-client.ts";
 import type { BootEntry } from "../../../src/boot/boot-entry.ts";
 import type { BootEvent } from "../../../src/boot/boot-event.ts";
 import { bootFileEvents } from "../../../src/boot/boot-file-events.ts";
-import { settleOnce } from "../../../src/boot/boot-once.ts";
+import { sessionOf } from "../../../src/boot/boot-session.ts";
 import type { FileTransferOutcome } from "../../../src/boot/file-transfer.ts";
 import type { Ipv4 } from "../../../src/values/ipv4.ts";
 import type { Mac } from "../../../src/values/mac.ts";
 import { bootEntry, MemoryRecords, mac, nodeFinder } from "./boot-fixtures.ts";
 
-const log = pino({ level: "silent" });
 const ipxe: BootClient = { mac, stage: "ipxe", firmware: "bios", hasHttp: true, hasIscsi: true };
 const address = (last: number) => `10.20.0.${last}` as Ipv4;
 
 let now: number;
+let arming: string;
 let records: MemoryRecords;
 let answers: BootAnswers;
 const clock = { now: () => now, sleep: () => Promise.resolve() };
@@ -26,6 +25,7 @@ async function put(collection: string, key: string, value: object | null) {
 
 beforeEach(() => {
   now = 1000;
+  arming = "rearm";
   records = new MemoryRecords();
   const networks = [
     { name: "rack1", unknown: "exit" },
@@ -34,8 +34,8 @@ beforeEach(() => {
   answers = createBootAnswers({
     findNode: nodeFinder(records),
     records,
-    config: () => ({ networks, loaders: { bios: "undionly.kpxe" } }) as never,
-    isChained: () => false,
+    config: () => ({ networks, loaders: { bios: ["undionly.kpxe"] }, arming }) as never,
+    bootOf: (client) => sessionOf(undefined, { mac: client.mac, stage: "dhcp-firmware", at: 0 }),
     clock,
   });
 });
@@ -57,6 +57,20 @@ describe("BootAnswers", () => {
     expect(answer("rack2")).toEqual({ kind: "hold" });
     await put("nodes", "node-2", { id: "node-2", nics: [{ mac, role: "boot", network: "rack1" }] });
     expect(answer("rack2")).toEqual({ kind: "exit" });
+  });
+
+  it("withholds the secret of an entry whose OS was up, unless the policy is open", async () => {
+    await put("nodes", "node-1", { id: "node-1", nics: [{ mac, role: "boot", network: "rack1" }] });
+    const entry = bootEntry({ disarmedAt: 500 });
+    await put("bootEntries", "node-1", entry);
+    expect(answers.answer(ipxe, "http", "rack1")).toEqual({ kind: "refuse", reason: "unarmed", entry });
+    arming = "strict";
+    expect(answers.answer(ipxe, "http", "rack1")).toEqual({ kind: "refuse", reason: "unarmed", entry });
+    arming = "open";
+    expect(answers.answer(ipxe, "http", "rack1")).toEqual({ kind: "sanboot", entry });
+    arming = "rearm";
+    await put("bootEntries", "node-1", bootEntry());
+    expect(answers.answer(ipxe, "http", "rack1")).toEqual({ kind: "sanboot", entry: bootEntry() });
   });
 
   it("tells nobody anything on a network that is not configured", () => {
@@ -103,24 +117,5 @@ describe("bootFileEvents", () => {
     sink({ client: address(1), ...transfer });
     const event = { mac, at: 1000, network: "rack1", address: address(1), file: "undionly.kpxe", bytes: 7 };
     expect(events).toEqual(seen ? [{ ...event, ...seen }] : []);
-  });
-});
-
-describe("settleOnce", () => {
-  const cases: [name: string, entry: Partial<BootEntry>, event: Partial<BootEvent>, bootedAt: number | undefined][] = [
-    ["notes the phone-home", { once: true }, { stage: "ready" }, 500],
-    ["waits for the phone-home of an image that has one", { once: true }, { stage: "iscsi-login-os" }, undefined],
-    ["takes the OS's login otherwise", { once: true, phonesHome: false }, { stage: "iscsi-login-os" }, 500],
-    ["not the firmware's login", { once: true, phonesHome: false }, { stage: "iscsi-login-firmware" }, undefined],
-    ["leaves entries alone that boot always", { once: false }, { stage: "ready" }, undefined],
-    ["leaves the first time as it is", { once: true, bootedAt: 7 }, { stage: "ready" }, 7],
-    ["ignores what was before the entry", { once: true, createdAt: 501 }, { stage: "ready" }, undefined],
-    ["ignores other NICs", { once: true, mac: "52:54:00:00:00:02" as Mac }, { stage: "ready" }, undefined],
-  ];
-  it.each(cases)("%s", async (_name, entry, event, bootedAt) => {
-    await put("nodes", "node-1", { id: "node-1", nics: [{ mac, role: "boot", network: "rack1" }] });
-    await put("bootEntries", "node-1", bootEntry(entry));
-    settleOnce(nodeFinder(records), records, log)({ mac, at: 500, ...event } as BootEvent);
-    expect(records.collection<BootEntry>("bootEntries").get("node-1")!.bootedAt).toBe(bootedAt);
   });
 });

@@ -28,6 +28,7 @@ const reasons: RefusalReason[] = [
   "wrong-network",
   "mode-unsupported",
   "boot-loop",
+  "unarmed",
 ];
 const decisions: BootDecision[] = [
   { kind: "sanboot", entry: bootEntry() },

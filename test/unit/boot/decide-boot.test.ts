@@ -103,6 +103,17 @@ const rows: Row[] = [
   ["a deploy mode that is not served", full, { entry: stream }, { kind: "script" }, refuse("mode-unsupported", stream)],
   ["once, not booted yet", full, { entry: bootEntry({ once: true }) }, { kind: "script" }],
   ["once, booted", full, { entry: bootEntry({ once: true, bootedAt: 1 }) }, { kind: "script" }, { kind: "exit" }],
+  ["unarmed: firmware", bios, { entry, armed: false }, loader("undionly.kpxe")],
+  ["unarmed: a capable iPXE", full, { entry, armed: false }, { kind: "script" }, refuse("unarmed", entry)],
+  ["unarmed: an iPXE without iSCSI", ipxe("http"), { entry, armed: false }, loader("undionly.kpxe")],
+  [
+    "unarmed: on another network",
+    full,
+    { entry, armed: false, network: "rack2" },
+    { kind: "script" },
+    refuse("wrong-network", entry),
+  ],
+  ["unarmed: without an entry", full, { armed: false }, { kind: "script" }, { kind: "exit" }],
   [
     "booted, but not once",
     full,
@@ -151,6 +162,7 @@ const rows: Row[] = [
 ];
 
 const situation = (client: BootClient, facts: Partial<BootSituation>): BootSituation => ({
+  armed: true,
   client,
   via: "dhcp",
   network: "rack1",
