@@ -26,6 +26,7 @@ import { NodeRegistry } from "./nodes/node-registry.ts";
 import type { Appliance } from "./operations/appliance.ts";
 import { DiskTraffic } from "./operations/disk-traffic.ts";
 import { OperatorRequests } from "./operations/operator-requests.ts";
+import { PoolWatch } from "./operations/pool-watch.ts";
 import { registerProcedures } from "./operations/procedures.ts";
 import { OperationRunner } from "./operations/runner.ts";
 import { TargetWatch } from "./operations/target-watch.ts";
@@ -105,6 +106,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   const operatorRequests = new OperatorRequests(clock);
   const powerControls = createPowerControls({ confirm: operatorRequests.ask });
   const runner = new OperationRunner({ records: store, clock, log: log.child({ component: "operations" }) });
+  const poolWatch = new PoolWatch({ store: storage.images, space: storage.space, config, clock, log });
   const appliance: Appliance = {
     id: await applianceId(store),
     config,
@@ -117,6 +119,8 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     bootEvents,
     boots: timeline,
     store: storage.images,
+    space: storage.space,
+    pool: poolWatch,
     targets: storage.targets,
     traffic: new DiskTraffic(),
     powerOf: (node) => powerControls(bmcAccount(node, environment)),
@@ -147,6 +151,8 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   probes.push(...targetWatch.probes);
   targetWatch.start();
   stops.push(() => targetWatch.stop());
+  poolWatch.start();
+  stops.push(() => poolWatch.stop());
   runner.resume();
   stops.push(() => runner.stop());
 

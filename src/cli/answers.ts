@@ -142,7 +142,7 @@ export type Status = {
   version: string;
   uptimeSeconds: number;
   networks: { name: string; interface: string; address: string; subnet: string; portals: string[]; leases: number }[];
-  pool: { totalBytes: number; freeBytes: number; filesystem: string } | { code: string; message: string };
+  pool: PoolFill | { code: string; message: string };
   counts: {
     nodes: number;
     provisioned: number;
@@ -153,6 +153,29 @@ export type Status = {
     discovered: number;
   };
   operations: Operation[];
+};
+
+export type PoolFill = {
+  level: "ok" | "warn" | "closed" | "critical";
+  usedPercent: number;
+  totalBytes: number;
+  freeBytes: number;
+  filesystem: string;
+};
+
+export type Pool = PoolFill & {
+  directory: string;
+  ballastBytes: number;
+  watermarks: { warn: number; close: number; critical: number };
+  file?: { path: string; sizeBytes: number; allocatedBytes: number; diskFreeBytes: number } | undefined;
+  largest: {
+    kind: "image" | "disk";
+    id: string;
+    name?: string | undefined;
+    node?: string | undefined;
+    sizeBytes: number;
+    usedBytes: number;
+  }[];
 };
 
 export type Finding = {

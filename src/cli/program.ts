@@ -5,6 +5,7 @@ import { addImageCommands } from "./commands/image.ts";
 import { addNetworkCommands } from "./commands/network.ts";
 import { addNodeCommands } from "./commands/node.ts";
 import { addOperationCommands } from "./commands/operation.ts";
+import { addPoolCommands } from "./commands/pool.ts";
 import { addProvisionCommands } from "./commands/provision.ts";
 import { addSystemCommands } from "./commands/system.ts";
 import { EXIT_CODES } from "./exit-codes.ts";
@@ -41,6 +42,7 @@ ${EXIT_CODES}`,
   addNodeCommands(program, open);
   addImageCommands(program, open);
   addDiskCommands(program, open);
+  addPoolCommands(program, open);
   addOperationCommands(program, open);
   addNetworkCommands(program, open);
   addSystemCommands(program, open);

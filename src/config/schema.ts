@@ -150,6 +150,22 @@ const loaders = z.strictObject({
   "uefi-http-arm64": loaderFiles.optional().describe("Loaders for UEFI HTTP boot, arm64 (architecture 19)."),
 });
 
+const percent = z.number().int().min(1).max(100).meta({ kind: "percent" });
+const watermarks = z
+  .strictObject({
+    warn: percent.default(80).describe("From here on `ingot status`, `ingot doctor` and the log warn."),
+    close: percent.default(90).describe("From here on nothing is cloned, imported or snapshotted."),
+    critical: percent
+      .default(95)
+      .describe("Here the ballast is given to the disks of running nodes; imports stop short of it (as of storaged's start)."),
+  })
+  .refine(({ warn, close, critical }) => warn < close && close < critical, {
+    path: ["close"],
+    error: "the marks must rise: warn, close, critical; set close between the other two",
+  })
+  .prefault({})
+  .describe("How full the pool may get, in percent; the ballast that is held back counts as free.");
+
 export const configSchema = z
   .strictObject({
     stateDirectory: path
@@ -205,6 +221,7 @@ export const configSchema = z
           .default(["/var/lib/ingot-import"])
           .meta(restart)
           .describe("Where image files may be imported from."),
+        watermarks,
       })
       .prefault({})
       .describe("The local reflink pool."),

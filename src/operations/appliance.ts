@@ -4,6 +4,7 @@ import type { Clock } from "../clock.ts";
 import type { Config } from "../config/schema.ts";
 import type { DiskCatalogue } from "../disks/disk-catalogue.ts";
 import type { ImageStore } from "../drivers/images/image-store.ts";
+import type { PoolSpace } from "../drivers/images/pool-space.ts";
 import type { PowerControl } from "../drivers/power/power-control.ts";
 import type { TargetServer } from "../drivers/targets/target-server.ts";
 import type { ImageCatalogue } from "../images/image-catalogue.ts";
@@ -14,6 +15,7 @@ import type { NodeRegistry } from "../nodes/node-registry.ts";
 import type { Records } from "../store/records.ts";
 import type { DiskTraffic } from "./disk-traffic.ts";
 import type { OperatorRequests } from "./operator-requests.ts";
+import type { PoolWatch } from "./pool-watch.ts";
 import type { OperationRunner } from "./runner.ts";
 
 /** Everything that the long operations work with. Put together in compose.ts, once. */
@@ -32,6 +34,8 @@ export type Appliance = {
   bootEvents: BootEventSink;
   boots: Pick<Timeline, "waitFor" | "boots" | "current" | "forget">;
   store: ImageStore;
+  space: PoolSpace;
+  pool: PoolWatch;
   targets: TargetServer;
   /** What nodes move to and from their disks. */
   traffic: DiskTraffic;

@@ -2,6 +2,7 @@ import type { ImageRecord } from "../images/image.ts";
 import { newId } from "../values/id.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
+import { checkPoolOpen } from "./pool-report.ts";
 
 export type ImportImageRequest = {
   project: string;
@@ -15,13 +16,14 @@ export type ImportImageRequest = {
 
 type ImportPlan = { image: string; path: string; format: "raw" | "qcow2" };
 
-/** Makes an image from a file. EXISTS for a name in use; what is wrong with the file shows in the operation. */
+/** Makes an image from a file. EXISTS for a name in use, POOL_FULL when the pool is closed; what is wrong with the file shows in the operation. */
 export async function importImage(
   appliance: Appliance,
   request: ImportImageRequest,
   requestedBy: string,
 ): Promise<OperationRecord> {
   const { project, name, path, format, phonesHome } = request;
+  await checkPoolOpen(appliance);
   appliance.images.checkNewName(project, name);
   const image: ImageRecord = {
     id: newId("img"),

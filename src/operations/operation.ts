@@ -10,7 +10,8 @@ export type OperationKind =
   | "revert"
   | "remove-disk"
   | "remove-image"
-  | "power";
+  | "power"
+  | "grow-pool";
 
 /**
  * `running` and `undoing` go on after a restart. `done`: all steps succeeded. `undone`: failed or cancelled, and

@@ -1,5 +1,6 @@
 import type { Appliance } from "./appliance.ts";
 import { deprovisionProcedure } from "./deprovision.ts";
+import { growPoolProcedure } from "./grow-pool.ts";
 import { importProcedure } from "./import-image.ts";
 import { powerProcedure } from "./power-node.ts";
 import { provisionProcedure } from "./provision-procedure.ts";
@@ -19,4 +20,5 @@ export function registerProcedures(appliance: Appliance): void {
   runner.register(removeDiskProcedure(appliance));
   runner.register(removeImageProcedure(appliance));
   runner.register(powerProcedure(appliance));
+  runner.register(growPoolProcedure(appliance));
 }

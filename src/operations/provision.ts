@@ -9,6 +9,7 @@ import type { Mac } from "../values/mac.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, networkOf, newChap, portalsOf, SECRETS } from "./attachment.ts";
 import type { OperationRecord } from "./operation.ts";
+import { checkPoolOpen } from "./pool-report.ts";
 import type { Vouched } from "./power-steps.ts";
 
 export type ProvisionRequest = {
@@ -46,13 +47,15 @@ export type ProvisionPlan = Vouched & {
 
 /**
  * Makes a node boot a disk: a new clone of an image, or an existing disk.
- * NOT_FOUND, INVALID, IN_USE (the node or the disk is taken), BUSY (another operation is at it).
+ * NOT_FOUND, INVALID, IN_USE (the node or the disk is taken), BUSY (another operation is at it), POOL_FULL (the pool
+ * takes no new clones).
  */
 export async function provision(
   appliance: Appliance,
   request: ProvisionRequest,
   requestedBy: string,
 ): Promise<OperationRecord> {
+  if (request.image !== undefined) await checkPoolOpen(appliance);
   const node = appliance.nodes.get(request.node);
   if ((request.image === undefined) === (request.disk === undefined)) {
     throw new ApplianceError("INVALID", "image, disk: say what to boot: an image to clone, or an existing disk", {

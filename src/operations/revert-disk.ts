@@ -92,9 +92,7 @@ export function revertProcedure(appliance: Appliance): Procedure<RevertPlan> {
       {
         name: "save-content",
         deadlineSeconds: 120,
-        run: async ({ plan, signal }) => {
-          await appliance.store.snapshot(plan.disk, plan.rescue, signal);
-        },
+        run: ({ plan, signal }) => appliance.store.setAside(plan.disk, plan.rescue, signal),
         undo: ({ plan, signal }) => appliance.store.remove("image", plan.rescue, signal),
       },
       {

@@ -2,6 +2,7 @@ import type { ImageRecord } from "../images/image.ts";
 import { newId } from "../values/id.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
+import { checkPoolOpen } from "./pool-report.ts";
 
 export type SnapshotRequest = {
   project: string;
@@ -12,12 +13,13 @@ export type SnapshotRequest = {
 
 type SnapshotPlan = { disk: string; image: string };
 
-/** Makes an image from what a disk holds now: crash-consistent while it is in use, clean when its OS shut down in order. */
+/** Makes an image from what a disk holds now: crash-consistent while it is in use, clean when its OS shut down in order. POOL_FULL when the pool is closed. */
 export async function snapshotDisk(
   appliance: Appliance,
   request: SnapshotRequest,
   requestedBy: string,
 ): Promise<OperationRecord> {
+  await checkPoolOpen(appliance);
   const disk = appliance.disks.get(request.project, request.disk);
   appliance.images.checkNewName(request.project, request.image);
   const image: ImageRecord = {

@@ -4,6 +4,7 @@ import { toApplianceError } from "../errors.ts";
 import type { LeaseRecord } from "../leases/lease.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, RecordedError } from "./operation.ts";
+import { type PoolFill, poolFill } from "./pool-level.ts";
 import { listStalls } from "./stalls.ts";
 
 const POOL_SECONDS = 5;
@@ -12,7 +13,7 @@ const POOL_SECONDS = 5;
 export type SystemStatus = {
   networks: (Pick<NetworkConfig, "name" | "interface" | "address" | "subnet" | "portals"> & { leases: number })[];
   /** Or why it can't be told. */
-  pool: PoolUsage | Pick<RecordedError, "code" | "message">;
+  pool: (PoolFill & PoolUsage) | Pick<RecordedError, "code" | "message">;
   counts: { nodes: number; provisioned: number; stalled: number; images: number; disks: number; leases: number };
   /** Those that are not over, the stuck ones included; newest first. */
   operations: OperationRecord[];
@@ -22,10 +23,13 @@ export type SystemStatus = {
 export async function systemStatus(appliance: Appliance): Promise<SystemStatus> {
   const { config, records, nodes, images, disks, runner, store } = appliance;
   const leases = [...records.collection<LeaseRecord>("leases").values()];
-  const pool = await store.usage(AbortSignal.timeout(POOL_SECONDS * 1000)).catch((error) => {
-    const { code, message } = toApplianceError(error);
-    return { code, message };
-  });
+  const pool = await store.usage(AbortSignal.timeout(POOL_SECONDS * 1000)).then(
+    (usage) => ({ ...usage, ...poolFill(usage, config.pool.watermarks) }),
+    (error) => {
+      const { code, message } = toApplianceError(error);
+      return { code, message };
+    },
+  );
   return {
     networks: config.networks.map(({ name, interface: on, address, subnet, portals }) => ({
       name,

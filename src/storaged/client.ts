@@ -1,11 +1,11 @@
 import type { ImageStore } from "../drivers/images/image-store.ts";
+import type { PoolSpace } from "../drivers/images/pool-space.ts";
 import type { TargetServer } from "../drivers/targets/target-server.ts";
 import { type CallStorage, createCaller } from "./caller.ts";
+import type { StorageDrivers } from "./verbs.ts";
 
-/** Both drivers, as ingot-storaged runs them. */
-export type StorageClient = {
-  images: ImageStore;
-  targets: TargetServer;
+/** The drivers, as ingot-storaged runs them. */
+export type StorageClient = StorageDrivers & {
   /** Ends the connection; calls under way fail. */
   close(): void;
 };
@@ -18,7 +18,7 @@ export type StorageClient = {
  */
 export function createStorageClient(path: string, options: { waitMs?: number } = {}): StorageClient {
   const { call, close } = createCaller(path, options.waitMs ?? 3000);
-  return { images: imageStore(call), targets: targetServer(call), close };
+  return { images: imageStore(call), space: poolSpace(call), targets: targetServer(call), close };
 }
 
 function imageStore(call: CallStorage): ImageStore {
@@ -26,6 +26,7 @@ function imageStore(call: CallStorage): ImageStore {
     import: (request, progress, signal) => call("images.import", request, signal, progress),
     clone: (image, disk, signal) => call("images.clone", { image, disk }, signal),
     snapshot: (disk, image, signal) => call("images.snapshot", { disk, image }, signal),
+    setAside: (disk, image, signal) => call("images.setAside", { image, disk }, signal),
     revert: (disk, image, signal) => call("images.revert", { disk, image }, signal),
     remove: (kind, id, signal) => call("images.remove", { kind, id }, signal),
     stat: (kind, id, signal) => call("images.stat", { kind, id }, signal),
@@ -35,10 +36,22 @@ function imageStore(call: CallStorage): ImageStore {
   };
 }
 
+function poolSpace(call: CallStorage): PoolSpace {
+  return {
+    largest: (limit, signal) => call("space.largest", { limit }, signal),
+    keepBallast: (signal) => call("space.keepBallast", {}, signal),
+    releaseBallast: (signal) => call("space.releaseBallast", {}, signal),
+    allocateFile: (sizeBytes, progress, signal) => call("space.allocateFile", { sizeBytes }, signal, progress),
+    trimFile: (sizeBytes, signal) => call("space.trimFile", { sizeBytes }, signal),
+    growFilesystem: (signal) => call("space.growFilesystem", {}, signal),
+  };
+}
+
 function targetServer(call: CallStorage): TargetServer {
   return {
     ensureTarget: (control, target, signal) => call("targets.ensure", { control, target }, signal),
     removeTarget: (control, iqn, signal) => call("targets.remove", { control, iqn }, signal),
+    cutSessions: (control, iqn, sessions, signal) => call("targets.cut", { control, iqn, sessions }, signal),
     list: (control, signal) => call("targets.list", { control }, signal),
     ensurePortals: (control, portals, signal) => call("targets.portals", { control, portals }, signal),
   };

@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { loadConfig } from "../config/load.ts";
+import { createFilePoolSpace } from "../drivers/images/file-pool-space.ts";
 import { openFileStore } from "../drivers/images/file-store.ts";
 import { createTgtServer } from "../drivers/targets/tgt-server.ts";
 import { toApplianceError } from "../errors.ts";
@@ -33,9 +34,10 @@ async function main(): Promise<void> {
   const inherited = findInherited(takeInheritedSockets(process.env), "storaged", "stream");
 
   const images = await openFileStore(config.pool);
+  const space = createFilePoolSpace(config.pool.directory);
   const targets = createTgtServer();
   const controls = config.networks.map((network) => network.tgtd.control);
-  const verbs = storageVerbs(images, targets, createDiskCheck(images, targets, controls));
+  const verbs = storageVerbs({ images, space, targets }, createDiskCheck(images, targets, controls));
   const server = createStorageServer(verbs, log);
 
   const path = join(config.runtimeDirectory, "storaged.sock");

@@ -3,14 +3,13 @@
  * usage: make-pool.ts --directory DIR --file FILE --size BYTES[K|M|G|T] [--sparse] [--filesystem xfs|btrfs]
  *        make-pool.ts --directory DIR --unmount
  */
-import { execFile } from "node:child_process";
 import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
-import { parseArgs, promisify } from "node:util";
+import { parseArgs } from "node:util";
 import { mountedAt } from "../drivers/images/mounts.ts";
+import { runTool } from "../drivers/images/run-tool.ts";
 import { ApplianceError, toApplianceError } from "../errors.ts";
-
-const run = promisify(execFile);
+import { parseBytes } from "../values/bytes.ts";
 
 /** mkfs.xfs refuses less. */
 const MIN_BYTES = 300 * 1024 * 1024;
@@ -89,28 +88,8 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-async function command(program: string, ...args: string[]): Promise<void> {
-  try {
-    await run(program, args, { env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" } });
-  } catch (cause) {
-    const said = ((cause as { stderr?: string }).stderr ?? String(cause)).trim();
-    const full = /No space left/.test(said);
-    throw new ApplianceError(full ? "POOL_FULL" : "DRIVER_FAILED", `make pool: ${program}: ${said}`, {
-      details: { driver: "file", action: "make pool", program },
-      cause,
-    });
-  }
-}
-
-/** `10G` in bytes. INVALID for anything that is no size. */
-function parseSize(text: string): number {
-  const match = /^(\d+)([KMGT]?)$/.exec(text);
-  if (!match) {
-    throw new ApplianceError("INVALID", `size: "${text}" is not a size`, {
-      details: { field: "size", value: text, remedy: "write it like 200G" },
-    });
-  }
-  return Number(match[1]) * 1024 ** " KMGT".indexOf(match[2] || " ");
+function command(program: string, ...args: string[]): Promise<void> {
+  return runTool("make pool", program, args);
 }
 
 async function main(): Promise<void> {
@@ -135,7 +114,7 @@ async function main(): Promise<void> {
         .trim(),
     );
   }
-  const pool = { directory, file, sizeBytes: parseSize(size), sparse, filesystem: filesystem as "xfs" | "btrfs" };
+  const pool = { directory, file, sizeBytes: parseBytes(size), sparse, filesystem: filesystem as "xfs" | "btrfs" };
   const { created, mounted } = await makePool(pool);
   console.log(`${directory}: ${created ? "made and mounted" : mounted ? "mounted" : "is mounted already"}`);
 }

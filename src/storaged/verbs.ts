@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Portal } from "../boot/boot-entry.ts";
 import type { ImageStore } from "../drivers/images/image-store.ts";
+import type { PoolSpace } from "../drivers/images/pool-space.ts";
 import type { TargetServer, TargetSpec } from "../drivers/targets/target-server.ts";
 import { parseIpv4 } from "../values/ipv4.ts";
 import { parsed } from "../values/zod.ts";
@@ -13,6 +14,7 @@ export type Verb = { run: (args: unknown, call: Call) => Promise<unknown> };
 
 const id = z.string().max(63);
 const kind = z.enum(["image", "disk"]);
+const sizeBytes = z.number().int().positive();
 const control = z.number().int().min(0).max(32767);
 const address = parsed(parseIpv4);
 // RFC 7143 4.2.7.1: lower case after normalisation, 223 bytes at most.
@@ -38,8 +40,11 @@ const target = z.strictObject({
   chap,
 });
 
+/** What storaged runs for ingotd. */
+export type StorageDrivers = { images: ImageStore; space: PoolSpace; targets: TargetServer };
+
 /** All that storaged can be asked, with the arguments' schemas. `checkUnused` guards disks that a target serves. */
-export function storageVerbs(images: ImageStore, targets: TargetServer, checkUnused: DiskCheck) {
+export function storageVerbs({ images, space, targets }: StorageDrivers, checkUnused: DiskCheck) {
   return {
     "images.import": verb(
       z.strictObject({ image: id, path: z.string().max(4096), format: z.enum(["raw", "qcow2"]) }),
@@ -51,6 +56,10 @@ export function storageVerbs(images: ImageStore, targets: TargetServer, checkUnu
     "images.snapshot": verb(z.strictObject({ image: id, disk: id }), ({ image, disk }, { signal }) =>
       images.snapshot(disk, image, signal),
     ),
+    "images.setAside": verb(z.strictObject({ image: id, disk: id }), async ({ image, disk }, { signal }) => {
+      await checkUnused(disk, signal);
+      await images.setAside(disk, image, signal);
+    }),
     "images.revert": verb(z.strictObject({ image: id, disk: id }), async ({ image, disk }, { signal }) => {
       await checkUnused(disk, signal);
       await images.revert(disk, image, signal);
@@ -63,11 +72,25 @@ export function storageVerbs(images: ImageStore, targets: TargetServer, checkUnu
     "images.list": verb(z.strictObject({}), (_, { signal }) => images.list(signal)),
     "images.usage": verb(z.strictObject({}), (_, { signal }) => images.usage(signal)),
     "images.backing": verb(z.strictObject({ disk: id }), ({ disk }) => images.backing(disk)),
+    "space.largest": verb(z.strictObject({ limit: z.number().int().min(1).max(1000) }), ({ limit }, { signal }) =>
+      space.largest(limit, signal),
+    ),
+    "space.keepBallast": verb(z.strictObject({}), (_, { signal }) => space.keepBallast(signal)),
+    "space.releaseBallast": verb(z.strictObject({}), (_, { signal }) => space.releaseBallast(signal)),
+    "space.allocateFile": verb(z.strictObject({ sizeBytes }), (args, { signal, progress }) =>
+      space.allocateFile(args.sizeBytes, progress, signal),
+    ),
+    "space.trimFile": verb(z.strictObject({ sizeBytes }), (args, { signal }) => space.trimFile(args.sizeBytes, signal)),
+    "space.growFilesystem": verb(z.strictObject({}), (_, { signal }) => space.growFilesystem(signal)),
     "targets.ensure": verb(z.strictObject({ control, target }), (args, { signal }) =>
       targets.ensureTarget(args.control, args.target as TargetSpec, signal),
     ),
     "targets.remove": verb(z.strictObject({ control, iqn }), (args, { signal }) =>
       targets.removeTarget(args.control, args.iqn, signal),
+    ),
+    "targets.cut": verb(
+      z.strictObject({ control, iqn, sessions: z.array(z.string().regex(/^\d{1,20}$/)).max(1024) }),
+      (args, { signal }) => targets.cutSessions(args.control, args.iqn, args.sessions, signal),
     ),
     "targets.list": verb(z.strictObject({ control }), (args, { signal }) => targets.list(args.control, signal)),
     "targets.portals": verb(z.strictObject({ control, portals: z.array(portal).max(64) }), (args, { signal }) =>

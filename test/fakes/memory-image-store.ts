@@ -8,12 +8,18 @@ import type {
   StoredSize,
 } from "../../src/drivers/images/image-store.ts";
 import { ApplianceError } from "../../src/errors.ts";
+import { MemoryPoolSpace } from "./memory-pool-space.ts";
 
 const SIZE = 1024 * 1024;
 
 /** An image store that keeps its contents as strings in memory. Held to test/contract/image-store.test.ts like the real ones. */
 export class MemoryImageStore implements ImageStore {
   readonly contents = new Map<string, string>();
+  readonly #space: MemoryPoolSpace;
+
+  constructor(space = new MemoryPoolSpace()) {
+    this.#space = space;
+  }
 
   async import(request: ImportRequest, progress: (done: number, total: number) => void): Promise<ImportResult> {
     progress(SIZE, SIZE);
@@ -29,6 +35,10 @@ export class MemoryImageStore implements ImageStore {
   async snapshot(disk: string, image: string): Promise<{ sizeBytes: number }> {
     if (!this.contents.has(`image/${image}`)) this.contents.set(`image/${image}`, this.#get("disk", disk));
     return { sizeBytes: SIZE };
+  }
+
+  async setAside(disk: string, image: string): Promise<void> {
+    await this.snapshot(disk, image);
   }
 
   async revert(disk: string, image: string): Promise<void> {
@@ -52,7 +62,7 @@ export class MemoryImageStore implements ImageStore {
   }
 
   async usage(): Promise<PoolUsage> {
-    return { totalBytes: 100 * SIZE, freeBytes: 50 * SIZE, filesystem: "memory" };
+    return this.#space.usage();
   }
 
   async backing(disk: string): Promise<Backing> {

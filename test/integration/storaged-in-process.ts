@@ -1,11 +1,13 @@
 import { once } from "node:events";
 import type { ImageStore } from "../../src/drivers/images/image-store.ts";
+import type { PoolSpace } from "../../src/drivers/images/pool-space.ts";
 import type { TargetServer } from "../../src/drivers/targets/target-server.ts";
 import { createLog } from "../../src/log.ts";
 import { createStorageClient, type StorageClient } from "../../src/storaged/client.ts";
 import { createDiskCheck } from "../../src/storaged/disk-check.ts";
 import { createStorageServer } from "../../src/storaged/server.ts";
 import { storageVerbs } from "../../src/storaged/verbs.ts";
+import { MemoryPoolSpace } from "../fakes/memory-pool-space.ts";
 
 /** The drivers as ingotd has them: through storaged's protocol, over a socket at `path`, in this process. */
 export async function throughStoraged(
@@ -13,8 +15,9 @@ export async function throughStoraged(
   images: ImageStore,
   targets: TargetServer,
   controls: number[] = [],
+  space: PoolSpace = new MemoryPoolSpace(),
 ): Promise<StorageClient> {
-  const verbs = storageVerbs(images, targets, createDiskCheck(images, targets, controls));
+  const verbs = storageVerbs({ images, space, targets }, createDiskCheck(images, targets, controls));
   const server = createStorageServer(verbs, createLog("silent")).listen(path);
   await once(server, "listening");
   const client = createStorageClient(path);

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Finding, Status } from "../answers.ts";
+import type { Finding, PoolFill, Status } from "../answers.ts";
 import { examples, type Open } from "../command.ts";
 import { CommandEnd } from "../command-end.ts";
 import { UNHEALTHY } from "../exit-codes.ts";
@@ -48,7 +48,7 @@ function formatStatus(status: Status, width: number): string {
     pool:
       "code" in pool
         ? `not reachable: ${pool.message}`
-        : `${formatBytes(pool.freeBytes)} of ${formatBytes(pool.totalBytes)} free (${pool.filesystem})`,
+        : `${formatBytes(pool.freeBytes)} of ${formatBytes(pool.totalBytes)} free (${pool.filesystem})${formatLevel(pool)}`,
     nodes: `${nodes}, ${provisioned} provisioned${stalled > 0 ? `, ${stalled} stalled` : ""}; ${discovered} discovered`,
     images: String(images),
     disks: String(disks),
@@ -57,6 +57,10 @@ function formatStatus(status: Status, width: number): string {
   const under =
     operations.length === 0 ? "no operation is under way\n" : formatTable(OPERATION_COLUMNS, operations, width);
   return `${facts}\n${under}`;
+}
+
+function formatLevel({ level, usedPercent }: PoolFill): string {
+  return level === "ok" ? "" : `; ${usedPercent} % used, ${level}: see ingot pool show`;
 }
 
 /** Where the text of a finding begins, behind its state and check. */

@@ -1,7 +1,9 @@
 import { stat } from "node:fs/promises";
 import { ApplianceError, isApplianceError } from "../../errors.ts";
+import { isNoRoom } from "../../net/preallocate.ts";
 import { abortedError, driverFailed } from "../failure.ts";
 import { Turns } from "../turns.ts";
+import { Ballast } from "./ballast.ts";
 import type { ImageStore, PoolUsage, StoredKind, StoredSize } from "./image-store.ts";
 import { importImage } from "./import-image.ts";
 import { checkReflinks, PoolFiles } from "./pool-files.ts";
@@ -15,6 +17,8 @@ export type FileStoreOptions = {
   directory: string;
   /** Import takes files below these alone. */
   importDirectories: string[];
+  /** Percent of the pool that imports fill at most: the rest is for the disks of running nodes. */
+  watermarks?: { critical: number };
 };
 
 /**
@@ -22,7 +26,8 @@ export type FileStoreOptions = {
  * UNSUPPORTED when the directory's file system has no reflinks. One process per directory: unfinished files of
  * another would be removed.
  */
-export async function openFileStore({ directory, importDirectories }: FileStoreOptions): Promise<ImageStore> {
+export async function openFileStore(options: FileStoreOptions): Promise<ImageStore> {
+  const { directory, importDirectories, watermarks = { critical: 100 } } = options;
   const files = new PoolFiles(directory);
   try {
     await checkReflinks(directory);
@@ -35,6 +40,7 @@ export async function openFileStore({ directory, importDirectories }: FileStoreO
     });
   }
   const turns = new Turns();
+  const ballast = new Ballast(directory);
 
   /** One change at a time to an image or disk; the errors of the file system become ours. */
   const change = async <T>(
@@ -62,18 +68,17 @@ export async function openFileStore({ directory, importDirectories }: FileStoreO
     }
   };
 
-  const reflink = async (kind: StoredKind, id: string): Promise<string> => {
-    if (!(await sizeOf(kind, id))) {
-      throw new ApplianceError("NOT_FOUND", `${kind}: ${id} is not in the pool`, {
-        details: { field: kind, value: id },
-      });
-    }
-    checkFree(await poolUsage(directory), 0);
-    return files.reflink(files.path(kind, id));
+  const checkThere = async (kind: StoredKind, id: string): Promise<void> => {
+    if (await sizeOf(kind, id)) return;
+    throw new ApplianceError("NOT_FOUND", `${kind}: ${id} is not in the pool`, { details: { field: kind, value: id } });
   };
 
   const derive = async (from: [StoredKind, string], to: [StoredKind, string]) => {
-    if (!(await sizeOf(...to))) await files.publish(await reflink(...from), ...to);
+    if (!(await sizeOf(...to))) {
+      await checkThere(...from);
+      checkFree(await poolUsage(directory), 0);
+      await files.publish(await files.reflink(files.path(...from)), ...to);
+    }
     return { sizeBytes: (await sizeOf(...to))!.sizeBytes };
   };
 
@@ -82,16 +87,20 @@ export async function openFileStore({ directory, importDirectories }: FileStoreO
       change("clone", "disk", disk, signal, () => derive(["image", image], ["disk", disk])),
     snapshot: (disk, image, signal) =>
       change("snapshot", "image", image, signal, () => derive(["disk", disk], ["image", image])),
+    setAside: (disk, image, signal) =>
+      change("set aside", "image", image, signal, async () => {
+        if (await sizeOf("image", image)) return;
+        await checkThere("disk", disk);
+        await ballast.lend(() => files.setAside(disk, image));
+      }),
     revert: (disk, image, signal) =>
       change("revert", "disk", disk, signal, async () => {
-        if (!(await sizeOf("disk", disk))) {
-          throw new ApplianceError("NOT_FOUND", `disk: ${disk} is not in the pool`, {
-            details: { field: "disk", value: disk },
-          });
-        }
-        await files.replaceDisk(await reflink("image", image), disk);
+        await checkThere("disk", disk);
+        await checkThere("image", image);
+        const content = await ballast.lend(() => files.reflink(files.path("image", image)));
+        await files.replaceDisk(content, disk);
       }),
-    remove: (kind, id, signal) => change("remove", kind, id, signal, () => files.remove(kind, id)),
+    remove: (kind, id, signal) => change("remove", kind, id, signal, () => ballast.lend(() => files.remove(kind, id))),
     import: (request, progress, signal) =>
       change("import", "image", request.image, signal, () =>
         importImage({
@@ -100,7 +109,10 @@ export async function openFileStore({ directory, importDirectories }: FileStoreO
           request,
           progress,
           signal,
-          checkFree: async (bytes) => checkFree(await poolUsage(directory), bytes),
+          checkFree: async (bytes) => {
+            const usage = await poolUsage(directory);
+            checkFree(usage, bytes, usage.totalBytes * (1 - watermarks.critical / 100));
+          },
         }),
       ),
     stat: (kind, id) => sizeOf(kind, id),
@@ -110,14 +122,18 @@ export async function openFileStore({ directory, importDirectories }: FileStoreO
   };
 }
 
-function checkFree(usage: PoolUsage, bytes: number): void {
-  if (usage.freeBytes >= bytes + RESERVE_BYTES) return;
+function checkFree(usage: PoolUsage, bytes: number, keptFreeBytes = 0): void {
+  if (usage.freeBytes >= bytes + Math.max(keptFreeBytes, RESERVE_BYTES)) return;
   throw poolFull({ freeBytes: usage.freeBytes, wantedBytes: bytes });
 }
 
 function poolFull(details: Record<string, unknown>, cause?: unknown): ApplianceError {
   return new ApplianceError("POOL_FULL", "pool: no space left", {
-    details: { driver: "file", ...details, remedy: "remove disks or images that nobody needs, or enlarge the pool" },
+    details: {
+      driver: "file",
+      ...details,
+      remedy: "ingot pool show names the largest disks; ingot disk rm, or ingot pool grow",
+    },
     cause,
   });
 }
@@ -125,7 +141,6 @@ function poolFull(details: Record<string, unknown>, cause?: unknown): ApplianceE
 function storeError(error: unknown, action: string, signal?: AbortSignal): ApplianceError {
   if (signal?.aborted) return abortedError(signal, "file", action);
   if (isApplianceError(error)) return error;
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (code === "ENOSPC" || code === "EDQUOT") return poolFull({ action }, error);
-  return driverFailed("file", action, message, { cause: error });
+  if (isNoRoom(error)) return poolFull({ action }, error);
+  return driverFailed("file", action, (error as Error).message, { cause: error });
 }

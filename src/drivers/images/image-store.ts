@@ -19,8 +19,14 @@ export interface ImageStore {
   clone(image: string, disk: string, signal: AbortSignal): Promise<{ sizeBytes: number }>;
   /** Make image `image` from what disk `disk` holds now (crash-consistent while it is in use). */
   snapshot(disk: string, image: string, signal: AbortSignal): Promise<{ sizeBytes: number }>;
-  /** Put the content of `image` back into `disk`, which nobody uses now. */
+  /**
+   * Keep what `disk`, which nobody uses now, holds as image `image`, to revert to. Takes no room, so that it works in a
+   * full pool: both are one until the disk is reverted.
+   */
+  setAside(disk: string, image: string, signal: AbortSignal): Promise<void>;
+  /** Put the content of `image` back into `disk`, which nobody uses now. Works in a full pool too. */
   revert(disk: string, image: string, signal: AbortSignal): Promise<void>;
+  /** Works in a full pool too. */
   remove(kind: StoredKind, id: string, signal: AbortSignal): Promise<void>;
   /** Undefined when it does not exist. */
   stat(kind: StoredKind, id: string, signal: AbortSignal): Promise<StoredSize | undefined>;
@@ -39,6 +45,22 @@ export type ImportRequest = { image: string; path: string; format: "raw" | "qcow
 export type ImportResult = { sizeBytes: number; sha256: string; paddedBytes: number };
 /** `sizeBytes`: as the node sees it. `usedBytes`: allocated, shared extents counted once per file. */
 export type StoredSize = { sizeBytes: number; usedBytes: number };
-/** `freeBytes` is the lesser of the pool's and its backing disk's. */
-export type PoolUsage = { totalBytes: number; freeBytes: number; filesystem: string };
+/** `freeBytes`: what disks can still take, by the pool and by the disk below it. The ballast is not free. */
+export type PoolUsage = {
+  totalBytes: number;
+  freeBytes: number;
+  filesystem: string;
+  /** What is held back for times of need, and whether that is all that should be. */
+  ballast: { bytes: number; isWhole: boolean };
+  /** The file that the pool lives in, if it does; one with fewer blocks than its size is sparse. */
+  file?: PoolFile;
+};
+export type PoolFile = {
+  path: string;
+  sizeBytes: number;
+  allocatedBytes: number;
+  /** Of the disk that the file is on. */
+  diskFreeBytes: number;
+  diskBytes: number;
+};
 export type Backing = { type: "file" | "rbd"; path: string };

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { driverFailed } from "../failure.ts";
+import { abortedError, driverFailed } from "../failure.ts";
 
 const WORKER = fileURLToPath(new URL("import-worker.ts", import.meta.url));
 /** Debian's `nobody`. */
@@ -103,6 +103,7 @@ function runChild(
     child.on("close", (code, killedBy) => {
       done();
       if (code === 0) return resolve();
+      if (signal.aborted) return reject(abortedError(signal, "file", "import"));
       const program = args.find((word) => word === "qemu-img") ?? command;
       const full = /No space left on device/.test(complaint);
       const message = `${program} ended with ${killedBy ?? code}: ${complaint.trim()}`;

@@ -9,6 +9,8 @@ import type { PoolFiles } from "./pool-files.ts";
 import { QCOW2_HEADER_BYTES, qcow2SizeBytes } from "./qcow2-header.ts";
 
 const SECTOR_BYTES = 512;
+/** So often is it looked whether there is room for more. */
+const LOOK_EVERY_BYTES = 16 * 1024 * 1024;
 
 export type Import = {
   files: PoolFiles;
@@ -16,7 +18,7 @@ export type Import = {
   request: ImportRequest;
   progress: (doneBytes: number, totalBytes: number) => void;
   signal: AbortSignal;
-  /** POOL_FULL when so many bytes do not fit. */
+  /** POOL_FULL when so many more bytes would take what is kept free. */
   checkFree: (bytes: number) => Promise<void>;
 };
 
@@ -33,12 +35,13 @@ export async function importImage(one: Import): Promise<ImportResult> {
     const sourceBytes = await statedSize(source, request.format);
     const sizeBytes = Math.ceil(sourceBytes / SECTOR_BYTES) * SECTOR_BYTES;
     await one.checkFree((await source.stat()).blocks * SECTOR_BYTES);
+    const guarded = stopWhenFull(one);
     const target = await open(temporary, "wx+", 0o600);
     try {
       await target.truncate(sizeBytes);
-      const result = await (request.format === "raw" ? copyRaw : copyQcow2)(source, target, sizeBytes, one);
+      const result = await (request.format === "raw" ? copyRaw : copyQcow2)(source, target, sizeBytes, guarded);
       await target.sync();
-      throwIfAborted(one.signal, "file", "import");
+      throwIfAborted(guarded.signal, "file", "import");
       await files.publish(temporary, "image", request.image);
       return { ...result, paddedBytes: sizeBytes - sourceBytes };
     } finally {
@@ -48,6 +51,19 @@ export async function importImage(one: Import): Promise<ImportResult> {
     await source.close();
     await rm(temporary, { force: true });
   }
+}
+
+/** The same import, which ends with POOL_FULL once its content takes room that others need: it may unpack to any size. */
+function stopWhenFull(one: Import): Import {
+  const full = new AbortController();
+  let looked = 0;
+  const progress: Import["progress"] = (done, total) => {
+    one.progress(done, total);
+    if (done < looked + LOOK_EVERY_BYTES) return;
+    looked = done;
+    one.checkFree(0).catch((error) => full.abort(error));
+  };
+  return { ...one, progress, signal: AbortSignal.any([one.signal, full.signal]) };
 }
 
 async function copyRaw(source: FileHandle, target: FileHandle, sizeBytes: number, { progress, signal }: Import) {

@@ -3,6 +3,7 @@ import { constants } from "node:fs";
 import { chmod, copyFile, link, mkdir, open, readdir, rename, rm, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ApplianceError } from "../../errors.ts";
+import { isNoRoom } from "../../net/preallocate.ts";
 import type { StoredKind } from "./image-store.ts";
 import { mountAbove } from "./mounts.ts";
 
@@ -78,6 +79,12 @@ export class PoolFiles {
     return true;
   }
 
+  /** Gives a disk's file a second name, that of an image, durably. */
+  async setAside(disk: string, image: string): Promise<void> {
+    await link(this.path("disk", disk), this.path("image", image));
+    await syncDirectory(this.#folder("image"));
+  }
+
   /** Puts a finished temporary file in the place of a disk. Whoever has the old one open keeps the old one. */
   async replaceDisk(temporary: string, id: string): Promise<void> {
     await chmod(temporary, MODES.disk);
@@ -100,13 +107,14 @@ export class PoolFiles {
   }
 }
 
-/** UNSUPPORTED, with the remedy, when files in this directory can't share extents. */
+/** UNSUPPORTED, with the remedy, when files in this directory can't share extents. A full pool is taken at its word. */
 export async function checkReflinks(directory: string): Promise<void> {
   const [source, clone] = [join(directory, temporaryName()), join(directory, temporaryName())];
   try {
     await writeFile(source, Buffer.alloc(4096), { flag: "wx", mode: 0o600 });
     await share(source, clone);
   } catch (cause) {
+    if (isNoRoom(cause)) return;
     const code = (cause as NodeJS.ErrnoException).code ?? "";
     if (!["ENOTSUP", "EOPNOTSUPP", "EXDEV", "EINVAL", "ENOSYS", "ENOTTY"].includes(code)) throw cause;
     throw new ApplianceError("UNSUPPORTED", `pool: ${directory} can't share extents between files (reflinks)`, {

@@ -1,6 +1,7 @@
-import { readFile, stat, statfs } from "node:fs/promises";
-import { dirname } from "node:path";
+import { statfs } from "node:fs/promises";
+import { Ballast } from "./ballast.ts";
 import type { PoolUsage } from "./image-store.ts";
+import { findLoopFile, loopFileUsage } from "./loop-file.ts";
 import { mountAbove } from "./mounts.ts";
 
 /**
@@ -8,31 +9,18 @@ import { mountAbove } from "./mounts.ts";
  * space of the disk below counts too: XFS would accept writes that the loop device then can't write back.
  */
 export async function poolUsage(directory: string): Promise<PoolUsage> {
-  const { bsize, blocks, bavail } = await statfs(directory);
-  const free = bavail * bsize;
-  const backing = await backingSpace(directory);
-  const covered = !backing || backing.unallocatedBytes <= backing.freeBytes;
+  const { bsize, blocks, bfree, bavail } = await statfs(directory);
+  const mount = await mountAbove(directory);
+  const loop = mount && (await findLoopFile(mount));
+  const file = loop && (await loopFileUsage(loop));
+  const totalBytes = (blocks - bfree + bavail) * bsize;
+  const freeBytes = bavail * bsize;
+  const isCovered = !file || file.sizeBytes - file.allocatedBytes <= file.diskFreeBytes;
   return {
-    totalBytes: blocks * bsize,
-    freeBytes: covered ? free : Math.min(free, backing.freeBytes),
-    filesystem: (await mountAbove(directory))?.filesystem ?? "unknown",
+    totalBytes,
+    freeBytes: isCovered ? freeBytes : Math.min(freeBytes, file.diskFreeBytes),
+    filesystem: mount?.filesystem ?? "unknown",
+    ballast: await new Ballast(directory).state(blocks * bsize),
+    ...(file ? { file } : {}),
   };
-}
-
-/** Of a loop mount: what its file has not allocated yet, and what its disk could still give. */
-async function backingSpace(directory: string): Promise<{ unallocatedBytes: number; freeBytes: number } | undefined> {
-  const file = await loopFile(directory);
-  if (file === undefined) return undefined;
-  const [{ size, blocks }, { bsize, bavail }] = await Promise.all([stat(file), statfs(dirname(file))]);
-  return { unallocatedBytes: Math.max(0, size - blocks * 512), freeBytes: bavail * bsize };
-}
-
-/** The file behind the loop device that the directory lives on. */
-async function loopFile(directory: string): Promise<string | undefined> {
-  const loop = /^\/dev\/(loop\d+)$/.exec((await mountAbove(directory))?.device ?? "")?.[1];
-  if (loop === undefined) return undefined;
-  return readFile(`/sys/block/${loop}/loop/backing_file`, "utf8").then(
-    (text) => text.replace(/\n$/, ""),
-    () => undefined,
-  );
 }

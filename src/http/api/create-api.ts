@@ -14,6 +14,7 @@ import { addNetworkRoutes } from "./routes/network.ts";
 import { addNodeWorkRoutes } from "./routes/node-work.ts";
 import { addNodeRoutes } from "./routes/nodes.ts";
 import { addOperationRoutes } from "./routes/operations.ts";
+import { addPoolRoutes } from "./routes/pool.ts";
 import { addSystemRoutes } from "./routes/system.ts";
 import { authenticate, type Token } from "./token.ts";
 
@@ -90,6 +91,7 @@ export function createApi(parts: ApiParts, token?: Token): Api {
   addOperationRoutes(api, parts);
   addNetworkRoutes(api, parts);
   addSystemRoutes(api, parts);
+  addPoolRoutes(api, parts);
   checkRights(api);
   return api;
 }

@@ -12,6 +12,7 @@ export const RIGHTS = [
   "operation:write",
   "network:read",
   "system:read",
+  "system:write",
 ] as const;
 export type Right = (typeof RIGHTS)[number];
 

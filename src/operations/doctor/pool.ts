@@ -1,18 +1,27 @@
+import type { PoolUsage } from "../../drivers/images/image-store.ts";
 import { isApplianceError } from "../../errors.ts";
+import { isSparse, type PoolLevel, poolFill } from "../pool-level.ts";
 import type { Check, Finding } from "./finding.ts";
 
 const REFLINK_FILESYSTEMS = ["xfs", "btrfs"];
+const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
 
-/** Whether ingot-storaged answers, and whether its pool can clone and has room. */
+/** Whether ingot-storaged answers, and whether its pool can clone, has room, and keeps what it accepts. */
 export const poolCheck: Check = {
   name: "pool",
   run: async ({ appliance: { store, config } }, signal) => {
-    const { directory } = config.pool;
+    const { directory, watermarks } = config.pool;
     const reached: Finding = { check: "storaged", subject: "ingot-storaged", state: "ok", message: "answers" };
     try {
-      const { filesystem, totalBytes, freeBytes } = await store.usage(signal);
-      return [reached, lookAtFilesystem(directory, filesystem), lookAtRoom(directory, freeBytes, totalBytes)];
+      const usage = await store.usage(signal);
+      const { level, usedPercent } = poolFill(usage, watermarks);
+      return [
+        reached,
+        lookAtFilesystem(directory, usage.filesystem),
+        lookAtRoom(directory, usage, level, usedPercent),
+        ...lookAtFile(usage),
+      ];
     } catch (error) {
       if (isApplianceError(error, "UNAVAILABLE") || isApplianceError(error, "TIMEOUT")) {
         const remedy = "systemctl status ingot-storaged, then journalctl -u ingot-storaged";
@@ -38,12 +47,40 @@ function lookAtFilesystem(subject: string, filesystem: string): Finding {
   };
 }
 
-function lookAtRoom(subject: string, freeBytes: number, totalBytes: number): Finding {
-  const message = `${toGib(freeBytes)} of ${toGib(totalBytes)} GiB free`;
-  const remedy = "remove disks and images that nobody needs, or make the pool larger";
-  if (freeBytes < totalBytes / 50) return { check: "pool", subject, state: "failed", message, remedy };
-  if (freeBytes < totalBytes / 10) return { check: "pool", subject, state: "warning", message, remedy };
-  return { check: "pool", subject, state: "ok", message };
+const CONSEQUENCES: Record<Exclude<PoolLevel, "ok">, string> = {
+  warn: "",
+  closed: ": nothing is cloned, imported or snapshotted",
+  critical: ": nothing is cloned, and writes of running nodes are about to fail",
+};
+
+function lookAtRoom(subject: string, usage: PoolUsage, level: PoolLevel, usedPercent: number): Finding {
+  const free = `${usedPercent} % used, ${toGib(usage.freeBytes)} of ${toGib(usage.totalBytes)} GiB free`;
+  if (level === "ok") return { check: "pool", subject, state: "ok", message: free };
+  return {
+    check: "pool",
+    subject,
+    state: level === "warn" ? "warning" : "failed",
+    message: `${free}${CONSEQUENCES[level]}`,
+    remedy: "ingot pool show lists the largest disks and images: remove what nobody needs, or ingot pool grow",
+  };
+}
+
+/** A file that still needs blocks of its disk can lose what the pool has accepted. */
+function lookAtFile(usage: PoolUsage): Finding[] {
+  const { file } = usage;
+  if (!file) return [];
+  const { path: subject, sizeBytes, allocatedBytes } = file;
+  if (!isSparse(usage)) return [{ check: "pool", subject, state: "ok", message: "has all of its blocks" }];
+  const missing = toGib(sizeBytes - allocatedBytes);
+  return [
+    {
+      check: "pool",
+      subject,
+      state: "warning",
+      message: `sparse: ${missing} GiB have no blocks yet; when its disk is full, writes of running nodes fail or get lost`,
+      remedy: `ingot pool grow ${Math.ceil(sizeBytes / MIB)}M gives it its blocks; keep fstrim away from the pool: X-fstrim.notrim in /etc/fstab`,
+    },
+  ];
 }
 
 function toGib(bytes: number): string {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ApplianceError } from "../../../src/errors.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { deprovision } from "../../../src/operations/deprovision.ts";
+import { growPool } from "../../../src/operations/grow-pool.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
 import type { OperationRecord } from "../../../src/operations/operation.ts";
 import { powerNode } from "../../../src/operations/power-node.ts";
@@ -102,6 +103,10 @@ const scenarios: Record<string, Scenario> = {
   "remove disk": {
     prepare: withKeptDisk,
     begin: (appliance) => removeDisk(appliance, { project, disk: "node-1-1" }, "test"),
+  },
+  "grow pool": {
+    prepare: async () => {},
+    begin: (appliance) => growPool(appliance, { addedBytes: 500 }, "test"),
   },
   "remove image": {
     prepare: withImage,

@@ -16,6 +16,7 @@ import type { Appliance } from "../../../src/operations/appliance.ts";
 import { DiskTraffic } from "../../../src/operations/disk-traffic.ts";
 import type { OperationRecord } from "../../../src/operations/operation.ts";
 import { OperatorRequests } from "../../../src/operations/operator-requests.ts";
+import { PoolWatch } from "../../../src/operations/pool-watch.ts";
 import { registerProcedures } from "../../../src/operations/procedures.ts";
 import { OperationRunner } from "../../../src/operations/runner.ts";
 import type { Journal } from "../../../src/store/journal.ts";
@@ -23,6 +24,7 @@ import { Store } from "../../../src/store/store.ts";
 import { parseMac } from "../../../src/values/mac.ts";
 import { failing } from "../../fakes/failing.ts";
 import { MemoryImageStore } from "../../fakes/memory-image-store.ts";
+import { MemoryPoolSpace } from "../../fakes/memory-pool-space.ts";
 import { MemoryPower } from "../../fakes/memory-power.ts";
 import { MemoryTargetServer } from "../../fakes/memory-target-server.ts";
 
@@ -44,7 +46,8 @@ const config = configSchema.parse({
 /** The outside world of one appliance: it survives when the appliance crashes. */
 export class World {
   readonly directory = mkdtempSync(join(tmpdir(), "ingot-operations-"));
-  readonly images = new MemoryImageStore();
+  readonly space = new MemoryPoolSpace();
+  readonly images = new MemoryImageStore(this.space);
   readonly targets = new MemoryTargetServer();
   readonly power = new Map<string, MemoryPower>();
   /** Whether nodes come up when they are powered on. */
@@ -76,6 +79,8 @@ export class World {
       bootEvents: timeline.sink,
       boots: timeline,
       store: failing(this.images, (verb) => before(`images.${verb}`)),
+      space: failing(this.space, (verb) => before(`space.${verb}`)),
+      pool: new PoolWatch({ store: this.images, space: this.space, config, clock, log }),
       targets: failing(this.targets, (verb) => before(`targets.${verb}`)),
       powerOf: (node) => {
         const power = this.power.get(node.id) ?? new MemoryPower();
@@ -144,6 +149,7 @@ export function nothingLeftBehind(appliance: Appliance, world: World): void {
   const leases = [...appliance.records.collection<{ mac: string }>("leases").values()];
   expect(leases.map((one) => one.mac).sort()).toEqual(entries.map((one) => one.mac).sort());
   expect(images.every((one) => one.ready)).toBe(true);
+  expect(world.space.fileBytes).toBe(world.space.filesystemBytes);
   const unprovisioned = appliance.nodes.list().filter((node) => !entries.some((entry) => entry.node === node.id));
   for (const node of unprovisioned) expect(world.power.get(node.id)?.state ?? "off", node.name).toBe("off");
 }

@@ -13,6 +13,7 @@ import { MAX_REQUEST_BYTES } from "../../../src/storaged/protocol.ts";
 import { createStorageServer } from "../../../src/storaged/server.ts";
 import { type Call, storageVerbs, type Verb } from "../../../src/storaged/verbs.ts";
 import { MemoryImageStore } from "../../fakes/memory-image-store.ts";
+import { MemoryPoolSpace } from "../../fakes/memory-pool-space.ts";
 import { MemoryTargetServer } from "../../fakes/memory-target-server.ts";
 
 let directory: string;
@@ -56,7 +57,9 @@ const doing = (run: (args: unknown, call: Call) => Promise<unknown>) => ({ "imag
 describe("storaged's protocol", () => {
   it("brings results back, also none", async () => {
     const images = new MemoryImageStore();
-    await serve(storageVerbs(images, new MemoryTargetServer(), async () => {}));
+    await serve(
+      storageVerbs({ images, space: new MemoryPoolSpace(), targets: new MemoryTargetServer() }, async () => {}),
+    );
     expect(await client.images.backing("disk-1")).toMatchObject({ type: "file" });
     expect(await client.images.stat("disk", "disk-1", signal)).toBeUndefined();
     expect(await client.images.remove("disk", "disk-1", signal)).toBeUndefined();
@@ -149,7 +152,8 @@ describe("arguments", () => {
     openTo: "10.0.0.1",
     chap: { user: "u", secret: "secretsecret1" },
   };
-  const { "targets.ensure": ensure } = storageVerbs(new MemoryImageStore(), new MemoryTargetServer(), async () => {});
+  const drivers = { images: new MemoryImageStore(), space: new MemoryPoolSpace(), targets: new MemoryTargetServer() };
+  const { "targets.ensure": ensure } = storageVerbs(drivers, async () => {});
   const call = { signal, progress: () => {} };
 
   it("that fit are passed on", async () => {

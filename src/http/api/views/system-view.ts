@@ -4,6 +4,7 @@ import type { Finding } from "../../../operations/doctor/finding.ts";
 import type { SystemStatus } from "../../../operations/status.ts";
 import { formatSubnet } from "../../../values/ipv4.ts";
 import { operationSchema, viewOperation } from "./operation-view.ts";
+import { poolFillSchema } from "./pool-view.ts";
 
 export const statusSchema = z
   .object({
@@ -21,7 +22,7 @@ export const statusSchema = z
       }),
     ),
     pool: z.union([
-      z.object({ totalBytes: z.int(), freeBytes: z.int(), filesystem: z.string() }),
+      poolFillSchema,
       z.object({ code: z.string(), message: z.string() }),
     ]),
     counts: z.object({
@@ -53,7 +54,7 @@ export function viewStatus(
       subnet: formatSubnet(subnet),
       portals: portals.map(({ address, port }) => `${address}:${port}`),
     })),
-    pool: status.pool,
+    pool: "code" in status.pool ? status.pool : poolFillSchema.parse(status.pool),
     counts: { ...status.counts, discovered },
     operations: status.operations.map((operation) => viewOperation(appliance, operation)),
   };

@@ -101,14 +101,27 @@ describe("the doctor", () => {
   });
 
   it.each([
-    ["xfs", 100, 50, ["ok", "ok"]],
-    ["ext4", 100, 50, ["failed", "ok"]],
-    ["btrfs", 100, 9, ["ok", "warning"]],
-    ["xfs", 100, 1, ["ok", "failed"]],
-  ])("judges a pool on %s with %i bytes, %i of them free", async (filesystem, totalBytes, freeBytes, states) => {
-    world.images.usage = async () => ({ filesystem, totalBytes, freeBytes });
+    ["xfs", 21, ["ok", "ok"]],
+    ["ext4", 21, ["failed", "ok"]],
+    ["btrfs", 20, ["ok", "warning"]],
+    ["xfs", 10, ["ok", "failed"]],
+  ])("judges a pool on %s with %i of 100 bytes free, the ballast counted in", async (filesystem, free, states) => {
+    const ballast = { bytes: 2, isWhole: true };
+    world.images.usage = async () => ({ filesystem, totalBytes: 100, freeBytes: free - ballast.bytes, ballast });
     expect(await examine("storaged")).toMatchObject([{ state: "ok" }]);
     expect((await examine("pool")).map(({ state }) => state)).toEqual(states);
+  });
+
+  it("finds a sparse pool file, and knows its remedy", async () => {
+    const whole = await world.images.usage();
+    expect((await examine("pool", whole.file!.path))[0]).toMatchObject({ state: "ok" });
+    const file = { ...whole.file!, sizeBytes: 3 * 1024 ** 3, allocatedBytes: 1024 ** 3 };
+    world.images.usage = async () => ({ ...whole, file });
+    expect((await examine("pool", file.path))[0]).toMatchObject({
+      state: "warning",
+      message: expect.stringContaining("2.0 GiB"),
+      remedy: expect.stringContaining("ingot pool grow 3072M"),
+    });
   });
 
   it("tells a storaged that is down from a pool that is broken", async () => {

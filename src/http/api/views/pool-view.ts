@@ -1,0 +1,62 @@
+import { z } from "@hono/zod-openapi";
+import type { Appliance } from "../../../operations/appliance.ts";
+import type { PoolReport } from "../../../operations/pool-report.ts";
+
+const LEVELS = ["ok", "warn", "closed", "critical"] as const;
+
+/** How full the pool is. */
+export const poolFillSchema = z
+  .object({
+    level: z.enum(LEVELS).openapi({
+      description: "closed: no new clones, imports and snapshots; critical: the ballast is given to running nodes",
+    }),
+    usedPercent: z.int(),
+    totalBytes: z.int(),
+    freeBytes: z.int(),
+    filesystem: z.string(),
+  })
+  .openapi("PoolFill");
+
+export const poolSchema = poolFillSchema
+  .extend({
+    directory: z.string(),
+    ballastBytes: z.int().openapi({ description: "Held back for times of need" }),
+    watermarks: z.object({ warn: z.int(), close: z.int(), critical: z.int() }).openapi({ description: "Percent" }),
+    file: z
+      .object({
+        path: z.string(),
+        sizeBytes: z.int(),
+        allocatedBytes: z.int().openapi({ description: "Less than its size: it is sparse" }),
+        diskFreeBytes: z.int().openapi({ description: "Of the disk that it is on" }),
+      })
+      .optional()
+      .openapi({ description: "What the pool lives in; absent when that is a device of its own" }),
+    largest: z.array(
+      z.object({
+        kind: z.enum(["image", "disk"]),
+        id: z.string(),
+        name: z.string().optional(),
+        node: z.string().optional().openapi({ description: "That has the disk" }),
+        sizeBytes: z.int(),
+        usedBytes: z.int().openapi({ description: "What it shares with others counts too: removing it frees less" }),
+      }),
+    ),
+  })
+  .openapi("Pool");
+
+export function viewPool({ config }: Appliance, report: PoolReport): z.infer<typeof poolSchema> {
+  const { level, usedPercent, usage, largest } = report;
+  const { totalBytes, freeBytes, filesystem, ballast, file } = usage;
+  const { directory, watermarks } = config.pool;
+  return {
+    ...{ level, usedPercent, totalBytes, freeBytes, filesystem, directory },
+    ballastBytes: ballast.bytes,
+    watermarks,
+    ...(file ? { file: pick(file) } : {}),
+    largest,
+  };
+}
+
+function pick({ path, sizeBytes, allocatedBytes, diskFreeBytes }: NonNullable<PoolReport["usage"]["file"]>) {
+  return { path, sizeBytes, allocatedBytes, diskFreeBytes };
+}

@@ -1,0 +1,159 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createLog } from "../../../src/log.ts";
+import type { Appliance } from "../../../src/operations/appliance.ts";
+import { growPool } from "../../../src/operations/grow-pool.ts";
+import { importImage } from "../../../src/operations/import-image.ts";
+import { PoolWatch } from "../../../src/operations/pool-watch.ts";
+import { provision } from "../../../src/operations/provision.ts";
+import { removeDisk } from "../../../src/operations/remove-disk.ts";
+import { snapshotDisk } from "../../../src/operations/snapshot-disk.ts";
+import { newNode, settled, World } from "./world.ts";
+
+const project = "default";
+const signal = AbortSignal.timeout(60_000);
+let world: World;
+let appliance: Appliance;
+let said: string[];
+
+beforeEach(async () => {
+  world = new World();
+  appliance = await world.start();
+  said = [];
+  const log = createLog("info", { write: (line: string) => void said.push(JSON.parse(line).msg) });
+  const { store, space, config, clock } = appliance;
+  appliance = { ...appliance, pool: new PoolWatch({ store, space, config, clock, log }) };
+});
+afterEach(() => world.end());
+
+/** What the watch finds at so many used bytes of 1,000, and what is then held back. */
+async function at(usedBytes: number): Promise<[string, number]> {
+  world.space.usedBytes = usedBytes;
+  const { level } = await appliance.pool.look(signal);
+  return [level, world.space.ballastBytes];
+}
+
+describe("the pool watch", () => {
+  it("says once when a mark is passed, gives the ballast away at the last one, and makes it anew far below", async () => {
+    const course: [used: number, level: string, ballast: number][] = [
+      [500, "ok", 20],
+      [799, "ok", 20],
+      [800, "warn", 20],
+      [899, "warn", 20],
+      [900, "closed", 20],
+      [949, "closed", 20],
+      [950, "critical", 0],
+      [1000, "critical", 0],
+      [949, "closed", 0],
+      [851, "warn", 0],
+      [849, "warn", 20],
+      [700, "ok", 20],
+    ];
+    for (const [used, level, ballast] of course) expect([used, await at(used)]).toEqual([used, [level, ballast]]);
+    expect(said).toEqual([
+      "pool fills up",
+      "pool closed to new clones, imports and snapshots",
+      "pool nearly full, disks of running nodes are about to fail",
+      "ballast given to the disks of running nodes",
+      "pool closed to new clones, imports and snapshots",
+      "pool fills up",
+      "pool has room",
+    ]);
+  });
+
+  it("follows marks that were changed while it runs", async () => {
+    expect(await at(700)).toEqual(["ok", 20]);
+    const marks = appliance.config.pool.watermarks;
+    const before = { ...marks };
+    Object.assign(marks, { warn: 60, close: 65, critical: 99 });
+    expect(await at(700)).toEqual(["closed", 20]);
+    Object.assign(marks, before);
+  });
+
+  it("goes on when storaged is away for a while", async () => {
+    const { usage } = world.images;
+    world.images.usage = async () => {
+      throw new Error("away");
+    };
+    appliance.pool.start();
+    await expect.poll(() => appliance.pool.level).toBe("unknown");
+    world.space.usedBytes = 960;
+    world.images.usage = usage;
+    await expect.poll(() => appliance.pool.level).toBe("critical");
+    await appliance.pool.stop();
+    expect(said[0]).toBe("can't look at the pool");
+  });
+});
+
+describe("a closed pool", () => {
+  const source = { project, path: "/import/golden.raw", format: "raw", phonesHome: true } as const;
+  const begin = async (beginning: Promise<{ id: string }>) => appliance.runner.settled((await beginning).id);
+
+  beforeEach(async () => {
+    for (const n of [1, 2]) await appliance.nodes.add(newNode(`node-${n}`, n), "test");
+    await begin(importImage(appliance, { ...source, name: "golden" }, "test"));
+    for (const n of [1, 2]) await begin(provision(appliance, { node: `node-${n}`, image: "golden" }, "test"));
+    world.space.things = ["node-1-1", "node-2-1"].map((name, index) => ({
+      kind: "disk",
+      id: appliance.disks.get(project, name).id,
+      sizeBytes: 8 * 1024 ** 3,
+      usedBytes: (4 - index) * 1024 ** 3,
+    }));
+    await at(900);
+  });
+
+  it("takes no clone, import or snapshot, and names the largest disks", async () => {
+    await appliance.nodes.add(newNode("node-3", 3), "test");
+    const refused = { code: "POOL_FULL", details: { usedPercent: 90, largestDisks: expect.any(Array) } };
+    const attempts = [
+      () => provision(appliance, { node: "node-3", image: "golden" }, "test"),
+      () => importImage(appliance, { ...source, name: "another" }, "test"),
+      () => snapshotDisk(appliance, { project, disk: "node-1-1", image: "snap" }, "test"),
+    ];
+    for (const attempt of attempts) await expect(attempt()).rejects.toMatchObject(refused);
+    const error = await attempts[0]!().catch((thrown) => thrown);
+    expect(error.details.largestDisks).toEqual(["node-1-1 with 4.0 GiB", "node-2-1 with 3.0 GiB"]);
+    expect(error.details.remedy).toMatch(/release a node .*node-1-1 with 4\.0 GiB.*ingot pool grow/);
+    expect(appliance.images.list().map(({ name }) => name)).toEqual(["golden"]);
+    expect(appliance.disks.list()).toHaveLength(2);
+  });
+
+  it("says which disk is on no node, and opens as soon as there is room", async () => {
+    const { deprovision } = await import("../../../src/operations/deprovision.ts");
+    const released = { node: "node-2", disk: "keep", now: true } as const;
+    expect(await begin(deprovision(appliance, released, "test"))).toMatchObject({ state: "done" });
+    const snapshot = () => snapshotDisk(appliance, { project, disk: "node-1-1", image: "snap" }, "test");
+    await expect(snapshot()).rejects.toMatchObject({
+      details: { remedy: expect.stringContaining("node-2-1 with 3.0 GiB is on no node: ingot disk rm node-2-1") },
+    });
+    expect(await begin(removeDisk(appliance, { project, disk: "node-2-1" }, "test"))).toMatchObject({ state: "done" });
+    world.space.usedBytes = 700;
+    expect(await settled(appliance, await snapshot())).toMatchObject({ state: "done" });
+  });
+
+  it("opens when the pool has grown, which happens one at a time and never backwards", async () => {
+    const growing = await growPool(appliance, { sizeBytes: 2000 }, "test");
+    await expect(growPool(appliance, { addedBytes: 1 }, "test")).rejects.toMatchObject({ code: "BUSY" });
+    expect(await settled(appliance, growing)).toMatchObject({ state: "done", summary: "grow pool to 0.0 GiB" });
+    expect(world.space).toMatchObject({ fileBytes: 2000, filesystemBytes: 2000 });
+    await expect(growPool(appliance, { sizeBytes: 1999 }, "test")).rejects.toMatchObject({ code: "INVALID" });
+    const again = await settled(
+      appliance,
+      await provision(appliance, { node: "node-1", disk: "node-1-1" }, "test").catch(() =>
+        snapshotDisk(appliance, { project, disk: "node-1-1", image: "snap" }, "test"),
+      ),
+    );
+    expect(again.state).toBe("done");
+  });
+
+  it("is told apart from one on a device of its own, which grows by hand", async () => {
+    const usage = world.space.usage();
+    world.images.usage = async () => {
+      const { file: _, ...rest } = usage;
+      return { ...rest, filesystem: "btrfs" };
+    };
+    await expect(growPool(appliance, { addedBytes: 1 }, "test")).rejects.toMatchObject({
+      code: "UNSUPPORTED",
+      details: { remedy: expect.stringContaining("btrfs filesystem resize max /var/lib/ingot-pool") },
+    });
+  });
+});
