@@ -1,8 +1,12 @@
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { chosenOwners, leaseOwners, linkOwners } from "./boot/address-owners.ts";
 import { createBootAnswers } from "./boot/boot-answers.ts";
 import { BootArchive } from "./boot/boot-archive.ts";
 import type { BootEventSink } from "./boot/boot-event.ts";
+import { find } from "./boot/boot-session.ts";
+import { createBootTokens } from "./boot/boot-token.ts";
 import { DiscoveredMachines } from "./boot/discovered.ts";
 import { noteOsUp } from "./boot/os-up.ts";
 import { loadScriptTemplates } from "./boot/script-template.ts";
@@ -10,6 +14,7 @@ import { Timeline } from "./boot/timeline.ts";
 import { systemClock } from "./clock.ts";
 import type { Config } from "./config/schema.ts";
 import { DiskCatalogue } from "./disks/disk-catalogue.ts";
+import { DhcpStanding } from "./dhcp/standing.ts";
 import { createPowerControls } from "./drivers/power/create-power-controls.ts";
 import type { BmcAccount } from "./drivers/power/power-control.ts";
 import { ApplianceError } from "./errors.ts";
@@ -19,6 +24,7 @@ import { LeaseTable } from "./leases/lease-table.ts";
 import { sweepLeases } from "./leases/sweep-leases.ts";
 import type { Log } from "./log.ts";
 import { takeInheritedSockets } from "./net/inherited-sockets.ts";
+import { findNeighbour } from "./net/neighbours.ts";
 import { createNotifier } from "./net/notify.ts";
 import { exercise, startWatchdog, type WatchdogProbe } from "./net/watchdog.ts";
 import type { FindNode, NodeRecord } from "./nodes/node.ts";
@@ -103,6 +109,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   const bootEvents: BootEventSink = (event) => {
     for (const sink of sinks) sink(event);
   };
+  const standings = new Map(config.networks.map((one) => [one.name, new DhcpStanding(one, clock, log)]));
   const operatorRequests = new OperatorRequests(clock);
   const powerControls = createPowerControls({ confirm: operatorRequests.ask });
   const runner = new OperationRunner({ records: store, clock, log: log.child({ component: "operations" }) });
@@ -116,6 +123,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     images: new ImageCatalogue(store),
     disks: new DiskCatalogue(store),
     leases,
+    dhcp: (network) => standings.get(network)?.state,
     bootEvents,
     boots: timeline,
     store: storage.images,
@@ -134,8 +142,20 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   registerProcedures(appliance);
 
   const templates = loadScriptTemplates();
+  const tokens = createBootTokens(await bootTokenKey(store), clock);
+  const leased = leaseOwners(store, clock);
+  const linked = linkOwners({
+    networks: config.networks,
+    neighbour: findNeighbour,
+    tokens,
+    servedAt: (mac) => {
+      const boot = timeline.current(mac);
+      return boot && find(boot, "script")?.address;
+    },
+  });
   const answers = createBootAnswers({
     findNode,
+    owners: chosenOwners((network) => (standings.get(network)?.givesAddresses ? leased : linked)),
     records: store,
     config: () => config,
     isChained: (client) => timeline.isChained(client),
@@ -143,7 +163,11 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   });
   const probes: WatchdogProbe[] = [exercise("journal", () => store.exercise())];
   for (const network of config.networks) {
-    const parts = { config, network, leases, answers, timeline, templates, events: bootEvents, inherited, clock, log };
+    const standing = standings.get(network.name) as DhcpStanding;
+    const parts = {
+      ...{ config, network, leases, answers, timeline, templates, isNode, events: bootEvents },
+      ...{ standing, tokens, inherited, clock, log },
+    };
     const served = await serveNetwork(parts);
     stops.push(() => served.stop());
     probes.push({ ...served.dhcp });
@@ -174,6 +198,15 @@ async function applianceId(store: Store): Promise<string> {
   const id = newId("app");
   await store.commit([{ collection: "settings", key: "appliance", value: { id } }]);
   return id;
+}
+
+/** The key of this appliance's boot tokens, made at its first start. */
+async function bootTokenKey(store: Store): Promise<Buffer> {
+  const known = store.collection<{ key: string }>("settings").get("bootTokens");
+  if (known) return Buffer.from(known.key, "hex");
+  const key = randomBytes(32);
+  await store.commit([{ collection: "settings", key: "bootTokens", value: { key: key.toString("hex") } }]);
+  return key;
 }
 
 function bmcAccount(node: NodeRecord, environment: NodeJS.ProcessEnv): BmcAccount {

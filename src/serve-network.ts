@@ -1,29 +1,37 @@
 import type { Socket } from "node:dgram";
 import type { BootAnswers } from "./boot/boot-answers.ts";
 import type { BootEventSink } from "./boot/boot-event.ts";
+import type { BootTokens } from "./boot/boot-token.ts";
 import { bootFileEvents } from "./boot/boot-file-events.ts";
 import type { ScriptTemplates } from "./boot/script-template.ts";
 import type { Timeline } from "./boot/timeline.ts";
 import type { Clock } from "./clock.ts";
 import type { Config, NetworkConfig } from "./config/schema.ts";
-import { answerDhcp, dhcpSite } from "./dhcp/answer.ts";
-import { startDhcpServer } from "./dhcp/server.ts";
+import type { DhcpStanding } from "./dhcp/standing.ts";
 import { assetsRoute } from "./http/boot/assets.ts";
 import { startHttpBootServer } from "./http/boot/server.ts";
 import type { LeaseTable } from "./leases/lease-table.ts";
 import type { Log } from "./log.ts";
+import { borrowDatagramSocket } from "./net/borrowed-socket.ts";
 import { findInherited, type InheritedSocket } from "./net/inherited-sockets.ts";
 import { interfaceMtu } from "./net/interface-mtu.ts";
 import { adoptDatagramSocket, openInterfaceListener, openInterfaceSocket } from "./net/interface-socket.ts";
+import { serveDhcp } from "./serve-dhcp.ts";
 import { startTftpServer } from "./tftp/server.ts";
 import { ANY_IPV4, type Ipv4 } from "./values/ipv4.ts";
-import type { DhcpMessage } from "./wire/dhcp/message.ts";
+import type { Mac } from "./values/mac.ts";
+import { CLIENT_PORT, PXE_PORT } from "./wire/dhcp/protocol.ts";
 
 export type NetworkParts = {
   config: Config;
   network: NetworkConfig;
   leases: LeaseTable;
   answers: BootAnswers;
+  /** The part that our DHCP plays here. */
+  standing: DhcpStanding;
+  tokens: BootTokens;
+  /** Whether a node has this NIC. */
+  isNode: (mac: Mac) => boolean;
   timeline: Timeline;
   templates: ScriptTemplates;
   events: BootEventSink;
@@ -42,7 +50,7 @@ export type ServedNetwork = {
 
 /** Serves DHCP, TFTP and HTTP boot on one interface. Rejects with what kept one of them from starting. */
 export async function serveNetwork(parts: NetworkParts): Promise<ServedNetwork> {
-  const { config, network, answers, events, clock, leases, log } = parts;
+  const { config, network, answers, events, isNode, clock, leases, log } = parts;
   const stops: (() => Promise<unknown> | unknown)[] = [];
   const stop = async () => {
     for (const one of stops.splice(0).reverse()) await one();
@@ -51,10 +59,17 @@ export async function serveNetwork(parts: NetworkParts): Promise<ServedNetwork> 
   const onTransfer = bootFileEvents({ answers, isLoader, clock }, network.name, events);
   try {
     const dhcpSocket = await datagramSocket(parts, "dhcp", ANY_IPV4, 67, true);
-    const site = dhcpSite(network, leases, answers);
-    const answer = (message: DhcpMessage) => answerDhcp(message, site);
-    const dhcp = startDhcpServer({ network, socket: dhcpSocket, answer, events, log, clock });
-    stops.push(() => dhcp.stop());
+    stops.push(() => closeSocket(dhcpSocket));
+    const pxeSocket = await datagramSocket(parts, "pxe", ANY_IPV4, PXE_PORT, false);
+    stops.pop();
+    const { dhcp, stop: stopDhcp } = serveDhcp({
+      ...{ network, leases, answers, isNode, events, clock, log },
+      standing: parts.standing,
+      tokens: parts.tokens,
+      sockets: { dhcp: dhcpSocket, pxe: pxeSocket },
+      openProbeSocket: () => probeSocket(parts),
+    });
+    stops.push(stopDhcp);
 
     const tftpSocket = await datagramSocket(parts, "tftp", network.address, 69, false);
     stops.push(() => closeSocket(tftpSocket));
@@ -74,6 +89,7 @@ export async function serveNetwork(parts: NetworkParts): Promise<ServedNetwork> 
       network,
       answers,
       clientOf: (mac) => parts.timeline.current(mac)?.client,
+      tokens: parts.tokens,
       templates: parts.templates,
       emit: events,
       onTransfer,
@@ -98,7 +114,7 @@ export async function serveNetwork(parts: NetworkParts): Promise<ServedNetwork> 
 
 async function datagramSocket(
   { network, inherited }: NetworkParts,
-  service: "dhcp" | "tftp",
+  service: "dhcp" | "pxe" | "tftp",
   address: Ipv4,
   port: number,
   broadcast: boolean,
@@ -106,6 +122,13 @@ async function datagramSocket(
   const fd = findInherited(inherited, `${service}-${network.interface}`, "datagram", network.interface);
   if (fd !== undefined) return adoptDatagramSocket(fd, { broadcast });
   return openInterfaceSocket({ interface: network.interface, address, port, broadcast });
+}
+
+/** For one probe: between probes, nothing of ours listens on a client's port. */
+async function probeSocket({ network, inherited }: NetworkParts): Promise<Socket> {
+  const fd = findInherited(inherited, `dhcp-probe-${network.interface}`, "datagram", network.interface);
+  if (fd !== undefined) return borrowDatagramSocket(fd);
+  return openInterfaceSocket({ interface: network.interface, address: ANY_IPV4, port: CLIENT_PORT, broadcast: true });
 }
 
 function streamSocket({ network, inherited }: NetworkParts): number {

@@ -16,6 +16,8 @@ export type ScriptSituation = {
   httpPort: number;
   /** Name of the network that it asks on. */
   network: string;
+  /** What its next request shall carry, where its address proves nothing. */
+  token?: string | undefined;
 };
 
 const REFUSALS: Record<RefusalReason, string> = {

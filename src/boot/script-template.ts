@@ -29,7 +29,7 @@ const VARIABLES = {
   portal: /^[\d.]{7,15}$/,
   reverseSecret: WORD_OR_NOTHING,
   reverseUser: WORD_OR_NOTHING,
-  scriptUrl: /^http:\/\/[\w.:/-]+$/,
+  scriptUrl: /^http:\/\/[\w.:/-]+(\?token=[\w-]+)?$/,
   secret: WORD,
   server: /^[\d.]{7,15}$/,
   user: WORD,

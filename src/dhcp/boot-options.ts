@@ -1,6 +1,6 @@
 import type { BootClient } from "../boot/boot-client.ts";
 import type { BootDecision } from "../boot/boot-decision.ts";
-import { exitUrl } from "../boot/boot-urls.ts";
+import { exitUrl, scriptUrl } from "../boot/boot-urls.ts";
 import type { NetworkConfig } from "../config/schema.ts";
 import { ANY_IPV4, type Ipv4 } from "../values/ipv4.ts";
 import { IPXE_OPTION } from "../wire/dhcp/ipxe-options.ts";
@@ -23,17 +23,21 @@ const NOTHING: BootFields = { siaddr: ANY_IPV4, sname: "", file: "", options: ne
 
 /**
  * What this client is told to boot: a loader for firmware, the script's URL for an iPXE. Any other decision has no form
- * in DHCP: the client gets an address and nothing to boot.
+ * in DHCP: the client gets an address and nothing to boot. `token` goes into the script's URL.
  */
 export function bootFields(
   request: DhcpMessage,
   client: BootClient,
   decision: BootDecision,
   network: NetworkConfig,
+  token?: string,
 ): BootFields {
   const site = `http://${network.address}${network.httpPort === 80 ? "" : `:${network.httpPort}`}`;
   if (decision.kind === "script") {
-    const fields = bootFile(`${site}/boot/${client.mac}`, network.address);
+    const fields = bootFile(
+      scriptUrl({ server: network.address, httpPort: network.httpPort, mac: client.mac, token }),
+      network.address,
+    );
     const ipxe: Options = new Map();
     // Our answer is complete: waiting for a ProxyDHCP server would cost each boot its timeout.
     writeOption(ipxe, IPXE_OPTION.noPxeDhcp, true);
@@ -96,7 +100,7 @@ function bootFile(file: string, server: Ipv4): BootFields {
 }
 
 /** Without these, PXE and HTTP-boot firmware passes over an offer. */
-function describeBootServer(request: DhcpMessage, isHttp: boolean, options: Options): void {
+export function describeBootServer(request: DhcpMessage, isHttp: boolean, options: Options): void {
   writeOption(options, OPTION.vendorClass, isHttp ? "HTTPClient" : "PXEClient");
   const machineId = request.options.get(OPTION.machineId.code);
   if (machineId) options.set(OPTION.machineId.code, machineId);

@@ -2,6 +2,7 @@ import type { BootEventSink } from "../boot/boot-event.ts";
 import type { Timeline } from "../boot/timeline.ts";
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config/schema.ts";
+import type { DhcpState } from "../dhcp/standing.ts";
 import type { DiskCatalogue } from "../disks/disk-catalogue.ts";
 import type { ImageStore } from "../drivers/images/image-store.ts";
 import type { PoolSpace } from "../drivers/images/pool-space.ts";
@@ -30,6 +31,8 @@ export type Appliance = {
   disks: DiskCatalogue;
   /** Pins keep a provisioned node's address. */
   leases: Pick<LeaseTable, "pin" | "unpin">;
+  /** What is known of DHCP on a configured network. */
+  dhcp: (network: string) => DhcpState | undefined;
   /** Takes what operations see of a boot. */
   bootEvents: BootEventSink;
   boots: Pick<Timeline, "waitFor" | "boots" | "current" | "forget">;

@@ -69,7 +69,8 @@ it("leases to ten thousand clients through codec, rules and journal; the rates a
   const network = config.networks[0]!;
   const reservations = { reservationFor: () => undefined, isReserved: () => false, isRegistered: () => true };
   const leases = new LeaseTable(config.networks, store, reservations, systemClock);
-  const answers = { answer: () => ({ kind: "none" }) as const, owns: () => false, ownerOf: () => undefined };
+  const owners = { owns: () => false, reports: () => false, ownerOf: () => undefined };
+  const answers = { answer: () => ({ kind: "none" }) as const, ...owners };
   const site = dhcpSite(network, leases, answers);
   const socket = new SocketStandIn();
   const events = () => {};

@@ -33,9 +33,11 @@ async function start(parts: Partial<BootServerParts> = {}): Promise<BootServer> 
     answers: {
       answer: () => ({ kind: "exit" }),
       owns: (_mac, address) => address.startsWith("127."),
+      reports: (_mac, address) => address.startsWith("127."),
       ownerOf: () => mac,
     },
     clientOf: () => undefined,
+    tokens: { issue: () => "", fits: () => false },
     templates: loadScriptTemplates(),
     assets: new Hono<BootHttp>().get("/slow", () => new Response(new ReadableStream())),
     onTransfer: () => {},

@@ -32,7 +32,7 @@ export function readyRoute({ network, answers, emit, log, clock }: ReadyRoutePar
       const mac = parseMac(context.req.param("mac"));
       const address = sourceAddress(context);
       const seen = { mac, at: clock.now(), network: network.name, address };
-      if (!answers.owns(mac, address, network.name)) {
+      if (!answers.reports(mac, address, network.name)) {
         log.warn({ mac, address, network: network.name }, "phone-home refused: address not bound to this MAC");
         emit({ ...seen, stage: "refused", reason: "foreign-address" });
         return context.text(`${address} is not bound to ${mac}: a machine speaks for itself only\n`, 403);

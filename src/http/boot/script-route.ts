@@ -3,6 +3,7 @@ import type { BootAnswers } from "../../boot/boot-answers.ts";
 import type { BootClient } from "../../boot/boot-client.ts";
 import type { BootEventSink } from "../../boot/boot-event.ts";
 import { bootScript, foreignScript, type ScriptSituation } from "../../boot/boot-script.ts";
+import type { BootTokens } from "../../boot/boot-token.ts";
 import type { ScriptTemplates } from "../../boot/script-template.ts";
 import type { Clock } from "../../clock.ts";
 import type { Log } from "../../log.ts";
@@ -15,6 +16,7 @@ export type ScriptRouteParts = {
   answers: BootAnswers;
   /** The client as its DHCP packets of this boot told, if it was heard. */
   clientOf: (mac: Mac) => BootClient | undefined;
+  tokens: BootTokens;
   templates: ScriptTemplates;
   emit: BootEventSink;
   log: Log;
@@ -25,10 +27,11 @@ export type ScriptRouteParts = {
  * `GET /boot/:mac`: the iPXE script of the machine that asks, and of no other. 400 for what is no MAC;
  * 403 for an address that is not bound to it, as a screen where an iPXE asks: it shows no body of a 403.
  */
-export function scriptRoute({ network, answers, clientOf, templates, emit, log, clock }: ScriptRouteParts) {
+export function scriptRoute({ network, answers, clientOf, tokens, templates, emit, log, clock }: ScriptRouteParts) {
   return new Hono<BootHttp>().get("/:mac", (context) => {
     const mac = parseMac(context.req.param("mac"));
     const address = sourceAddress(context);
+    const token = context.req.query("token");
     const situation: ScriptSituation = {
       mac,
       server: network.address,
@@ -38,7 +41,7 @@ export function scriptRoute({ network, answers, clientOf, templates, emit, log, 
     const seen = { mac, at: clock.now(), network: network.name, address };
     context.header("Cache-Control", "no-store");
 
-    if (!answers.owns(mac, address, network.name)) {
+    if (!answers.owns(mac, address, network.name, token)) {
       log.warn({ mac, address, network: network.name }, "script refused: address not bound to this MAC");
       emit({ ...seen, stage: "refused", reason: "foreign-address" });
       const isIpxe = context.req.header("User-Agent")?.startsWith("iPXE/");
@@ -47,6 +50,8 @@ export function scriptRoute({ network, answers, clientOf, templates, emit, log, 
         : context.text(`${address} is not bound to ${mac}: a machine is answered about itself only\n`, 403);
     }
 
+    // the machine may show a screen for longer than its token is good
+    if (token !== undefined) situation.token = tokens.issue(mac, network.name);
     const decision = answers.answer(askingIpxe(mac, clientOf(mac)), "http", network.name);
     const script = bootScript(templates, decision, situation);
     emit({ ...seen, stage: "script", file: script.name, decision: decision.kind });

@@ -2,6 +2,8 @@
 export const SERVER_PORT = 67;
 /** UDP port that clients listen on. */
 export const CLIENT_PORT = 68;
+/** UDP port that PXE boot servers listen on (PXE 2.1, 2.2.4). */
+export const PXE_PORT = 4011;
 
 /** Bytes of the fixed header, before the magic cookie (RFC 2131 2). */
 export const HEADER_BYTES = 236;

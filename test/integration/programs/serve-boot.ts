@@ -3,10 +3,12 @@
  * after a first one with the port.
  */
 import pino from "pino";
+import { leaseOwners } from "../../../src/boot/address-owners.ts";
 import { createBootAnswers } from "../../../src/boot/boot-answers.ts";
 import { BootArchive } from "../../../src/boot/boot-archive.ts";
 import type { BootEvent } from "../../../src/boot/boot-event.ts";
 import { bootFileEvents } from "../../../src/boot/boot-file-events.ts";
+import { createBootTokens } from "../../../src/boot/boot-token.ts";
 import { loadScriptTemplates } from "../../../src/boot/script-template.ts";
 import { Timeline } from "../../../src/boot/timeline.ts";
 import { systemClock as clock } from "../../../src/clock.ts";
@@ -31,6 +33,7 @@ const archive = new BootArchive(records, log);
 const timeline = new Timeline({ archive, isNode: (mac) => findNode(mac) !== undefined, clock });
 const answers = createBootAnswers({
   findNode,
+  owners: leaseOwners(records, clock),
   records,
   config: () => ({ networks: [network], loaders }),
   bootOf: (client, via) => timeline.bootOf(client, via),
@@ -45,6 +48,7 @@ const server = await startHttpBootServer({
   network,
   answers,
   clientOf: (mac) => timeline.current(mac)?.client,
+  tokens: createBootTokens(Buffer.alloc(32), clock),
   templates: loadScriptTemplates(),
   assets: assetsRoute(assets),
   onTransfer: bootFileEvents(

@@ -3,6 +3,7 @@
  * goes to stdout, `ready` when it serves. Lines on stdin: `leases` prints them, `pin <mac> <network>`, `unpin <mac> <network>`.
  */
 import { createInterface } from "node:readline";
+import { leaseOwners } from "../../../src/boot/address-owners.ts";
 import { createBootAnswers } from "../../../src/boot/boot-answers.ts";
 import { sessionOf } from "../../../src/boot/boot-session.ts";
 import { systemClock } from "../../../src/clock.ts";
@@ -37,6 +38,7 @@ const reservations = {
 };
 const leases = new LeaseTable(config.networks, store, reservations, systemClock);
 const answers = createBootAnswers({
+  owners: leaseOwners(store, systemClock),
   findNode: nodeFinder(store),
   records: store,
   config: () => config,

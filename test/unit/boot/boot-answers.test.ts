@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { leaseOwners } from "../../../src/boot/address-owners.ts";
 import { type BootAnswers, createBootAnswers } from "../../../src/boot/boot-answers.ts";
 import type { BootClient } from "../../../src/boot/boot-client.ts";
 import type { BootEntry } from "../../../src/boot/boot-entry.ts";
@@ -32,6 +33,7 @@ beforeEach(() => {
     { name: "rack2", unknown: "hold" },
   ];
   answers = createBootAnswers({
+    owners: leaseOwners(records, clock),
     findNode: nodeFinder(records),
     records,
     config: () => ({ networks, loaders: { bios: ["undionly.kpxe"] }, arming }) as never,

@@ -55,6 +55,7 @@ export function dhcpWorld(network: NetworkConfig = rack()) {
   const answers: BootAnswers = {
     answer: () => policy.decision,
     owns: () => false,
+    reports: () => false,
     ownerOf: () => undefined,
   };
   const site = dhcpSite(network, world.leases, answers);

@@ -76,6 +76,7 @@ export class World {
       images: new ImageCatalogue(store),
       disks: new DiskCatalogue(store),
       leases: new LeaseTable(config.networks, store, nodes, systemClock),
+      dhcp: () => undefined,
       bootEvents: timeline.sink,
       boots: timeline,
       store: failing(this.images, (verb) => before(`images.${verb}`)),

@@ -1,0 +1,135 @@
+import type { Clock } from "../clock.ts";
+import type { NetworkConfig } from "../config/schema.ts";
+import type { Log } from "../log.ts";
+import type { Ipv4 } from "../values/ipv4.ts";
+
+/**
+ * What DHCP does on a network now. `server`: addresses and boot answers. `proxy`: boot answers alone. `silent`: nothing,
+ * until it is known that no other server is there. `off`: nothing.
+ */
+export type DhcpRole = "server" | "proxy" | "silent" | "off";
+
+/** Another DHCP server, and how it was noticed: it answered a probe, or a client spoke of it. */
+export type ForeignServer = { address: Ipv4; firstSeenAt: number; lastSeenAt: number; by: "probe" | "request" };
+
+/** What is known of DHCP on one network, for people. */
+export type DhcpState = {
+  mode: NetworkConfig["dhcp"];
+  role: DhcpRole;
+  foreign: readonly ForeignServer[];
+  /** When the last probe ended; absent before the first. */
+  probedAt?: number;
+  /** Why the last probe could not be made. */
+  trouble?: { message: string; remedy?: string };
+};
+
+/** A server that clients named and no probe found is forgotten after this time without another mention. */
+const FORGET_MS = 15 * 60 * 1000;
+/** More are no news: somebody plays with forged packets. */
+const MAX_FOREIGN = 16;
+
+/**
+ * The part that our DHCP plays on one network, by its configured mode and by the other servers seen there:
+ *
+ * | mode     | before the first probe ended | no other server | another one                         |
+ * | -------- | ---------------------------- | --------------- | ----------------------------------- |
+ * | `server` | silent                       | server          | silent; server if it was one before |
+ * | `auto`   | silent                       | server          | proxy, until the next start         |
+ * | `proxy`  | proxy                        | proxy           | proxy                               |
+ * | `off`    | off                          | off             | off                                 |
+ *
+ * A server that began stays one: nodes depend on its addresses. With `besideForeignDhcp` it begins at once. A proxy stays
+ * one: while the other server restarts, nobody gives its addresses away.
+ */
+export class DhcpStanding {
+  readonly #network: NetworkConfig;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #foreign = new Map<Ipv4, ForeignServer>();
+  #began: "server" | "proxy" | undefined;
+  #probedAt: number | undefined;
+  #trouble: DhcpState["trouble"];
+
+  /** `network` is read anew at each question: `besideForeignDhcp` may change at any time. */
+  constructor(network: NetworkConfig, clock: Clock, log: Log) {
+    this.#network = network;
+    this.#clock = clock;
+    this.#log = log.child({ component: "dhcp", network: network.name });
+  }
+
+  get role(): DhcpRole {
+    const { dhcp, besideForeignDhcp } = this.#network;
+    if (dhcp === "proxy" || dhcp === "off") return dhcp;
+    if (this.#began) return this.#began;
+    return dhcp === "server" && besideForeignDhcp ? "server" : "silent";
+  }
+
+  /** Whether our leases tell whose an address on this network is. */
+  get givesAddresses(): boolean {
+    return this.role === "server" || this.#network.dhcp === "server";
+  }
+
+  get state(): DhcpState {
+    return {
+      mode: this.#network.dhcp,
+      role: this.role,
+      foreign: [...this.#foreign.values()],
+      ...(this.#probedAt === undefined ? {} : { probedAt: this.#probedAt }),
+      ...(this.#trouble ? { trouble: this.#trouble } : {}),
+    };
+  }
+
+  /** Another server was seen: it answered a probe, or a client asked it by name (option 54). */
+  saw(address: Ipv4, by: ForeignServer["by"]): void {
+    if (address === this.#network.address) return;
+    const now = this.#clock.now();
+    const known = this.#foreign.get(address);
+    if (!known && this.#foreign.size >= MAX_FOREIGN) return;
+    this.#foreign.set(address, { address, firstSeenAt: known?.firstSeenAt ?? now, lastSeenAt: now, by });
+    const before = this.role;
+    if (this.#network.dhcp === "auto") this.#began = "proxy";
+    if (!known) this.#report(address, before);
+  }
+
+  /** A probe ended, after all that it saw was told, or could not be made (`trouble`). */
+  probed(startedAt: number, trouble?: DhcpState["trouble"]): void {
+    this.#probedAt = this.#clock.now();
+    if (trouble && !this.#trouble) {
+      this.#log.warn(trouble, "dhcp: can't look for other DHCP servers; those that clients name are still noticed");
+    }
+    this.#trouble = trouble;
+    if (!trouble) this.#forget(startedAt);
+    const isAlone = this.#foreign.size === 0;
+    if (this.#began || !isAlone || (this.#network.dhcp !== "server" && this.#network.dhcp !== "auto")) return;
+    this.#began = "server";
+    this.#log.info("dhcp: no other DHCP server found; serving");
+  }
+
+  #forget(probeStartedAt: number): void {
+    for (const { address, lastSeenAt, by } of this.#foreign.values()) {
+      const isGone = by === "probe" ? lastSeenAt < probeStartedAt : lastSeenAt < this.#clock.now() - FORGET_MS;
+      if (!isGone) continue;
+      this.#foreign.delete(address);
+      this.#log.info({ server: address }, "dhcp: the other DHCP server is gone");
+    }
+  }
+
+  #report(server: Ipv4, before: DhcpRole): void {
+    const { dhcp, besideForeignDhcp } = this.#network;
+    if (dhcp === "proxy" || dhcp === "off")
+      this.#log.info({ server }, "dhcp: another DHCP server is here, as expected");
+    else if (dhcp === "auto")
+      this.#log.warn({ server, before }, "dhcp: another DHCP server is here; proxy from now on");
+    else if (besideForeignDhcp)
+      this.#log.warn({ server }, "dhcp: another DHCP server is here; serving beside it, as told");
+    else {
+      const remedy = FOREIGN_REMEDY;
+      const what = before === "server" ? "has come; nodes may get its addresses" : "is here; no address is given out";
+      this.#log.error({ server, remedy }, `dhcp: another DHCP server ${what}`);
+    }
+  }
+}
+
+/** What to do about another DHCP server where `dhcp: server` wants to be the only one. */
+export const FOREIGN_REMEDY =
+  "turn that server off on this network, or set networks[].dhcp to proxy or auto, or besideForeignDhcp to true where they share no addresses";
