@@ -1,4 +1,5 @@
 import { formatMac } from "../values/mac.ts";
+import { FIRMWARE_QUIRKS } from "../wire/dhcp/firmware-quirks.ts";
 import { IPXE_OPTION } from "../wire/dhcp/ipxe-options.ts";
 import type { DhcpMessage } from "../wire/dhcp/message.ts";
 import { type Option, tryReadOption } from "../wire/dhcp/option.ts";
@@ -9,10 +10,10 @@ import { clientUuid } from "./client-uuid.ts";
 /** Firmware classes by architecture number, for PXE (TFTP) and for UEFI HTTP boot. */
 const PXE_CLASSES: Record<number, FirmwareClass> = {
   0: "bios",
-  7: "uefi-x64",
-  9: "uefi-x64", // "EBC" in the registry, x86-64 in a good part of real firmware
+  ...Object.fromEntries(FIRMWARE_QUIRKS.architectureNumbers.x64.map((number) => [number, "uefi-x64"])),
   11: "uefi-arm64",
 };
+const RASPBERRY_PI: readonly string[] = FIRMWARE_QUIRKS.raspberryPi.makers;
 const HTTP_CLASSES: Record<number, FirmwareClass> = { 16: "uefi-http-x64", 19: "uefi-http-arm64" };
 
 /** Who sent this request, by options 60, 77, 93, 97 and 175. Never throws: what can't be read is left out. */
@@ -32,7 +33,8 @@ export function identifyBootClient(message: DhcpMessage): BootClient {
 
   const classes = bootsByHttp ? HTTP_CLASSES : PXE_CLASSES;
   const architecture = chooseArchitecture(tryReadOption(options, OPTION.clientArchitecture), vendorClass, classes);
-  const firmware = architecture === undefined ? undefined : classes[architecture];
+  const isPi = architecture === 0 && RASPBERRY_PI.includes(mac.slice(0, 8));
+  const firmware = architecture === undefined || isPi ? undefined : classes[architecture];
   return {
     mac,
     stage: isIpxe ? "ipxe" : "firmware",

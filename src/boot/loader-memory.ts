@@ -52,7 +52,7 @@ const QUIET_MS = 15 * 60_000;
 
 /** What is known when the boot after `attempt` begins, at `now`. */
 export function learn(memory: LoaderMemory = NOTHING, attempt: Attempt, now: number): LoaderMemory {
-  return { ...learnLoader(memory, attempt, now), ...countRound(memory, attempt, now) };
+  return { ...learnLoader(memory, attempt), ...countRound(memory, attempt, now) };
 }
 
 /**
@@ -77,7 +77,7 @@ export function loopOf(memory: LoaderMemory | undefined, now: number): BootLoop 
   return { rounds: memory.rounds, after: memory.reachedScript ? "script" : "loader" };
 }
 
-function learnLoader(memory: LoaderMemory, attempt: Attempt, now: number): Pick<LoaderMemory, "proven" | "failed"> {
+function learnLoader(memory: LoaderMemory, attempt: Attempt): Pick<LoaderMemory, "proven" | "failed"> {
   const { proven, failed } = memory;
   const { loader, reachedScript, cutAt } = attempt;
   const kept = failed === undefined ? { proven } : { proven, failed };

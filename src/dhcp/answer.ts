@@ -131,14 +131,19 @@ function tell(
     ...(type === "offer" ? {} : { acknowledged: true as const }),
     ...(client.firmware ? { firmware: client.firmware } : {}),
   };
-  const { why } = decision.kind === "loader" ? decision : {};
-  const file = decision.kind === "loader" ? { file: decision.file, ...(why ? { why } : {}) } : {};
+  const file = loaderFacts(decision);
   const refusal = decision.kind === "refuse" ? [{ ...seen, stage: "refused" as const, reason: decision.reason }] : [];
   return {
     reply: buildReply(message, site.network, content),
     events: [{ ...seen, ...file, stage: `dhcp-${client.stage}` as const }, ...refusal],
     ...(address ? { address } : {}),
   };
+}
+
+/** What the timeline keeps of the loader that a client was told to fetch. */
+export function loaderFacts(decision: BootDecision): Pick<BootEvent, "file" | "why"> {
+  if (decision.kind !== "loader") return {};
+  return { file: decision.file, ...(decision.why ? { why: decision.why } : {}) };
 }
 
 async function giveUp(

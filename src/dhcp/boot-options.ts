@@ -3,6 +3,7 @@ import type { BootDecision } from "../boot/boot-decision.ts";
 import { exitUrl, scriptUrl } from "../boot/boot-urls.ts";
 import type { NetworkConfig } from "../config/schema.ts";
 import { ANY_IPV4, type Ipv4 } from "../values/ipv4.ts";
+import { FIRMWARE_QUIRKS } from "../wire/dhcp/firmware-quirks.ts";
 import { IPXE_OPTION } from "../wire/dhcp/ipxe-options.ts";
 import type { DhcpMessage } from "../wire/dhcp/message.ts";
 import { writeOption } from "../wire/dhcp/option.ts";
@@ -16,9 +17,6 @@ export type BootFields = { siaddr: Ipv4; sname: string; file: string; options: O
 
 /** A menu's timeout: none (PXE 2.1, table 2-1, tag 10). */
 const WAIT_FOR_KEY = 255;
-/** What a ROM shows of a line; EDK2 writes past its buffer when a longer one is selected. */
-const MENU_COLUMNS = 69;
-
 const NOTHING: BootFields = { siaddr: ANY_IPV4, sname: "", file: "", options: new Map() };
 
 /**
@@ -72,7 +70,7 @@ function goOn(request: DhcpMessage, client: BootClient, network: NetworkConfig):
 function hold(request: DhcpMessage, client: BootClient, { entry }: BootDecision & { kind: "refuse" }): BootFields {
   if (isHttpBoot(client)) return NOTHING;
   const text = `Ingot: held in a boot loop: ingot node timeline ${entry?.nodeName ?? client.mac}`;
-  return localBootMenu(request, text.slice(0, MENU_COLUMNS), WAIT_FOR_KEY);
+  return localBootMenu(request, text.slice(0, FIRMWARE_QUIRKS.menuLine.columns), WAIT_FOR_KEY);
 }
 
 function isHttpBoot({ vendorClass }: BootClient): boolean {
@@ -107,6 +105,6 @@ export function describeBootServer(request: DhcpMessage, isHttp: boolean, option
   if (isHttp) return;
   const vendor: Options = new Map();
   // PXE 2.1 2.2.1: the file is in this offer; a ROM left to itself would go looking for boot servers.
-  writeOption(vendor, PXE_OPTION.discoveryControl, DISCOVERY.bootFileInOffer);
+  writeOption(vendor, PXE_OPTION.discoveryControl, FIRMWARE_QUIRKS.fileInOffer.discoveryControl);
   writeOption(options, OPTION.vendorSpecific, vendor);
 }

@@ -54,7 +54,8 @@ export function scriptRoute({ network, answers, clientOf, tokens, templates, emi
     if (token !== undefined) situation.token = tokens.issue(mac, network.name);
     const decision = answers.answer(askingIpxe(mac, clientOf(mac)), "http", network.name);
     const script = bootScript(templates, decision, situation);
-    emit({ ...seen, stage: "script", file: script.name, decision: decision.kind });
+    const why = decision.kind === "loader" && decision.why ? { why: decision.why } : {};
+    emit({ ...seen, stage: "script", file: script.name, ...why, decision: decision.kind });
     if (decision.kind === "refuse") emit({ ...seen, stage: "refused", reason: decision.reason });
     log.info({ mac, address, network: network.name, script: script.name }, "script sent");
     return context.text(script.text);

@@ -1,5 +1,6 @@
 import { ApplianceError, type ErrorDetails } from "../../errors.ts";
 import { ipv4Bytes } from "../../values/ipv4.ts";
+import { FIRMWARE_QUIRKS } from "./firmware-quirks.ts";
 import type { DhcpMessage } from "./message.ts";
 import { OPTION } from "./options.ts";
 import { OVERLOAD, OVERLOADED } from "./overload.ts";
@@ -18,9 +19,12 @@ import {
 import type { Options } from "./tlv.ts";
 import { MAX_CHUNK_BYTES, TlvArea, tlvBytes } from "./tlv-area.ts";
 
+const FIRST: readonly number[] = FIRMWARE_QUIRKS.optionsFirst.codes;
+const TERMINATED: readonly number[] = FIRMWARE_QUIRKS.unterminatedFileName.codes;
+
 /**
  * The datagram of a message: at least 300 bytes, at most `maxBytes` of UDP payload (548, which every client
- * takes, if not given; never less than 300). Option 53 comes first and 82 last, long values are split (RFC 3396),
+ * takes, if not given; never less than 300). Options 53, 54 and 51 come first, 67 and 82 last, long values are split (RFC 3396),
  * and what doesn't fit goes to `file` and `sname` where these are empty (RFC 2131 4.1). INVALID if it still
  * doesn't fit (`details.option` names the first that didn't), and for texts, hardware addresses or option codes
  * that no message can have.
@@ -64,14 +68,14 @@ function writeText(packet: Buffer, field: string, text: string, offset: number, 
 
 /** Writes all options and answers the offset behind the options field's END. */
 function writeOptions(packet: Buffer, message: DhcpMessage): number {
-  const { type, others, relayAgent } = sortOptions(message.options);
+  const { first, others, relayAgent } = sortOptions(message.options);
   const field = packet.subarray(HEADER_BYTES + 4);
   const reserved = size(relayAgent);
   if (reserved >= field.length) throw noRoom(relayAgent[0]!);
-  const overloaded = size(type) + size(others) + reserved + 1 > field.length;
+  const overloaded = size(first) + size(others) + reserved + 1 > field.length;
 
   const main = new TlvArea(field.subarray(0, field.length - reserved));
-  place(type, [main]);
+  place(first, [main]);
   const spare = overloaded ? spareAreas(packet, message) : [];
   if (spare.length > 0) place([[OVERLOAD, Uint8Array.of(0)]], [main]);
   const overloadOffset = main.used - 1;
@@ -90,24 +94,35 @@ function writeOptions(packet: Buffer, message: DhcpMessage): number {
 }
 
 type Entry = [code: number, value: Uint8Array];
-type SortedOptions = { type: Entry[]; others: Entry[]; relayAgent: Entry[] };
+type SortedOptions = { first: Entry[]; others: Entry[]; relayAgent: Entry[] };
 
-/** Option 53 comes first, for firmware that looks for it there; the others stay in their order. */
+/** Options whose place matters to firmware get it; the others stay in their order. */
 function sortOptions(options: Options): SortedOptions {
-  const sorted: SortedOptions = { type: [], others: [], relayAgent: [] };
+  const sorted: SortedOptions = { first: [], others: [], relayAgent: [] };
+  const terminated: Entry[] = [];
+  for (const code of FIRST) {
+    const value = options.get(code);
+    if (value) sorted.first.push([code, value]);
+  }
   for (const entry of options) {
     const [code] = entry;
     const legal = Number.isInteger(code) && code > PAD && code < END && code !== OVERLOAD;
     if (!legal) throw unfit(`a message can't be given option ${code}`);
-    if (code === OPTION.messageType.code) sorted.type.push(entry);
-    else if (code === OPTION.relayAgent.code) sorted.relayAgent.push(entry);
+    if (FIRST.includes(code)) continue;
+    if (code === OPTION.relayAgent.code) sorted.relayAgent.push(entry);
+    else if (TERMINATED.includes(code)) terminated.push(entry);
     else sorted.others.push(entry);
   }
+  sorted.others.push(...terminated);
   return sorted;
 }
 
 function size(entries: Entry[]): number {
-  return entries.reduce((sum, [, value]) => sum + tlvBytes(value), 0);
+  return entries.reduce((sum, entry) => sum + entryBytes(entry), 0);
+}
+
+function entryBytes([code, value]: Entry): number {
+  return tlvBytes(value) + (TERMINATED.includes(code) ? 1 : 0);
 }
 
 /** The header fields that may hold options, in the order in which receivers join them (RFC 3396 5). */
@@ -126,9 +141,10 @@ function spareAreas(packet: Buffer, message: DhcpMessage): { area: TlvArea; bit:
  */
 function place(entries: Entry[], areas: TlvArea[]): void {
   for (const [code, value] of entries) {
-    const whole = areas.find((area) => area.room >= tlvBytes(value));
+    const whole = areas.find((area) => area.room >= entryBytes([code, value]));
     if (whole) whole.put(code, value);
     else if (!spread(code, value, areas)) throw noRoom([code, value]);
+    if (TERMINATED.includes(code)) (whole ?? areas.at(-1))?.pad();
   }
 }
 

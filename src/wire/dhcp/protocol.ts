@@ -1,3 +1,5 @@
+import { FIRMWARE_QUIRKS } from "./firmware-quirks.ts";
+
 /** UDP port that servers and relays listen on (RFC 2131 4.1). */
 export const SERVER_PORT = 67;
 /** UDP port that clients listen on. */
@@ -7,6 +9,7 @@ export const PXE_PORT = 4011;
 
 /** Bytes of the fixed header, before the magic cookie (RFC 2131 2). */
 export const HEADER_BYTES = 236;
+export const CHADDR_OFFSET = 28;
 export const SNAME_OFFSET = 44;
 export const SNAME_BYTES = 64;
 export const FILE_OFFSET = 108;
@@ -16,7 +19,7 @@ export const FILE_BYTES = 128;
 export const MAGIC_COOKIE = 0x63825363;
 
 /** BOOTP relays and clients drop shorter messages (RFC 1542 2.1). */
-export const MIN_MESSAGE_BYTES = 300;
+export const MIN_MESSAGE_BYTES: number = FIRMWARE_QUIRKS.shortReplies.minimumBytes;
 
 /** IP and UDP headers, which option 57 counts in (RFC 2132 9.10). */
 export const IP_UDP_BYTES = 28;

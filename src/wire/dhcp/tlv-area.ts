@@ -1,4 +1,4 @@
-import { END } from "./protocol.ts";
+import { END, PAD } from "./protocol.ts";
 
 /** The most bytes that one length byte can announce. */
 export const MAX_CHUNK_BYTES = 255;
@@ -38,6 +38,11 @@ export class TlvArea {
       written += length;
     } while (written < value.length);
     return written;
+  }
+
+  /** Writes a PAD, if there is room. */
+  pad(): void {
+    if (this.room > 0) this.#bytes[this.#used++] = PAD;
   }
 
   /** Writes END. */

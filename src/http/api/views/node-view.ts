@@ -46,12 +46,9 @@ export const nodeSchema = z
       })
       .optional()
       .openapi({ description: "What it boots; absent for a free node" }),
-    lastLoader: z
-      .object({ file: z.string(), why: z.string().optional() })
-      .optional()
-      .openapi({
-        description: "The loader that its latest boot was given, and why if it is not the first of its class",
-      }),
+    lastLoader: z.object({ file: z.string(), why: z.string().optional() }).optional().openapi({
+      description: "The loader that its latest boot was given, and why if it is not the first of its class",
+    }),
     stall: stallSchema.optional().openapi({ description: "How its boot stands still; absent while it goes on" }),
     operation: z.string().optional().openapi({ description: "Id of the operation that is at it now" }),
     createdAt: momentSchema,
@@ -82,8 +79,9 @@ export function viewNode(appliance: Appliance, node: NodeRecord): z.infer<typeof
 function viewLoader({ boots }: Appliance, { nics }: NodeRecord): z.infer<typeof nodeSchema>["lastLoader"] {
   const nic = nics.find(({ role }) => role === "boot");
   const boot = nic && boots.current(nic.mac);
-  const given = boot?.stages.find(({ decision, file }) => decision === "loader" && file !== undefined);
-  return given?.file === undefined ? undefined : { file: given.file, ...(given.why ? { why: given.why } : {}) };
+  const file = boot?.stages.find((one) => one.file !== undefined && one.stage !== "script")?.file;
+  const why = boot?.stages.find((one) => one.why !== undefined)?.why;
+  return file === undefined ? undefined : { file, ...(why ? { why } : {}) };
 }
 
 function viewPower(power: NodeRecord["power"]): z.infer<typeof nodeSchema>["power"] {
