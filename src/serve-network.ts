@@ -103,7 +103,7 @@ export async function serveNetwork(parts: NetworkParts): Promise<ServedNetwork> 
     const { counters } = dhcp;
     const progress = () => ({
       pending: counters.waiting,
-      ended: counters.replied + counters.ignored + counters.failed + counters.dropped,
+      ended: counters.replied + counters.ignored + counters.failed,
     });
     return { dhcp: { name: `dhcp ${network.name}`, progress }, stop };
   } catch (error) {

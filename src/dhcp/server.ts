@@ -4,13 +4,16 @@ import type { Clock } from "../clock.ts";
 import type { NetworkConfig } from "../config/schema.ts";
 import { isApplianceError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { formatMac } from "../values/mac.ts";
+import { formatMac, type Mac } from "../values/mac.ts";
 import { decodeDhcp } from "../wire/dhcp/decode.ts";
 import type { DhcpMessage } from "../wire/dhcp/message.ts";
 import { MESSAGE_TYPE } from "../wire/dhcp/message-type.ts";
 import { tryReadOption } from "../wire/dhcp/option.ts";
 import { OPTION } from "../wire/dhcp/options.ts";
+import { CHADDR_OFFSET } from "../wire/dhcp/protocol.ts";
+import { Admission } from "./admission.ts";
 import type { DhcpAnswer } from "./answer.ts";
+import { PacketLog } from "./packet-log.ts";
 import { encodeReply } from "./reply.ts";
 import { type Destination, replyDestination } from "./reply-destination.ts";
 
@@ -24,6 +27,8 @@ export type DhcpServerOptions = {
   /** Makes the answer to each message, as `answerDhcp` does; `from` is where the datagram came from. */
   answer: (message: DhcpMessage, from: RemoteInfo) => Promise<DhcpAnswer>;
   events: BootEventSink;
+  /** Whether a node has this NIC: such are served when not all can be. */
+  isNode: (mac: Mac) => boolean;
   log: Log;
   clock: Clock;
 };
@@ -38,6 +43,10 @@ export type DhcpCounters = {
   failed: number;
   /** Dropped because too many answers waited for the disk. */
   dropped: number;
+  /** Dropped because their client sent too many. */
+  limited: number;
+  /** Strangers' requests that were dropped while more came than could be answered. */
+  shed: number;
   /** Answers in the making now. A watchdog: stuck if this is not 0 and the others stand still. */
   waiting: number;
 };
@@ -52,13 +61,19 @@ export type DhcpServer = {
 export function startDhcpServer(options: DhcpServerOptions): DhcpServer {
   const { network, socket, events, clock } = options;
   const log = options.log.child({ component: "dhcp", network: network.name });
-  const counters: DhcpCounters = { received: 0, replied: 0, ignored: 0, failed: 0, dropped: 0, waiting: 0 };
+  const none = { received: 0, replied: 0, ignored: 0, failed: 0, dropped: 0, limited: 0, shed: 0 };
+  const counters: DhcpCounters = { ...none, waiting: 0 };
   const waiting = new Set<Promise<void>>();
+  const admission = new Admission(options.isNode, clock);
+  const told = new PacketLog(log, clock);
 
   const onMessage = (bytes: Buffer, from: RemoteInfo) => {
     counters.received++;
-    if (waiting.size >= MOST_WAITING) {
-      counters.dropped++;
+    const sender = formatMac(bytes.subarray(CHADDR_OFFSET, CHADDR_OFFSET + 6));
+    const admitted = waiting.size >= MOST_WAITING ? "dropped" : admission.admit(sender);
+    if (admitted !== "yes") {
+      counters[admitted]++;
+      told.drop(counters, sender);
       return;
     }
     const done = serve(bytes, from).finally(() => {
@@ -80,12 +95,12 @@ export function startDhcpServer(options: DhcpServerOptions): DhcpServer {
       if (!reply) counters.ignored++;
       // one line per binding: an offer is nothing yet
       const isQuiet = outcome === "ignored" || outcome === "offered";
-      log[isQuiet ? "debug" : "info"]({ ...facts, address, reason }, `dhcp: ${outcome}`);
+      told.packet(isQuiet ? "debug" : "info", { ...facts, address, reason }, `dhcp: ${outcome}`);
       report(answer);
     } catch (error) {
       const isMalformed = isApplianceError(error, "INVALID");
       counters[isMalformed ? "ignored" : "failed"]++;
-      log[isMalformed ? "debug" : "warn"]({ ...facts, err: error }, "dhcp: not answered");
+      told.packet(isMalformed ? "debug" : "warn", { ...facts, err: error }, "dhcp: not answered");
     }
   }
 

@@ -4,13 +4,16 @@ import type { Ipv4 } from "../values/ipv4.ts";
 const SLOT_MS = 10_000;
 
 /**
- * Which addresses may have expired, found without looking at the others. It only hints: a renewed lease is still in its
- * old slot too, so the caller compares with the record.
+ * Which addresses may have expired, found without looking at the others. It only hints: it holds each address once, by the
+ * time that it was told first, so the caller compares with the record and adds one that was renewed meanwhile again.
  */
 export class ExpiryWheel {
   readonly #slots = new Map<number, Ipv4[]>();
+  readonly #held = new Set<Ipv4>();
 
   add(address: Ipv4, expiresAt: number): void {
+    if (this.#held.has(address)) return;
+    this.#held.add(address);
     const slot = Math.floor(expiresAt / SLOT_MS);
     const addresses = this.#slots.get(slot);
     if (addresses) addresses.push(address);
@@ -26,6 +29,7 @@ export class ExpiryWheel {
       if (addresses.length === 0) this.#slots.delete(slot);
       if (due.length === limit) break;
     }
+    for (const address of due) this.#held.delete(address);
     return due;
   }
 }

@@ -89,7 +89,12 @@ export class LeaseIndex {
   /** Removes a batch of expired records; answers how many hints of expiry it followed. */
   async dropExpired(limit: number): Promise<number> {
     const due = this.#wheel.takeDue(this.#clock.now(), limit);
-    const expired = due.filter((address) => this.#leases.get(address) && !this.findByAddress(address));
+    const expired: Ipv4[] = [];
+    for (const address of due) {
+      const lease = this.#leases.get(address);
+      if (lease && !this.findByAddress(address)) expired.push(address);
+      else if (lease && lease.state !== "pinned") this.#wheel.add(address, lease.expiresAt);
+    }
     if (expired.length > 0) await this.commit(expired.map((address) => leaseChange(address, null)));
     return due.length;
   }

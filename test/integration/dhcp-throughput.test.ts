@@ -79,6 +79,7 @@ it("leases to ten thousand clients through codec, rules and journal; the rates a
     socket: socket.asSocket(),
     answer: (message) => answerDhcp(message, site),
     events,
+    isNode: () => true,
     log,
     clock: systemClock,
   });

@@ -51,7 +51,7 @@ for (const network of config.networks) {
   const socket = await openInterfaceSocket(options);
   const site = dhcpSite(network, leases, answers);
   const answer = (message: DhcpMessage) => answerDhcp(message, site);
-  startDhcpServer({ network, socket, answer, events, log, clock: systemClock });
+  startDhcpServer({ network, socket, answer, events, isNode: () => true, log, clock: systemClock });
 }
 sweepLeases(leases, systemClock, log);
 console.log("ready");

@@ -22,6 +22,7 @@ function serve() {
     socket: socket.asSocket(),
     answer: world.ask,
     events: (event) => events.push(event),
+    isNode: (mac) => !world.strangers.has(mac),
     log,
     clock: world.clock,
   });
