@@ -82,13 +82,13 @@ const REFUSALS: Record<RefusalReason | ServedReason, Refusal> = {
   "address-conflict": {
     tell: ({ address }, { entry }) => ({
       cause: `it found ${address ?? "its address"} used by another machine`,
-      remedy: `find that machine (arping -I INTERFACE ${address ?? entry.address}) and give it another address`,
+      remedy: `find that machine (arping -I INTERFACE ${address ?? entry.address ?? "ADDRESS"}) and give it another address`,
     }),
   },
   "foreign-address": {
     tell: ({ address }, { entry }) => ({
       cause: `somebody at ${address ?? "another address"} asked in its name: an address that is not bound to it`,
-      remedy: `see whether it has an old or a foreign lease: ingot lease list; its own is ${entry.address}`,
+      remedy: `see whether it has an old or a foreign lease: ingot lease list; its own is ${entry.address ?? "told by another server"}`,
     }),
   },
   "unknown-machine": {

@@ -121,7 +121,7 @@ const DIAGNOSES: Record<Exclude<StallKind, "refused">, Diagnosis> = {
         `let tcp port ${sight.entry.portals[0]?.port ?? 3260} in on the appliance; ingot doctor looks whether tgtd listens`,
       ),
       because(
-        `its target is missing, or not open to ${sight.entry.address}`,
+        `its target is missing, or not open to ${sight.entry.address ?? sight.entry.initiator}`,
         "ingot doctor compares it with what it should be, and names what differs",
       ),
       because(

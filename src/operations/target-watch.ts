@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import type { BootEntry } from "../boot/boot-entry.ts";
 import type { BootEvent, BootStage } from "../boot/boot-event.ts";
 import type { NetworkConfig } from "../config/schema.ts";
@@ -9,6 +8,7 @@ import type { Collection } from "../store/records.ts";
 import type { Mac } from "../values/mac.ts";
 import type { Appliance } from "./appliance.ts";
 import { portalsOf, targetSpec } from "./attachment.ts";
+import { targetFaults } from "./target-faults.ts";
 
 const IDLE_MS = 1000;
 /** tgtd sends no events: while a node boots, its sessions are asked for this often. */
@@ -46,7 +46,9 @@ export class TargetWatch {
   readonly #appliance: Appliance;
   readonly #entries: Collection<BootEntry>;
   readonly #boots = new Map<Mac, Boot>();
-  readonly #sessions = new Map<string, string[]>();
+  /** Per network and target, as the last look saw them. */
+  readonly #sessions = new Map<string, Map<string, TargetSession[]>>();
+  readonly #openSince = new Map<string, number>();
   readonly #troubles = new Map<string, { trouble: Trouble; reason: string }>();
   readonly #looks: { network: NetworkConfig; work: CountedWork }[];
   readonly #specs = new WeakMap<BootEntry, TargetSpec>();
@@ -84,13 +86,24 @@ export class TargetWatch {
     await this.#running;
   }
 
+  /** The sessions of a boot entry's target, as the last look saw them. */
+  sessionsOf({ network, iqn }: BootEntry): readonly TargetSession[] {
+    return this.#sessions.get(network)?.get(iqn) ?? [];
+  }
+
+  /** Since when nodes can reach their targets without a break that was seen, in milliseconds since the epoch. */
+  openSince(network: string): number | undefined {
+    return this.#openSince.get(network);
+  }
+
   /** Feed with all boot events: a script that was handed out begins a watch. */
   onBootEvent(event: BootEvent): void {
     if (event.stage === "ready") this.#boots.delete(event.mac);
-    if (event.stage !== "script") return;
-    const entry = [...this.#entries.values()].find((one) => one.mac === event.mac);
+    if (event.stage !== "script" || event.decision !== "sanboot") return;
+    const entry = this.#entries.get(this.#appliance.nodes.findByMac(event.mac)?.id ?? "");
     if (!entry) return;
-    this.#boots.set(event.mac, newBoot(event.at, this.#sessions.get(entry.iqn)));
+    const older = this.sessionsOf(entry).map(({ id }) => id);
+    this.#boots.set(event.mac, newBoot(event.at, older));
     this.#wake.abort();
     this.#wake = new AbortController();
   }
@@ -110,13 +123,16 @@ export class TargetWatch {
       const states = await this.#appliance.targets.list(network.tgtd.control, signal);
       this.#appliance.traffic.record(states);
       const byIqn = new Map(states.map((state) => [state.iqn, state]));
+      this.#sessions.set(network.name, new Map(states.map(({ iqn, sessions }) => [iqn, sessions])));
       this.#followBoots(network, byIqn);
       const failed = await this.#mend(network, byIqn, signal);
       // nodes log in again as soon as a portal answers: every target that can be there must be there before
       await this.#appliance.targets.ensurePortals(network.tgtd.control, portalsOf(network), signal);
+      if (!this.#openSince.has(network.name)) this.#openSince.set(network.name, this.#appliance.clock.now());
       this.#report(network.name, failed.length > 0 ? "targets" : "none", failed.join("; "));
     } catch (error) {
       if (this.#stop.signal.aborted) return;
+      this.#openSince.delete(network.name);
       this.#report(network.name, "daemon", toApplianceError(error).message);
     }
   }
@@ -144,8 +160,10 @@ export class TargetWatch {
       if (this.#isParked(entry.disk)) continue;
       try {
         const spec = await this.#spec(entry);
-        if (fits(byIqn.get(entry.iqn), spec)) continue;
+        if (targetFaults(byIqn.get(entry.iqn), spec).length === 0) continue;
         await this.#appliance.targets.ensureTarget(control, spec, signal);
+        // a daemon that lost a target was started anew: its nodes are on their way back
+        if (!byIqn.has(entry.iqn)) this.#openSince.delete(network.name);
       } catch (error) {
         const { message, retryable } = toApplianceError(error);
         if (retryable || signal.aborted) throw error;
@@ -155,11 +173,14 @@ export class TargetWatch {
       this.#appliance.log.warn({ network: network.name, node: entry.nodeName, disk: entry.disk }, "target made again");
     }
     const own = `:${this.#appliance.id}:`;
+    const wanted = this.#wantedOn(network);
     for (const state of byIqn.values()) {
-      if (!state.iqn.includes(own)) continue;
+      if (!state.iqn.includes(own) || wanted.has(state.iqn)) continue;
       const disk = state.iqn.slice(state.iqn.indexOf(own) + own.length);
       // the disk of a running operation may be just before or behind its boot entry
-      if (this.#appliance.runner.holder(disk) !== undefined || this.#isWanted(network, state.iqn)) continue;
+      if (this.#appliance.runner.holder(disk) !== undefined) continue;
+      // an entry may have come meanwhile
+      if (this.#wantedOn(network).has(state.iqn)) continue;
       await this.#appliance.targets.removeTarget(control, state.iqn, signal);
       this.#appliance.log.warn({ network: network.name, disk }, "target without boot entry removed");
     }
@@ -181,18 +202,12 @@ export class TargetWatch {
     return holder !== undefined && this.#appliance.runner.get(holder).kind === "revert";
   }
 
-  /** Asked right before a removal: an entry may have come since the look began. A disk that moved has one elsewhere. */
-  #isWanted(network: NetworkConfig, iqn: string): boolean {
-    return [...this.#entries.values()].some((entry) => entry.iqn === iqn && entry.network === network.name);
+  /** The targets that this network's boot entries name; a disk that moved has its entry elsewhere. */
+  #wantedOn({ name }: NetworkConfig): Set<string> {
+    return new Set([...this.#entries.values()].filter(({ network }) => network === name).map(({ iqn }) => iqn));
   }
 
   #followBoots(network: NetworkConfig, byIqn: Map<string, TargetState>): void {
-    for (const state of byIqn.values()) {
-      this.#sessions.set(
-        state.iqn,
-        state.sessions.map((session) => session.id),
-      );
-    }
     const now = this.#appliance.clock.now();
     for (const entry of this.#entries.values()) {
       const boot = this.#boots.get(entry.mac);
@@ -236,15 +251,4 @@ function isFirmware(boot: Boot, { id, writtenBytes }: TargetSession): boolean {
 
 function readByFirmware(boot: Boot): number {
   return [...boot.firmware.values()].reduce((sum, bytes) => sum + bytes, 0);
-}
-
-function fits(state: TargetState | undefined, { backing, openTo, chap }: TargetSpec): boolean {
-  const accounts = [chap.user, ...(chap.reverse ? [chap.reverse.user] : [])];
-  return (
-    state?.path === backing.path &&
-    state.writeThrough &&
-    state.openTo.length === 1 &&
-    state.openTo[0] === openTo &&
-    isDeepStrictEqual([...state.accounts].sort(), accounts.sort())
-  );
 }

@@ -1,8 +1,12 @@
 import { toApplianceError } from "../../errors.ts";
+import { addressCheck } from "./addresses.ts";
 import { assetsCheck } from "./assets.ts";
 import { bmcCheck } from "./bmcs.ts";
+import { bootServerCheck } from "./boot-servers.ts";
 import { bootCheck } from "./boots.ts";
+import { clockCheck } from "./clock.ts";
 import { configCheck } from "./config.ts";
+import { dhcpCheck } from "./dhcp.ts";
 import type { Check, Finding, Patient } from "./finding.ts";
 import { interfaceCheck } from "./interfaces.ts";
 import { poolCheck } from "./pool.ts";
@@ -12,9 +16,13 @@ import { targetCheck } from "./targets.ts";
 
 const CHECKS: readonly Check[] = [
   configCheck,
+  clockCheck,
   interfaceCheck,
   portCheck,
+  dhcpCheck,
+  addressCheck,
   assetsCheck,
+  bootServerCheck,
   poolCheck,
   targetCheck,
   bmcCheck,

@@ -1,54 +1,53 @@
-import { readFile } from "node:fs/promises";
-import { networkInterfaces } from "node:os";
 import type { NetworkConfig } from "../../config/schema.ts";
+import { findInterface, type InterfaceState } from "../../net/interface-state.ts";
 import type { Check, Finding } from "./finding.ts";
 
-const IFF_UP = 1;
+/** Without an MTU told to them, nodes take this one. */
+const ETHERNET_MTU = 1500;
 
-/** Whether each network's interface is there, up, cabled, and has the address that nodes are told. */
+/** Whether each network's interface is there, up, cabled, with the address and the MTU that nodes are told. */
 export const interfaceCheck: Check = {
   name: "interfaces",
-  run: ({ appliance }) => Promise.all(appliance.config.networks.map(lookAt)),
+  run: async ({ appliance }) =>
+    appliance.config.networks.map((network) => {
+      const state = findInterface(network.interface);
+      const fault = findFault(network, state);
+      const about = { check: "interfaces", subject: network.interface };
+      if (fault) return { ...about, ...fault };
+      return { ...about, state: "ok", message: `up, with ${network.address}, MTU ${state?.mtu}` };
+    }),
 };
 
-async function lookAt({ interface: name, address, subnet }: NetworkConfig): Promise<Finding> {
-  const about = { check: "interfaces", subject: name };
-  const fault = await findFault(name, address, subnet.prefix);
-  return fault ? { ...about, ...fault } : { ...about, state: "ok", message: `up, with ${address}` };
-}
+type Fault = Required<Pick<Finding, "state" | "message" | "remedy">>;
 
-async function findFault(
-  name: string,
-  address: string,
-  prefix: number,
-): Promise<Pick<Finding, "state" | "message" | "remedy"> | undefined> {
-  const names = (await readFile("/proc/self/net/dev", "utf8")).matchAll(/^ *([^\s:]+):/gm);
-  if (![...names].some((match) => match[1] === name)) {
-    return {
-      state: "failed",
-      message: "there is no such interface",
-      remedy: "compare networks[].interface with ip link",
-    };
+/** What is wrong with a network's interface: the fault that has to be mended first. */
+function findFault(
+  { interface: name, address, subnet, mtu: told }: NetworkConfig,
+  state: InterfaceState | undefined,
+): Fault | undefined {
+  const failed = (message: string, remedy: string): Fault => ({ state: "failed", message, remedy });
+  if (!state) return failed("there is no such interface", "compare networks[].interface with ip link");
+  if (!state.isUp) return failed("is down", `ip link set ${name} up`);
+  const own = state.addresses.find((one) => one.address === address);
+  if (!own) {
+    const others = state.addresses.map((one) => one.address).join(", ");
+    const remedy = `ip address add ${address}/${subnet.prefix} dev ${name}`;
+    if (!others) return failed(`has no IPv4 address, not ${address}`, remedy);
+    return failed(`has ${others}, not ${address}`, `${remedy}, or correct networks[].address`);
   }
-  const addresses = (networkInterfaces()[name] ?? []).map((one) => one.address);
-  if (addresses.includes(address)) return undefined;
-  if (addresses.some((one) => one.includes("."))) {
-    return {
-      state: "failed",
-      message: `has ${addresses.filter((one) => one.includes(".")).join(", ")}, not ${address}`,
-      remedy: `ip address add ${address}/${prefix} dev ${name}, or correct networks[].address`,
-    };
+  if (own.prefix !== subnet.prefix) {
+    const remedy = `ip address replace ${address}/${subnet.prefix} dev ${name}, or correct networks[].subnet`;
+    return failed(`has ${address}/${own.prefix}, but the network is a /${subnet.prefix}`, remedy);
   }
-  const link = `/sys/class/net/${name}`;
-  // neither file can be read where sysfs shows another network namespace; carrier not while the interface is down
-  const flags = Number((await readFile(`${link}/flags`, "utf8").catch(() => "1")).trim());
-  const carrier = (await readFile(`${link}/carrier`, "utf8").catch(() => "1")).trim();
-  if ((flags & IFF_UP) === 0) return { state: "failed", message: "is down", remedy: `ip link set ${name} up` };
-  if (carrier === "0")
-    return { state: "failed", message: "has no carrier", remedy: "look at the cable and the switch port" };
-  return {
-    state: "failed",
-    message: "has no IPv4 address",
-    remedy: `ip address add ${address}/${prefix} dev ${name}`,
-  };
+  if (told !== undefined && told > state.mtu) {
+    const remedy = `ip link set ${name} mtu ${told}, or take networks[].mtu down to ${state.mtu}`;
+    return failed(`its MTU is ${state.mtu}, and nodes are told ${told}`, remedy);
+  }
+  if (told === undefined && state.mtu < ETHERNET_MTU) {
+    const message = `its MTU is ${state.mtu}, and nodes are not told`;
+    return { state: "warning", message, remedy: `set networks[].mtu to ${state.mtu}` };
+  }
+  if (state.hasCarrier) return undefined;
+  const remedy = "look at the cable and the switch port; on a bridge, at its ports";
+  return { state: "warning", message: "has no carrier: nothing that is on is connected to it", remedy };
 }

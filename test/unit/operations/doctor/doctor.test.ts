@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +10,7 @@ import { runDoctor } from "../../../../src/operations/doctor/doctor.ts";
 import type { Finding } from "../../../../src/operations/doctor/finding.ts";
 import { importImage } from "../../../../src/operations/import-image.ts";
 import { provision } from "../../../../src/operations/provision.ts";
+import { parseIpv4 } from "../../../../src/values/ipv4.ts";
 import { newNode, World } from "../world.ts";
 
 const PORTAL = 25_050;
@@ -37,8 +38,8 @@ networks:
 ${more}`,
   );
 
-async function examine(check: string, subject?: string): Promise<Finding[]> {
-  const findings = await runDoctor({ appliance, configFile });
+async function examine(check: string, subject?: string, of = appliance): Promise<Finding[]> {
+  const findings = await runDoctor({ appliance: of, configFile });
   for (const { state, remedy } of findings) expect(remedy === undefined).toBe(state === "ok");
   return findings.filter((one) => one.check === check && (subject === undefined || one.subject === subject));
 }
@@ -65,19 +66,31 @@ describe("the doctor", () => {
     expect(await examine("config")).toMatchObject([{ state: "failed", message: expect.stringContaining("networks") }]);
   });
 
-  it("looks whether the interface is there and has the address", async () => {
-    expect(await examine("interfaces", "lo")).toMatchObject([{ state: "ok" }]);
+  it("looks whether the interface is there, and is as nodes are told", async () => {
+    expect(await examine("interfaces", "lo")).toMatchObject([
+      { state: "ok", message: "up, with 127.0.0.1, MTU 65536" },
+    ]);
     const [network] = appliance.config.networks;
     if (!network) throw new Error("no network");
-    const differ = (change: object) => {
-      appliance = { ...appliance, config: { ...appliance.config, networks: [{ ...network, ...change }] } };
+    const differing = async (change: object) => {
+      const differs = { ...appliance, config: { ...appliance.config, networks: [{ ...network, ...change }] } };
+      return (await examine("interfaces", undefined, differs))[0];
     };
-    differ({ address: "127.9.9.9" });
-    expect(await examine("interfaces")).toMatchObject([
-      { state: "failed", message: "has 127.0.0.1, not 127.9.9.9", remedy: expect.stringContaining("ip address add") },
-    ]);
-    differ({ interface: "nosuch0" });
-    expect(await examine("interfaces")).toMatchObject([{ state: "failed", message: "there is no such interface" }]);
+    expect(await differing({ address: "127.9.9.9" })).toMatchObject({
+      state: "failed",
+      message: "has 127.0.0.1, not 127.9.9.9",
+      remedy: expect.stringContaining("ip address add 127.9.9.9/8 dev lo"),
+    });
+    expect(await differing({ subnet: { network: "127.0.0.0", prefix: 24 } })).toMatchObject({
+      state: "failed",
+      message: "has 127.0.0.1/8, but the network is a /24",
+      remedy: expect.stringContaining("ip address replace 127.0.0.1/24 dev lo"),
+    });
+    expect(await differing({ interface: "nosuch0" })).toMatchObject({
+      state: "failed",
+      message: "there is no such interface",
+      remedy: expect.stringContaining("ip link"),
+    });
   });
 
   it("says who has the ports of the boot path", async () => {
@@ -89,15 +102,31 @@ describe("the doctor", () => {
     expect(await examine("ports", http)).toMatchObject([{ state: "ok" }]);
   });
 
-  it("looks for the loader of each firmware", async () => {
-    writeFileSync(join(directory, "undionly.kpxe"), "loader");
+  it("looks for the loader of each firmware, and whether it is one", async () => {
+    writeFileSync(join(directory, "undionly.kpxe"), Buffer.from("ea0500c00766", "hex"));
     writeFileSync(join(directory, "snponly.efi"), "");
     expect(await examine("boot-assets")).toMatchObject([
-      { subject: "bios", state: "ok" },
-      { subject: "uefi-x64", state: "failed", message: expect.stringContaining("no file with content") },
+      { subject: "bios undionly.kpxe", state: "ok", message: "6 bytes" },
+      {
+        subject: "uefi-x64 snponly.efi",
+        state: "failed",
+        message: "is empty",
+        remedy: expect.stringContaining("gather"),
+      },
     ]);
     rmSync(join(directory, "undionly.kpxe"));
-    expect(await examine("boot-assets", "bios")).toMatchObject([{ state: "failed" }]);
+    symlinkSync("/etc/hostname", join(directory, "undionly.kpxe"));
+    expect(await examine("boot-assets", "bios undionly.kpxe")).toMatchObject([
+      { state: "failed", message: expect.stringContaining("leads out"), remedy: expect.stringContaining("gather") },
+    ]);
+    rmSync(join(directory, "undionly.kpxe"));
+    expect(await examine("boot-assets", "bios undionly.kpxe")).toMatchObject([
+      { state: "failed", message: expect.stringContaining("no such file") },
+    ]);
+    appliance = { ...appliance, config: { ...appliance.config, loaders: {} } };
+    expect(await examine("boot-assets")).toMatchObject([
+      { state: "warning", message: expect.stringContaining("no loader"), remedy: expect.stringContaining("gather") },
+    ]);
   });
 
   it.each([
@@ -141,16 +170,33 @@ describe("the doctor", () => {
   it("misses the target of a provisioned node, and a portal where nobody listens", async () => {
     expect(await examine("targets")).toMatchObject([
       { subject: "tgtd 1 (prov)", state: "ok", message: "targets served: 0, sessions: 0" },
-      { subject: `portal 127.0.0.1:${PORTAL}`, state: "failed", message: expect.stringContaining("ECONNREFUSED") },
+      { subject: `portal 127.0.0.1:${PORTAL}`, state: "failed", message: "nothing listens" },
     ]);
     servers.push(await listen(PORTAL));
     await provisionOne();
     expect(await examine("targets")).toMatchObject([{ message: "targets served: 1, sessions: 1" }, { state: "ok" }]);
+    const [target] = world.targets.targets.values();
+    if (!target) throw new Error("no target");
+    const broken: [change: Partial<typeof target>, message: RegExp][] = [
+      [{ backing: { ...target.backing, path: "/elsewhere" } }, /^LUN 1 is \/elsewhere, not /],
+      [{ openTo: parseIpv4("10.9.9.9") }, /^it is open to 10\.9\.9\.9, not to 10\.20\.0\.100 alone$/],
+      [{ chap: { ...target.chap, user: "somebody" } }, /^its CHAP account is not the node's$/],
+    ];
+    for (const [change, message] of broken) {
+      world.targets.targets.set(target.iqn, { ...target, ...change });
+      expect(await examine("targets", "node-1")).toMatchObject([
+        { state: "failed", message: expect.stringMatching(message), remedy: expect.stringContaining("journalctl") },
+      ]);
+    }
+    world.targets.targets.set(target.iqn, target);
+    world.targets.cached.add(target.iqn);
+    expect(await examine("targets", "node-1")).toMatchObject([
+      { message: expect.stringContaining("acknowledges writes") },
+    ]);
     world.targets.targets.clear();
-    expect((await examine("targets"))[0]).toMatchObject({
-      state: "failed",
-      message: expect.stringContaining("node-1"),
-    });
+    expect(await examine("targets", "node-1")).toMatchObject([
+      { state: "failed", message: `there is no target ${target.iqn}` },
+    ]);
     world.targets.list = async () => {
       throw new ApplianceError("UNAVAILABLE", "tgtd 1 is not running");
     };
@@ -195,6 +241,61 @@ describe("the doctor", () => {
         subject: appliance.runner.list()[0]?.id,
         state: "failed",
         message: expect.stringContaining("the shelf is off"),
+      },
+    ]);
+  });
+
+  it("counts the addresses that are left", async () => {
+    const [network] = appliance.config.networks;
+    if (!network) throw new Error("no network");
+    const pool = [{ from: parseIpv4("127.1.0.1"), to: parseIpv4("127.1.0.10") }];
+    const networks = [{ ...network, pool, exclude: [parseIpv4("127.1.0.5")] }];
+    appliance = { ...appliance, config: { ...appliance.config, networks } };
+    const take = async (last: number, more: object = {}) => {
+      const address = `127.1.0.${last}`;
+      const value = { address, network: "prov", state: "bound", expiresAt: Date.now() + 60_000, ...more };
+      await appliance.records.commit([{ collection: "leases", key: address, value }]);
+    };
+    const subject = "127.0.0.0/8 (prov)";
+    await take(11);
+    await take(1, { expiresAt: 0 });
+    expect(await examine("addresses", subject)).toMatchObject([{ state: "ok", message: "9 of 9 free" }]);
+    for (const last of [1, 2, 3, 4, 6, 7, 8, 9]) await take(last, last === 1 ? { state: "pinned", expiresAt: 0 } : {});
+    expect(await examine("addresses")).toMatchObject([{ state: "ok", message: "1 of 9 free" }]);
+    await take(10);
+    expect(await examine("addresses")).toMatchObject([
+      { state: "failed", message: "0 of 9 free", remedy: expect.stringContaining("networks[].pool") },
+    ]);
+  });
+
+  it("notices a clock that went back", async () => {
+    await appliance.nodes.add(newNode("node-1", 1), "test");
+    expect(await examine("clock")).toMatchObject([{ state: "ok" }]);
+    const { clock } = appliance;
+    appliance = { ...appliance, clock: { ...clock, now: () => clock.now() - 3600_000 } };
+    expect(await examine("clock")).toMatchObject([
+      {
+        state: "failed",
+        message: expect.stringMatching(/^is 3[56]\d\d s behind/),
+        remedy: expect.stringContaining("NTP"),
+      },
+    ]);
+  });
+
+  it("names nodes whose boot stands still, and what to look at first", async () => {
+    expect(await examine("boots")).toMatchObject([{ state: "ok", message: "none stands still" }]);
+    await provisionOne();
+    const { mac } = appliance.nodes.get("node-1").nics[0]!;
+    expect(await examine("boots")).toMatchObject([{ state: "ok" }]);
+    appliance.bootEvents({ mac, stage: "power-on", at: Date.now() });
+    const { clock } = appliance;
+    appliance = { ...appliance, clock: { ...clock, now: () => clock.now() + 601_000 } };
+    expect(await examine("boots")).toMatchObject([
+      {
+        subject: "node-1",
+        state: "warning",
+        message: expect.stringMatching(/^switched on, no DHCP request since: its boot NIC .* is not connected/),
+        remedy: expect.stringMatching(/cable.*ingot node show node-1 has more/),
       },
     ]);
   });
