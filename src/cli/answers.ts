@@ -137,11 +137,21 @@ export type Discovered = {
   lastSeenAt: string;
 };
 
+export type DhcpAnswer = { mode: string; role: string; foreign: { address: string }[] };
+
 export type Status = {
   appliance: string;
   version: string;
   uptimeSeconds: number;
-  networks: { name: string; interface: string; address: string; subnet: string; portals: string[]; leases: number }[];
+  networks: {
+    name: string;
+    interface: string;
+    address: string;
+    subnet: string;
+    portals: string[];
+    leases: number;
+    dhcp?: DhcpAnswer | undefined;
+  }[];
   pool: PoolFill | { code: string; message: string };
   counts: {
     nodes: number;

@@ -147,6 +147,15 @@ export class NodeRegistry {
       });
     }
     if (nic.address === undefined) return;
+    if (network?.dhcp === "proxy" || network?.dhcp === "off") {
+      throw new ApplianceError(
+        "INVALID",
+        `${field}.address: addresses on ${network.name} are another server's to give`,
+        {
+          details: { field: `${field}.address`, value: nic.address, remedy: "leave it out, and fix the address there" },
+        },
+      );
+    }
     const subnets = network ? [network.subnet, ...network.relayedSubnets.map((one) => one.subnet)] : [];
     if (!subnets.some((subnet) => subnetContains(subnet, nic.address as Ipv4))) {
       throw new ApplianceError("INVALID", `${field}.address: ${nic.address} is in no subnet of its network`, {

@@ -6,7 +6,7 @@ import { initiatorIqn } from "../values/iqn.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, chapOf, networkOf, SECRETS, targetSpec } from "./attachment.ts";
 import { awaitStage } from "./await-boot.ts";
-import type { Procedure, Step } from "./operation.ts";
+import type { Procedure, Step, StepContext } from "./operation.ts";
 import { ensureOff, powerOn, powerSeconds } from "./power-steps.ts";
 import type { ProvisionPlan } from "./provision.ts";
 
@@ -14,6 +14,12 @@ import type { ProvisionPlan } from "./provision.ts";
 export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPlan> {
   const nodeOf = (plan: ProvisionPlan) => appliance.nodes.get(plan.node);
   const bmcSeconds = (plan: ProvisionPlan) => powerSeconds(appliance, nodeOf(plan));
+
+  /** The address that the node keeps while it is provisioned. With `auto`, it may get another server's at any time. */
+  const ownAddress = ({ network }: ProvisionPlan, output: StepContext<ProvisionPlan>["output"]) => {
+    const address = output("pin-address")?.address as Ipv4 | undefined;
+    return address && networkOf(appliance, network).dhcp === "server" ? { address } : {};
+  };
 
   const powerOff: Step<ProvisionPlan> = {
     name: "power-off",
@@ -35,6 +41,9 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
     name: "pin-address",
     deadlineSeconds: 10,
     run: ({ plan }) => {
+      // another server's addresses are not ours to promise
+      const role = appliance.dhcp(plan.network)?.role;
+      if (role === "proxy" || role === "off") return {};
       const { address, changes } = appliance.leases.pin(plan.mac, plan.network);
       return { output: { address }, changes };
     },
@@ -45,11 +54,11 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
     name: "export-target",
     deadlineSeconds: 30,
     run: async ({ plan, output, signal }) => {
-      const address = output("pin-address")?.address as Ipv4;
+      const address = ownAddress(plan, output);
       const chap = chapOf(appliance.records, plan.disk);
       await appliance.targets.ensureTarget(
         plan.control,
-        await targetSpec(appliance, { ...plan, lun: 1, address, initiator: initiatorIqn(plan.node), chap }),
+        await targetSpec(appliance, { ...plan, ...address, lun: 1, initiator: initiatorIqn(plan.node), chap }),
         signal,
       );
     },
@@ -66,7 +75,7 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
         project: plan.project,
         mac: plan.mac,
         network: plan.network,
-        address: output("pin-address")?.address as Ipv4,
+        ...ownAddress(plan, output),
         disk: plan.disk,
         mode: "diskless",
         once: plan.once,

@@ -1,4 +1,5 @@
 import type { NetworkConfig } from "../config/schema.ts";
+import type { DhcpState } from "../dhcp/standing.ts";
 import type { PoolUsage } from "../drivers/images/image-store.ts";
 import { toApplianceError } from "../errors.ts";
 import type { LeaseRecord } from "../leases/lease.ts";
@@ -11,7 +12,10 @@ const POOL_SECONDS = 5;
 
 /** The appliance at a glance. */
 export type SystemStatus = {
-  networks: (Pick<NetworkConfig, "name" | "interface" | "address" | "subnet" | "portals"> & { leases: number })[];
+  networks: (Pick<NetworkConfig, "name" | "interface" | "address" | "subnet" | "portals"> & {
+    leases: number;
+    dhcp?: DhcpState | undefined;
+  })[];
   /** Or why it can't be told. */
   pool: (PoolFill & PoolUsage) | Pick<RecordedError, "code" | "message">;
   counts: { nodes: number; provisioned: number; stalled: number; images: number; disks: number; leases: number };
@@ -38,6 +42,7 @@ export async function systemStatus(appliance: Appliance): Promise<SystemStatus> 
       subnet,
       portals,
       leases: leases.filter((lease) => lease.network === name).length,
+      dhcp: appliance.dhcp(name),
     })),
     pool,
     counts: {

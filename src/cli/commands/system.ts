@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Finding, PoolFill, Status } from "../answers.ts";
+import type { DhcpAnswer, Finding, PoolFill, Status } from "../answers.ts";
 import { examples, type Open } from "../command.ts";
 import { CommandEnd } from "../command-end.ts";
 import { UNHEALTHY } from "../exit-codes.ts";
@@ -40,9 +40,9 @@ function formatStatus(status: Status, width: number): string {
   const facts = formatFacts({
     ingot: `${version}, up ${formatDuration(uptimeSeconds)} (${appliance})`,
     ...Object.fromEntries(
-      networks.map(({ name, interface: on, subnet, address, leases: given }) => [
+      networks.map(({ name, interface: on, subnet, address, leases: given, dhcp }) => [
         `network ${name}`,
-        `${subnet} on ${on} as ${address}, ${formatCount(given, "lease")}`,
+        `${subnet} on ${on} as ${address}, ${formatDhcp(dhcp)}${formatCount(given, "lease")}`,
       ]),
     ),
     pool:
@@ -61,6 +61,12 @@ function formatStatus(status: Status, width: number): string {
 
 function formatLevel({ level, usedPercent }: PoolFill): string {
   return level === "ok" ? "" : `; ${usedPercent} % used, ${level}: see ingot pool show`;
+}
+
+function formatDhcp(dhcp: DhcpAnswer | undefined): string {
+  if (!dhcp) return "";
+  const others = dhcp.foreign.map(({ address }) => address).join(", ");
+  return `DHCP ${dhcp.role}${others ? ` beside ${others}` : ""}, `;
 }
 
 /** Where the text of a finding begins, behind its state and check. */

@@ -3,6 +3,7 @@ import type { Appliance } from "../../../operations/appliance.ts";
 import type { Finding } from "../../../operations/doctor/finding.ts";
 import type { SystemStatus } from "../../../operations/status.ts";
 import { formatSubnet } from "../../../values/ipv4.ts";
+import { dhcpSchema, viewDhcp } from "./dhcp-view.ts";
 import { operationSchema, viewOperation } from "./operation-view.ts";
 import { poolFillSchema } from "./pool-view.ts";
 
@@ -19,6 +20,7 @@ export const statusSchema = z
         subnet: z.string(),
         portals: z.array(z.string()),
         leases: z.int(),
+        dhcp: dhcpSchema.optional(),
       }),
     ),
     pool: z.union([
@@ -49,8 +51,9 @@ export function viewStatus(
     appliance: appliance.id,
     version,
     uptimeSeconds,
-    networks: status.networks.map(({ subnet, portals, ...network }) => ({
+    networks: status.networks.map(({ subnet, portals, dhcp, ...network }) => ({
       ...network,
+      dhcp: dhcp && viewDhcp(dhcp),
       subnet: formatSubnet(subnet),
       portals: portals.map(({ address, port }) => `${address}:${port}`),
     })),
