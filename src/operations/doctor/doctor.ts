@@ -8,7 +8,6 @@ import { clockCheck } from "./clock.ts";
 import { configCheck } from "./config.ts";
 import { dhcpCheck } from "./dhcp.ts";
 import type { Check, Finding, Patient } from "./finding.ts";
-import { dhcpCheck } from "./dhcp.ts";
 import { interfaceCheck } from "./interfaces.ts";
 import { poolCheck } from "./pool.ts";
 import { portCheck } from "./ports.ts";
