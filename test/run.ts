@@ -38,6 +38,8 @@ const PACKAGES: Record<string, string[]> = {
     "qemu-system-x86",
     "ovmf",
     "ipxe-qemu",
+    "nbdkit",
+    "libnbd-bin",
   ],
   e2e: ["lab", "curl", "libiscsi-bin", "tcpdump", "udhcpc"],
   full: ["lab", "curl", "libiscsi-bin", "tcpdump", "udhcpc", "debootstrap"],

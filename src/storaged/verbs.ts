@@ -35,7 +35,7 @@ const portal = z.strictObject({ address, port: z.number().int().min(1).max(65535
 const target = z.strictObject({
   iqn,
   lun: z.number().int().min(1).max(255),
-  backing: z.strictObject({ type: z.enum(["file", "rbd"]), path: z.string().max(1024) }),
+  backing: z.strictObject({ type: z.enum(["file", "rbd"]), path: z.string().max(1024), unmap: z.boolean().optional() }),
   openTo: z.union([address, iqn]),
   chap,
 });

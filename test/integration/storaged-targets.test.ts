@@ -218,6 +218,7 @@ describe("a live session", () => {
 
   it("makes UNMAP a hole in the disk's file", async () => {
     const target = disk("disk-thin");
+    target.backing.unmap = true;
     await targets.ensureTarget(CONTROL, target, signal);
     const used = () => statSync(target.backing.path).blocks * 512;
     expect(used()).toBeGreaterThanOrEqual(4 * MIB);

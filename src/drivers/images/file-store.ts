@@ -6,8 +6,12 @@ import { Turns } from "../turns.ts";
 import { Ballast } from "./ballast.ts";
 import type { ImageStore, PoolUsage, StoredKind, StoredSize } from "./image-store.ts";
 import { importImage } from "./import-image.ts";
+import { mountAbove } from "./mounts.ts";
 import { checkReflinks, PoolFiles } from "./pool-files.ts";
 import { poolUsage } from "./pool-usage.ts";
+
+/** A hole made in a file that is open with O_SYNC is on disk once made: XFS does so, btrfs does not. */
+const SYNCS_HOLES = "xfs";
 
 /** Kept free for the metadata of clones: a pool that is full to the brim can't even copy on write. */
 const RESERVE_BYTES = 32 * 1024 * 1024;
@@ -118,7 +122,10 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
     stat: (kind, id) => sizeOf(kind, id),
     list: async () => [...(await files.list("image")), ...(await files.list("disk"))],
     usage: () => poolUsage(directory),
-    backing: async (disk) => ({ type: "file", path: files.path("disk", disk) }),
+    backing: async (disk) => {
+      const { filesystem } = (await mountAbove(directory)) ?? {};
+      return { type: "file", path: files.path("disk", disk), unmap: filesystem === SYNCS_HOLES };
+    },
   };
 }
 

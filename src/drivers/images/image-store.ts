@@ -63,4 +63,9 @@ export type PoolFile = {
   diskFreeBytes: number;
   diskBytes: number;
 };
-export type Backing = { type: "file" | "rbd"; path: string };
+export type Backing = {
+  type: "file" | "rbd";
+  path: string;
+  /** Whether nodes may give blocks back (SCSI's UNMAP): only where that is as durable as a write. */
+  unmap?: boolean;
+};

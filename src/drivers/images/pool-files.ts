@@ -23,10 +23,11 @@ export class PoolFiles {
     this.directory = directory;
   }
 
-  /** Makes the folders, and removes what an earlier process left unfinished. */
+  /** Makes the folders, removes what an earlier process left unfinished, and makes durable what it had named. */
   async prepare(): Promise<void> {
     for (const folder of ["images", "disks", "tmp"]) {
       await mkdir(join(this.directory, folder), { recursive: true, mode: 0o700 });
+      await syncDirectory(join(this.directory, folder));
     }
     await syncDirectory(this.directory);
     const folder = join(this.directory, "tmp");

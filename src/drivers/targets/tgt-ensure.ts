@@ -75,7 +75,8 @@ async function ensureUnit(daemon: Daemon, target: ShownTarget, spec: TargetSpec)
   const { tid } = target;
   const { lun, backing } = spec;
   const serial = (spec.iqn.split(":").at(-1) ?? "").slice(-MAX_SERIAL_LENGTH);
-  const fits = (unit: ShownUnit) => unit.serial === serial && unit.scsiId === serial && unit.thin;
+  const thin = backing.unmap ?? false;
+  const fits = (unit: ShownUnit) => unit.serial === serial && unit.scsiId === serial && unit.thin === thin;
   const unit = target.units.find((one) => one.lun === lun);
   if (unit && fits(unit)) return;
   if (!unit) {
@@ -100,7 +101,7 @@ async function ensureUnit(daemon: Daemon, target: ShownTarget, spec: TargetSpec)
       scsi_id: serial,
       scsi_sn: serial,
       // UNMAP becomes a hole in the backing file.
-      thin_provisioning: "1",
+      thin_provisioning: thin ? "1" : "0",
     },
   });
 }

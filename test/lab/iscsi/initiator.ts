@@ -23,6 +23,8 @@ type Task = {
 const READ = 0x40;
 const WRITE = 0x20;
 const SIMPLE = 1;
+const TEST_UNIT_READY = [0, 0, 0, 0, 0, 0];
+const MOST_ATTENTIONS = 5;
 const BLOCK_BYTES = 512;
 
 /**
@@ -67,6 +69,7 @@ export class Initiator {
       const initiator = new Initiator(socket, options.lun ?? 1, session);
       deliver = (pdu) => initiator.#receive(pdu);
       fail = (error) => initiator.#fail(error);
+      await initiator.#becomeReady();
       return initiator;
     } catch (error) {
       socket.destroy();
@@ -112,6 +115,16 @@ export class Initiator {
     good("write same", await this.command(cdb16(0x93, unmap ? 0x08 : 0, block, blocks), { write: content }));
   }
 
+  /** UNMAP: these blocks read as zeros. */
+  async unmap(block: number, blocks: number): Promise<void> {
+    const list = Buffer.alloc(24);
+    list.writeUInt16BE(22, 0);
+    list.writeUInt16BE(16, 2);
+    list.writeBigUInt64BE(BigInt(block), 8);
+    list.writeUInt32BE(blocks, 16);
+    good("unmap", await this.command([0x42, 0, 0, 0, 0, 0, 0, 0, list.length, 0], { write: list }));
+  }
+
   /** SYNCHRONIZE CACHE (16). */
   async flush(): Promise<void> {
     good("flush", await this.command(cdb16(0x91, 0, 0, 0)));
@@ -120,6 +133,14 @@ export class Initiator {
   /** Ends the connection; no logout, as a node that loses its power. */
   cut(): void {
     this.#fail(new Error("cut by the initiator"));
+  }
+
+  /** The first commands of a session are answered by what has happened to the disk (UNIT ATTENTION, SAM-5 5.14). */
+  async #becomeReady(): Promise<void> {
+    for (let attentions = 0; attentions < MOST_ATTENTIONS; attentions++) {
+      if ((await this.command(TEST_UNIT_READY)).status === 0) return;
+    }
+    throw new Error(`LUN ${this.#lun} does not become ready`);
   }
 
   #sendWaiting(): void {

@@ -12,7 +12,7 @@ const signal = new AbortController().signal;
 const spec: TargetSpec = {
   iqn: "iqn.2026-11.org.ingot:app-1:disk-1",
   lun: 1,
-  backing: { type: "file", path: "/pool/disks/disk-1.raw" },
+  backing: { type: "file", path: "/pool/disks/disk-1.raw", unmap: true },
   openTo: "10.0.0.5" as Ipv4,
   chap: { user: "a", secret: "secretsecret1", reverse: { user: "b", secret: "secretsecret2" } },
 };
@@ -130,6 +130,6 @@ describe("a target's id", () => {
 
 it("starts tgtd on a loopback portal", () => {
   expect(tgtdArguments({ control: 5, loopbackPort: 23005 }).join(" ")).toBe(
-    "-f -C 5 -t 2 --iscsi portal=127.0.0.1:23005",
+    "-f -C 5 -t 2 --iscsi nop_interval=5,nop_count=2000000000,portal=127.0.0.1:23005",
   );
 });
