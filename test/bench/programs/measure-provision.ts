@@ -40,11 +40,17 @@ async function register(): Promise<void> {
   }
 }
 
+/** Somebody has seen these nodes off: provisioning begins with the clone. */
+async function switchOff(): Promise<void> {
+  for (let node = 0; node < BATCH; node++) {
+    await Promise.all([api.post(`/v1/nodes/${name(node)}/power`, { action: "off" }), confirm(name(node))]);
+  }
+}
+
 /** Provisions until the disk is readable from outside; the operation then waits at power-on. */
 async function attach(node: number, image: string): Promise<Attached> {
   const began = performance.now();
   const operation = await api.post<Operation>(`/v1/nodes/${name(node)}/provision`, { image });
-  await confirm(name(node));
   await reached(operation, "write-boot-entry", "succeeded");
   const address = nodeAddress(node);
   const script = await fetchFrom(address, `http://${facts.server}/boot/${nodeMac(node)}`);
@@ -153,6 +159,7 @@ const cases: Case[] = [
 ];
 
 await register();
+await switchOff();
 await loopDelay();
 const stop = new AbortController();
 const background = importing(stop.signal);
