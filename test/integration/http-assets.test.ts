@@ -237,6 +237,30 @@ describe("a conditional request of an asset", () => {
 });
 
 describe("the asset server", () => {
+  it("sends a file that no buffer holds to slow readers, one request after the other on their connections", async () => {
+    const large = randomBytes(24_000_001);
+    writeFileSync(join(root, "large"), large);
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 3 });
+    const fetchSlowly = async (headers: Record<string, string>) => {
+      const request = http.get({ host: "127.0.0.1", port: PORT, path: "/assets/large", agent, headers });
+      const [response] = (await once(request, "response")) as [http.IncomingMessage];
+      const parts: Buffer[] = [];
+      for await (const part of response) {
+        parts.push(part as Buffer);
+        if (parts.length % 16 === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      return Buffer.concat(parts);
+    };
+    const ranges = [undefined, "bytes=5000000-", "bytes=1-15000000", undefined, "bytes=3000000-23999999", undefined];
+    const bodies = await Promise.all(ranges.map((range) => fetchSlowly(range ? { Range: range } : {})));
+    for (const [index, body] of bodies.entries()) {
+      const [first = 0, last = large.length - 1] = (ranges[index]?.match(/\d+/g) ?? []).map(Number);
+      expect(body.equals(large.subarray(first, last + 1))).toBe(true);
+    }
+    agent.destroy();
+    await eventually("all files closed", () => openFiles() === 0);
+  });
+
   it("closes the file when clients go away", async () => {
     // Node closes a forgotten file at the next garbage collection, and says so.
     const warnings: string[] = [];

@@ -1,0 +1,50 @@
+import { closeSync } from "node:fs";
+import type { Socket } from "node:net";
+import koffi from "koffi";
+
+const libc = koffi.load("libc.so.6");
+const sendfile = libc.func("intptr_t sendfile(int out, int in, _Inout_ int64_t *position, uintptr_t bytes)");
+const fcntl = libc.func("int fcntl(int fd, int command, int least)");
+
+/** Linux, the same on x86-64 and arm64: <fcntl.h>. */
+const F_DUPFD_CLOEXEC = 1030;
+
+/** Most bytes of one call, so that one fast reader does not keep a worker thread from the others. */
+const MAX_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Sends pieces of files on a TCP socket of Node's without reading them: sendfile(2), on a worker thread, since a file may
+ * have to come from the disk first. It has a descriptor of its own for the socket, or a number that Node closes meanwhile
+ * might be another client's by then.
+ */
+export class SocketSendfile {
+  readonly #fd: number;
+
+  private constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** Undefined where the socket has no descriptor (any more). Whoever opened it closes it. */
+  static open(socket: Socket): SocketSendfile | undefined {
+    const { fd = -1 } = (socket as unknown as { _handle?: { fd?: number } | null })._handle ?? {};
+    const own = fd < 0 ? -1 : (fcntl(fd, F_DUPFD_CLOEXEC, 0) as number);
+    return own < 0 ? undefined : new SocketSendfile(own);
+  }
+
+  /**
+   * Sends as much of `file` from `position` on as the socket takes now, at most `bytes` and 4 MiB: answers how much that
+   * was, 0 at the end of the file, -1 where the socket takes nothing now, is closed, or the file can't be sent like this.
+   * Node must have nothing left to write to the socket. Wait for the answer before the file or this is closed.
+   */
+  send(file: number, position: number, bytes: number): Promise<number> {
+    return new Promise((resolve) => {
+      sendfile.async(this.#fd, file, [position], Math.min(bytes, MAX_BYTES), (error: unknown, sent: number | bigint) =>
+        resolve(error ? -1 : Number(sent)),
+      );
+    });
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}
