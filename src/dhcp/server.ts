@@ -11,8 +11,8 @@ import { MESSAGE_TYPE } from "../wire/dhcp/message-type.ts";
 import { tryReadOption } from "../wire/dhcp/option.ts";
 import { OPTION } from "../wire/dhcp/options.ts";
 import { CHADDR_OFFSET } from "../wire/dhcp/protocol.ts";
-import { Admission } from "./admission.ts";
 import type { DhcpAnswer } from "./answer.ts";
+import { Intake } from "./intake.ts";
 import { PacketLog } from "./packet-log.ts";
 import { encodeReply } from "./reply.ts";
 import { type Destination, replyDestination } from "./reply-destination.ts";
@@ -47,7 +47,7 @@ export type DhcpCounters = {
   limited: number;
   /** Strangers' requests that were dropped while more came than could be answered. */
   shed: number;
-  /** Answers in the making now. A watchdog: stuck if this is not 0 and the others stand still. */
+  /** Requests taken and not answered yet. A watchdog: stuck if this is not 0 and the others stand still. */
   waiting: number;
 };
 
@@ -64,25 +64,36 @@ export function startDhcpServer(options: DhcpServerOptions): DhcpServer {
   const none = { received: 0, replied: 0, ignored: 0, failed: 0, dropped: 0, limited: 0, shed: 0 };
   const counters: DhcpCounters = { ...none, waiting: 0 };
   const waiting = new Set<Promise<void>>();
-  const admission = new Admission(options.isNode, clock);
   const told = new PacketLog(log, clock);
+  const intake = new Intake({
+    serve: begin,
+    isNode: options.isNode,
+    onDropped: (why, mac) => {
+      counters[why]++;
+      told.drop(counters, mac);
+    },
+    clock,
+  });
 
   const onMessage = (bytes: Buffer, from: RemoteInfo) => {
     counters.received++;
-    const sender = formatMac(bytes.subarray(CHADDR_OFFSET, CHADDR_OFFSET + 6));
-    const admitted = waiting.size >= MOST_WAITING ? "dropped" : admission.admit(sender);
-    if (admitted !== "yes") {
-      counters[admitted]++;
-      told.drop(counters, sender);
+    intake.take(bytes, from);
+    counters.waiting = waiting.size + intake.queued;
+  };
+
+  function begin(bytes: Buffer, from: RemoteInfo): void {
+    if (waiting.size >= MOST_WAITING) {
+      counters.dropped++;
+      told.drop(counters, formatMac(bytes.subarray(CHADDR_OFFSET, CHADDR_OFFSET + 6)));
       return;
     }
     const done = serve(bytes, from).finally(() => {
       waiting.delete(done);
-      counters.waiting = waiting.size;
+      counters.waiting = waiting.size + intake.queued;
     });
     waiting.add(done);
-    counters.waiting = waiting.size;
-  };
+    counters.waiting = waiting.size + intake.queued;
+  }
 
   async function serve(bytes: Buffer, from: RemoteInfo): Promise<void> {
     let facts: Record<string, unknown> = { from: from.address };
@@ -129,6 +140,7 @@ export function startDhcpServer(options: DhcpServerOptions): DhcpServer {
     stop() {
       stopped ??= (async () => {
         socket.off("message", onMessage);
+        intake.drain();
         await Promise.all(waiting);
         await new Promise<void>((resolve) => socket.close(() => resolve()));
       })();

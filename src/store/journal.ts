@@ -112,6 +112,8 @@ class FileJournal implements Journal {
 
   async #flush(): Promise<void> {
     this.#flushing = true;
+    // whatever else is queued in this turn shares the first write
+    await undefined;
     while (this.#pending.length > 0) {
       const batch = this.#takeBatch();
       try {

@@ -77,6 +77,8 @@ export function benchServers(folder: string) {
       address: SERVER_ADDRESS,
       subnet: SUBNET,
       pool: [{ from: FIRST, to: LAST }],
+      // at once: nobody looks for other servers first
+      ...{ dhcp: "server", besideForeignDhcp: true },
       leaseSeconds: LEASE_SECONDS,
       portals: [{ address: SERVER_ADDRESS }],
       tgtd: { control: 0 },

@@ -11,6 +11,9 @@ import { dhcpWorld, request } from "./world.ts";
 const OURS = ip("10.0.0.1");
 const A = ip("10.0.0.10");
 
+/** Of the event loop: what was delivered before is begun after it. */
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
 function serve() {
   const world = dhcpWorld();
   const socket = new SocketStandIn();
@@ -60,6 +63,7 @@ describe("the DHCP server's packet loop", () => {
     expect(server.counters).toMatchObject({ received: 4, ignored: 4, failed: 0 });
     records.held = true;
     const refused = say(request("request", { requested: A, serverId: OURS }));
+    await turn();
     records.refuse();
     await refused;
     records.held = false;
@@ -75,6 +79,8 @@ describe("the DHCP server's packet loop", () => {
     const { socket, records, server } = serve();
     records.held = true;
     socket.deliver(encodeDhcp(request("request", { requested: A, serverId: OURS })));
+    expect(server.counters).toMatchObject({ received: 1, replied: 0, waiting: 1 });
+    await turn();
     expect(server.counters).toMatchObject({ received: 1, replied: 0, waiting: 1 });
     records.settle();
     await expect.poll(() => server.counters).toMatchObject({ replied: 1, waiting: 0 });
