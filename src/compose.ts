@@ -13,8 +13,8 @@ import { loadScriptTemplates } from "./boot/script-template.ts";
 import { Timeline } from "./boot/timeline.ts";
 import { systemClock } from "./clock.ts";
 import type { Config } from "./config/schema.ts";
-import { DiskCatalogue } from "./disks/disk-catalogue.ts";
 import { DhcpStanding } from "./dhcp/standing.ts";
+import { DiskCatalogue } from "./disks/disk-catalogue.ts";
 import { createPowerControls } from "./drivers/power/create-power-controls.ts";
 import type { BmcAccount } from "./drivers/power/power-control.ts";
 import { ApplianceError } from "./errors.ts";
@@ -34,6 +34,7 @@ import { DiskTraffic } from "./operations/disk-traffic.ts";
 import { OperatorRequests } from "./operations/operator-requests.ts";
 import { PoolWatch } from "./operations/pool-watch.ts";
 import { registerProcedures } from "./operations/procedures.ts";
+import { Rearming } from "./operations/rearming.ts";
 import { OperationRunner } from "./operations/runner.ts";
 import { TargetWatch } from "./operations/target-watch.ts";
 import { serveNetwork } from "./serve-network.ts";
@@ -131,6 +132,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     pool: poolWatch,
     targets: storage.targets,
     traffic: new DiskTraffic(),
+    unarmedRequests: new Map(),
     powerOf: (node) => powerControls(bmcAccount(node, environment)),
     operatorRequests,
     clock,
@@ -138,7 +140,11 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   };
 
   const targetWatch = new TargetWatch(appliance);
-  sinks.push((event) => targetWatch.onBootEvent(event));
+  const rearming = new Rearming(appliance, targetWatch);
+  sinks.push(
+    (event) => targetWatch.onBootEvent(event),
+    (event) => rearming.onBootEvent(event),
+  );
   registerProcedures(appliance);
 
   const templates = loadScriptTemplates();
@@ -158,7 +164,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     owners: chosenOwners((network) => (standings.get(network)?.givesAddresses ? leased : linked)),
     records: store,
     config: () => config,
-    isChained: (client) => timeline.isChained(client),
+    bootOf: (client, via) => timeline.bootOf(client, via),
     clock,
   });
   const probes: WatchdogProbe[] = [exercise("journal", () => store.exercise())];
@@ -175,6 +181,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   probes.push(...targetWatch.probes);
   targetWatch.start();
   stops.push(() => targetWatch.stop());
+  stops.push(() => rearming.stop());
   poolWatch.start();
   stops.push(() => poolWatch.stop());
   runner.resume();

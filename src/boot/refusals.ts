@@ -4,6 +4,7 @@ import type { BootPlan, StallCause } from "./stall.ts";
 
 /** Reasons that come from the servers themselves, not from a boot decision. */
 type ServedReason =
+  | "os-still-up"
   | "no-address"
   | "other-dhcp-server"
   | "address-conflict"
@@ -71,6 +72,13 @@ const REFUSALS: Record<RefusalReason | ServedReason, Refusal> = {
     tell: (_, { entry }) => ({
       cause: "its OS was seen up, and nothing says that it is down again",
       remedy: `see that nobody else uses its address, then ingot node power ${entry.nodeName} off, and on`,
+    }),
+  },
+  "os-still-up": {
+    decisiveAfterSeconds: 0,
+    tell: (_, { entry }) => ({
+      cause: "its OS runs, and somebody else asks in its name",
+      remedy: `find the other machine that uses ${entry.mac}: the switch tells its port`,
     }),
   },
   "other-dhcp-server": {

@@ -23,6 +23,8 @@ export type Node = {
         address?: string | undefined;
         once: boolean;
         since: string;
+        armed: boolean;
+        unarmedRequest?: { since: string; lastAt: string; times: number; finding: string; remedy: string } | undefined;
         readBytes: number;
         writtenBytes: number;
       }

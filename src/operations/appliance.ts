@@ -18,6 +18,7 @@ import type { DiskTraffic } from "./disk-traffic.ts";
 import type { OperatorRequests } from "./operator-requests.ts";
 import type { PoolWatch } from "./pool-watch.ts";
 import type { OperationRunner } from "./runner.ts";
+import type { UnarmedRequests } from "./unarmed-request.ts";
 
 /** Everything that the long operations work with. Put together in compose.ts, once. */
 export type Appliance = {
@@ -42,6 +43,8 @@ export type Appliance = {
   targets: TargetServer;
   /** What nodes move to and from their disks. */
   traffic: DiskTraffic;
+  /** Boot requests that got no secret, for people. */
+  unarmedRequests: UnarmedRequests;
   powerOf: (node: NodeRecord) => PowerControl;
   /** What operators are asked to do at nodes without a BMC. */
   operatorRequests: OperatorRequests;

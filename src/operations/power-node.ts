@@ -1,4 +1,7 @@
+import { armed } from "../boot/boot-entry.ts";
+import type { Change } from "../store/records.ts";
 import type { Appliance } from "./appliance.ts";
+import { bootEntryOf } from "./attachment.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 import type { OperatorRequest } from "./operator-requests.ts";
 import { ensureOff, powerOn, powerSeconds } from "./power-steps.ts";
@@ -34,6 +37,17 @@ export function confirmPower(appliance: Appliance, nameOrId: string): OperatorRe
   return appliance.operatorRequests.confirm(appliance.nodes.get(nameOrId).name);
 }
 
+/** Whether a power action boots a machine that was `before`: one that runs goes on when it is switched on. */
+function beginsBoot(action: PowerAction, before: "on" | "off" | "unknown"): boolean {
+  return (action === "on" && before !== "on") || (action === "reset" && before !== "off");
+}
+
+/** A node that we boot ourselves gets its secret: its OS was ended by the same action. */
+function armNode({ records }: Appliance, node: string): Change[] {
+  const entry = bootEntryOf(records, node);
+  return entry?.disarmedAt === undefined ? [] : [{ collection: "bootEntries", key: node, value: armed(entry) }];
+}
+
 export function powerProcedure(appliance: Appliance): Procedure<PowerPlan> {
   return {
     kind: "power",
@@ -44,10 +58,12 @@ export function powerProcedure(appliance: Appliance): Procedure<PowerPlan> {
         run: async ({ plan, signal }) => {
           const node = appliance.nodes.get(plan.node);
           const power = appliance.powerOf(node);
+          const before = node.power.driver === "manual" ? "unknown" : await power.status(signal);
           if (plan.action === "on") await powerOn(appliance, node, signal);
           else if (plan.action === "off") await ensureOff(appliance, node, {}, signal);
           else if (plan.action === "soft-off") await power.softOff(signal);
           else await power.reset(signal);
+          return beginsBoot(plan.action, before) ? { changes: armNode(appliance, plan.node) } : {};
         },
       },
     ],

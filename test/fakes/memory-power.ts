@@ -31,6 +31,13 @@ export class MemoryPower implements PowerControl {
     this.onPowerOn();
   }
 
+  /** What its BMC logged. */
+  restartedAt: number | undefined;
+
+  async sinceRestart(): Promise<number | undefined> {
+    return this.restartedAt === undefined ? undefined : (Date.now() - this.restartedAt) / 1000;
+  }
+
   async setBootDevice(device: "network" | "disk"): Promise<void> {
     this.bootDevice = device;
   }

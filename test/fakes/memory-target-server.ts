@@ -20,6 +20,13 @@ export class MemoryTargetServer implements TargetServer {
     this.sessions.delete(iqn);
   }
 
+  async cutSessions(_control: number, iqn: string, sessions: string[]): Promise<void> {
+    this.sessions.set(
+      iqn,
+      (this.sessions.get(iqn) ?? []).filter((id) => !sessions.includes(id)),
+    );
+  }
+
   async list(): Promise<TargetState[]> {
     return [...this.targets.values()].map((target) => ({
       iqn: target.iqn,

@@ -12,6 +12,8 @@ import type { Column } from "../text/table.ts";
 import { drawTimeline } from "../text/timeline.ts";
 import { wrap } from "../text/wrap.ts";
 
+type Boots = NonNullable<Node["boots"]>;
+
 type AddOptions = {
   mac: string;
   network: string;
@@ -178,12 +180,21 @@ function formatNode(node: Node, width: number): string {
       ? `disk ${boots.disk}${boots.once ? " (once)" : ""}${boots.address ? ` at ${boots.address}` : ""} on ${boots.network}`
       : "nothing",
     since: boots && formatMoment(boots.since),
+    armed: boots && (boots.armed ? "yes, its next boot gets its disk" : "no, its OS was up"),
+    ...(boots?.unarmedRequest && describeUnarmed(boots.unarmedRequest)),
     traffic: boots && `${formatBytes(boots.readBytes)} read, ${formatBytes(boots.writtenBytes)} written`,
     operation,
     registered: `${formatMoment(createdAt)} by ${requestedBy}`,
   });
   if (!stall) return facts;
   return `${facts}\n${wrap(`stalled: ${summarizeStall(stall)}`, width, 2)}\n${formatCauses(stall, width)}`;
+}
+
+function describeUnarmed({ lastAt, times, finding, remedy }: NonNullable<Boots["unarmedRequest"]>) {
+  return {
+    "asked in its name": `${formatCount(times, "time")}, last ${formatMoment(lastAt)}, and refused: ${finding}`,
+    remedy,
+  };
 }
 
 async function showPower(session: Session, name: string): Promise<void> {

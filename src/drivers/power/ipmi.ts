@@ -3,8 +3,11 @@ import { abortedError, driverFailed } from "../failure.ts";
 import type { Turns } from "../turns.ts";
 import { type CipherSuite, type IpmiAccount, runIpmitool, SuiteRefused } from "./ipmitool.ts";
 import type { PowerControl } from "./power-control.ts";
+import { secondsSinceStart } from "./sel-restart.ts";
 
 const SUITES: CipherSuite[] = [17, 3];
+/** Of the event log: a restart writes a dozen entries on a talkative BMC, and each takes it a while to tell. */
+const NEWEST_ENTRIES = 32;
 
 /** What all power controls of a process know of the BMCs, keyed by `address:port`. */
 export type IpmiShared = {
@@ -45,6 +48,12 @@ export class IpmiPower implements PowerControl {
 
   async reset(signal: AbortSignal): Promise<void> {
     await this.#power("reset", /^Chassis Power Control: Reset$/, "off", signal);
+  }
+
+  async sinceRestart(signal: AbortSignal): Promise<number | undefined> {
+    const [list] = await this.#call(`sel list last ${NEWEST_ENTRIES}`, /^.*$/s, signal);
+    const [clock] = await this.#call("sel time get", /^.*$/, signal);
+    return secondsSinceStart(list, clock);
   }
 
   async setBootDevice(device: "network" | "disk", firmware: "bios" | "uefi", signal: AbortSignal): Promise<void> {

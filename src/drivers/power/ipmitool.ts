@@ -33,7 +33,7 @@ export async function runIpmitool(
   // -v tells a refused password from a BMC that is not there; without, both are the same one line.
   const child = spawn("ipmitool", ["-v", ...session, ...PATIENCE, ...command], {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { PATH: process.env.PATH, LANG: "C", IPMI_PASSWORD: password },
+    env: { PATH: process.env.PATH, LANG: "C", TZ: "UTC", IPMI_PASSWORD: password },
     signal,
     killSignal: "SIGKILL",
   });

@@ -1,3 +1,4 @@
+import { ApplianceError } from "../../errors.ts";
 import type { PowerControl } from "./power-control.ts";
 
 /** What an operator is asked to do at a machine without a BMC, and to see done. */
@@ -43,6 +44,16 @@ export class ManualPower implements PowerControl {
 
   async reset(signal: AbortSignal): Promise<void> {
     if (this.#confirmed.get(this.#node) !== "off") await this.#ask("restart", "on", signal);
+  }
+
+  /** Nobody saw it: UNSUPPORTED. */
+  async sinceRestart(): Promise<never> {
+    throw new ApplianceError("UNSUPPORTED", `${this.#node} has no BMC that tells of restarts`, {
+      details: {
+        node: this.#node,
+        remedy: `ingot node power ${this.#node} reset, then ingot node confirm ${this.#node}`,
+      },
+    });
   }
 
   /** Nothing to do: such a machine boots from the network first, always, and is sent on to its disk from there. */

@@ -12,6 +12,8 @@ export interface PowerControl {
   softOff(signal: AbortSignal): Promise<void>;
   /** Restarts a machine that runs. One that is off stays so. */
   reset(signal: AbortSignal): Promise<void>;
+  /** Seconds since the machine was last started or restarted, as far as the BMC logged it; undefined where it logged none. */
+  sinceRestart(signal: AbortSignal): Promise<number | undefined>;
   /** Where the next boots, all of them, come from. */
   setBootDevice(device: "network" | "disk", firmware: "bios" | "uefi", signal: AbortSignal): Promise<void>;
 }

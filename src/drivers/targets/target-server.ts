@@ -18,6 +18,11 @@ export interface TargetServer {
   ensureTarget(control: number, target: TargetSpec, signal: AbortSignal): Promise<void>;
   /** Gone, live sessions cut: no re-login, connections closed, target deleted, account deleted. */
   removeTarget(control: number, iqn: Iqn, signal: AbortSignal): Promise<void>;
+  /**
+   * Close these sessions of a target, and wait until they are gone. Those that end by themselves, and a target that is
+   * not there, are success; who may log in stays as it is.
+   */
+  cutSessions(control: number, iqn: Iqn, sessions: string[], signal: AbortSignal): Promise<void>;
   /** What is served now; sessions and byte counters read back, in as few requests for many targets as for one. */
   list(control: number, signal: AbortSignal): Promise<TargetState[]>;
   /**

@@ -10,14 +10,21 @@ export async function showTargets(daemon: Daemon): Promise<ShownTarget[]> {
   return parseTargets(await daemon.ask({ mode: "target", operation: "show" }));
 }
 
+/** How often tgtd pings a session. */
+const PING_SECONDS = 5;
+
 /**
  * The arguments of `tgtd` for one provisioning network, the same in its systemd unit, the lab and the tests:
  * - `-f`: stay in the foreground, the supervisor owns the process;
  * - `-C`: the control number, machine-wide: it names the management socket and its lock;
  * - `-t 2`: I/O threads per LUN. The default of 16 makes 3,200 threads of 200 disks;
+ * - `nop_interval=`: each session is pinged (NOP-In, RFC 7143 11.19). An initiator that lives answers, whatever it was told
+ *   of pings itself: so a session that nothing is heard of is dead. `nop_count=`: none is closed for silence by tgtd
+ *   itself, since iPXE takes pings and answers none;
  * - `portal=`: at start it listens on loopback alone, so that no node meets a daemon without targets. Daemons that
  *   share a network namespace need a port each. The network's own portals are added by `ensurePortals`.
  */
 export function tgtdArguments(daemon: { control: number; loopbackPort: number }): string[] {
-  return ["-f", "-C", String(daemon.control), "-t", "2", "--iscsi", `portal=127.0.0.1:${daemon.loopbackPort}`];
+  const iscsi = `nop_interval=${PING_SECONDS},nop_count=2000000000,portal=127.0.0.1:${daemon.loopbackPort}`;
+  return ["-f", "-C", String(daemon.control), "-t", "2", "--iscsi", iscsi];
 }

@@ -5,7 +5,7 @@ import type { TargetServer, TargetState } from "./target-server.ts";
 import { createTgtClient, type TgtClient } from "./tgt-client.ts";
 import { type Daemon, showTargets } from "./tgt-daemon.ts";
 import { ensureTarget, isWriteThrough } from "./tgt-ensure.ts";
-import { removeTarget } from "./tgt-remove.ts";
+import { cutSessions, removeTarget } from "./tgt-remove.ts";
 import { parsePortals, parseTraffic, type ShownTarget, type UnitTraffic } from "./tgt-text.ts";
 
 /**
@@ -29,6 +29,11 @@ export function createTgtServer(client: TgtClient = createTgtClient(), clock: Cl
   return {
     ensureTarget: (control, target, signal) => change(control, signal, (daemon) => ensureTarget(daemon, target)),
     removeTarget: (control, iqn, signal) => change(control, signal, (daemon) => removeTarget(daemon, iqn)),
+    cutSessions: (control, iqn, sessions, signal) =>
+      change(control, signal, async (daemon) => {
+        const target = (await showTargets(daemon)).find((one) => one.iqn === iqn);
+        if (target) await cutSessions(daemon, target.tid, ({ id }) => sessions.includes(String(id)));
+      }),
     list: (control, signal) => listTargets(daemon(control, signal)),
     ensurePortals: (control, portals, signal) => {
       const wanted = portals.map(({ address, port }) => `${address}:${port}`);

@@ -35,7 +35,7 @@ const answers = createBootAnswers({
   findNode,
   owners: leaseOwners(records, clock),
   records,
-  config: () => ({ networks: [network], loaders }),
+  config: () => ({ networks: [network], loaders, arming: "rearm" }),
   bootOf: (client, via) => timeline.bootOf(client, via),
   clock,
 });

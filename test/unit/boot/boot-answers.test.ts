@@ -2,7 +2,6 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { leaseOwners } from "../../../src/boot/address-owners.ts";
 import { type BootAnswers, createBootAnswers } from "../../../src/boot/boot-answers.ts";
 import type { BootClient } from "../../../src/boot/boot-client.ts";
-import type { BootEntry } from "../../../src/boot/boot-entry.ts";
 import type { BootEvent } from "../../../src/boot/boot-event.ts";
 import { bootFileEvents } from "../../../src/boot/boot-file-events.ts";
 import { sessionOf } from "../../../src/boot/boot-session.ts";

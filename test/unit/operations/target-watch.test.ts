@@ -34,6 +34,7 @@ function watching(entry = bootEntry()) {
     traffic: { record: () => {} },
     runner: { holder: () => undefined },
     boots: { current: () => undefined },
+    nodes: { findByMac: () => ({ id: entry.node }) },
     bootEvents: (event: BootEvent) => events.push(event),
     clock: {
       now: () => now,
@@ -51,7 +52,7 @@ function watching(entry = bootEntry()) {
   watch.start();
   return {
     watch,
-    boots: () => watch.onBootEvent({ mac, stage: "script", at: now }),
+    boots: () => watch.onBootEvent({ mac, stage: "script", decision: "sanboot", at: now }),
     /** What this look at the daemon adds to the timeline. */
     async look(...there: TargetSession[]): Promise<string[]> {
       await slept;

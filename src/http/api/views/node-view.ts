@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import type { BootEntry } from "../../../boot/boot-entry.ts";
 import type { NodeRecord } from "../../../nodes/node.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
 import { bootEntryOf } from "../../../operations/attachment.ts";
@@ -41,6 +42,17 @@ export const nodeSchema = z
           .openapi({ description: "Its own there; absent where another DHCP server gives addresses" }),
         once: z.boolean(),
         since: momentSchema,
+        armed: z.boolean().openapi({ description: "Whether its next boot request gets the disk's secret" }),
+        unarmedRequest: z
+          .object({
+            since: momentSchema,
+            lastAt: momentSchema,
+            times: z.int(),
+            finding: z.string(),
+            remedy: z.string(),
+          })
+          .optional()
+          .openapi({ description: "Boot requests that got no secret since its OS came up" }),
         readBytes: z.int().openapi({ description: "Read from its disk since ingotd saw it first" }),
         writtenBytes: z.int(),
       })
@@ -102,6 +114,15 @@ function viewBootEntry(appliance: Appliance, node: string): z.infer<typeof nodeS
     ...(address ? { address } : {}),
     once,
     since: moment(entry.createdAt),
+    ...viewArming(appliance, entry),
     ...appliance.traffic.of(iqn),
   };
+}
+
+function viewArming({ config, unarmedRequests }: Appliance, { node, disarmedAt }: BootEntry) {
+  if (disarmedAt === undefined || config.arming === "open") return { armed: true };
+  const request = unarmedRequests.get(node);
+  if (!request || request.lastAt < disarmedAt) return { armed: false };
+  const { since, lastAt, times, finding, remedy } = request;
+  return { armed: false, unarmedRequest: { since: moment(since), lastAt: moment(lastAt), times, finding, remedy } };
 }
