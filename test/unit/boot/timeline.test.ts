@@ -337,6 +337,64 @@ describe("Timeline", () => {
   });
 });
 
+describe("what boots teach about loaders", () => {
+  const stuck = (start: number): Seen[] => pxeBoot(start).slice(0, 3);
+  const taught = (timeline: Timeline) => timeline.bootOf(firmware, "dhcp").taught;
+
+  it("is known from the first request of the next boot, and the same for all of its retries", () => {
+    const { timeline, see, at } = setUp();
+    for (const event of stuck(0)) see(...event);
+    expect(taught(timeline)).toMatchObject({ failed: "undionly.kpxe", rounds: 1 });
+    for (const second of [40, 44, 52]) {
+      see(second, "dhcp-firmware", { client: firmware });
+      at(second + 1);
+      expect(taught(timeline)).toMatchObject({ failed: "undionly.kpxe", rounds: 1 });
+    }
+    expect(timeline.boots(mac)).toHaveLength(2);
+  });
+
+  it("is nothing of a loader that we gave no time, be it by power-off or by a restart", () => {
+    for (const cut of ["power-off", "power-on"] as const) {
+      const { timeline, see } = setUp();
+      for (const event of stuck(0)) see(...event);
+      see(10, cut);
+      see(900, "power-on");
+      expect(taught(timeline)).not.toHaveProperty("failed");
+    }
+  });
+
+  it("is not the loader's fault when its fetch was never seen to end", () => {
+    const { timeline, see } = setUp();
+    see(0, "dhcp-firmware", { client: firmware, decision: "loader", file: "undionly.kpxe" });
+    see(1, "refused", { reason: "boot-file-timeout", file: "undionly.kpxe" });
+    see(300, "dhcp-firmware", { client: firmware });
+    expect(taught(timeline)).toMatchObject({ proven: [], rounds: 0 });
+    expect(taught(timeline)).not.toHaveProperty("failed");
+  });
+
+  it("outlives the boots that are kept, and a restart of the appliance, and goes with the node", async () => {
+    const { records, archive, see } = setUp();
+    for (const event of pxeBoot(0)) see(...event);
+    for (let boot = 1; boot < 14; boot++) for (const event of romBoot(boot * 100)) see(...event);
+    await archive.settled();
+    const after = setUp(records);
+    after.at(2000);
+    expect(taught(after.timeline)).toMatchObject({ proven: ["undionly.kpxe"] });
+    after.timeline.forget(mac);
+    expect(taught(after.timeline)).toBeUndefined();
+  });
+
+  it("is kept of strangers in memory alone", async () => {
+    const { timeline, archive, records, see } = setUp(new MemoryRecords(), () => false);
+    for (const start of [0, 40, 80, 120]) for (const event of stuck(start)) see(...event);
+    see(160, "dhcp-firmware", { client: firmware });
+    expect(taught(timeline)).toMatchObject({ failed: "undionly.kpxe", rounds: 4 });
+    await archive.settled();
+    expect(timeline.boots(mac)).toHaveLength(1);
+    expect(records.commits).toBe(0);
+  });
+});
+
 describe("DiscoveredMachines", () => {
   it("lists machines of no node, the latest first, with what is known of them", () => {
     const nodes = new Set<Mac>();
