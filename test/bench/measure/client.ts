@@ -54,3 +54,10 @@ export async function confirm(node: string): Promise<void> {
     }
   }
 }
+
+/** Has a node without a BMC switched off, and seen off. */
+export async function switchOff(node: string): Promise<void> {
+  const operation = await api.post<Operation>(`/v1/nodes/${node}/power`, { action: "off" });
+  await confirm(node);
+  await ended(operation);
+}

@@ -1,7 +1,7 @@
 /** The nodes' end of `npm run bench -- provision`. */
 import type { Disk, Operation } from "../../../src/cli/answers.ts";
 import { nodeAddress, nodeMac } from "../measure/appliance.ts";
-import { api, confirm, ended, facts, loopDelay, reached } from "../measure/client.ts";
+import { api, confirm, ended, facts, loopDelay, reached, switchOff } from "../measure/client.ts";
 import { type Case, median, sideBySide } from "../measure/side-by-side.ts";
 import { type Attachment, fetchFrom, openDisk, readAttachment } from "../simulated/script.ts";
 
@@ -37,13 +37,6 @@ async function register(): Promise<void> {
         }),
       ),
     );
-  }
-}
-
-/** Somebody has seen these nodes off: provisioning begins with the clone. */
-async function switchOff(): Promise<void> {
-  for (let node = 0; node < BATCH; node++) {
-    await Promise.all([api.post(`/v1/nodes/${name(node)}/power`, { action: "off" }), confirm(name(node))]);
   }
 }
 
@@ -159,7 +152,8 @@ const cases: Case[] = [
 ];
 
 await register();
-await switchOff();
+// from here on they are known to be off: provisioning begins with the clone
+for (let node = 0; node < BATCH; node++) await switchOff(name(node));
 await loopDelay();
 const stop = new AbortController();
 const background = importing(stop.signal);

@@ -4,7 +4,7 @@ import { openInterfaceSocket } from "../../../src/net/interface-socket.ts";
 import { ANY_IPV4 } from "../../../src/values/ipv4.ts";
 import { parseMac } from "../../../src/values/mac.ts";
 import { nodeAddress, nodeMac } from "../measure/appliance.ts";
-import { api, confirm, facts, loopDelay, reached } from "../measure/client.ts";
+import { api, confirm, facts, loopDelay, reached, switchOff } from "../measure/client.ts";
 import { type Case, sideBySide } from "../measure/side-by-side.ts";
 import { DhcpExchange } from "../simulated/dhcp-exchange.ts";
 import { bootSimulated, type SimulatedBoot, type Way } from "../simulated/node.ts";
@@ -18,7 +18,7 @@ const name = (node: number) => `storm-${node}`;
 async function provision(node: number): Promise<void> {
   const nic = { mac: nodeMac(node), role: "boot", network: "prov0", address: nodeAddress(node) };
   await api.post("/v1/nodes", { name: name(node), nics: [nic], firmware: "uefi", power: { driver: "manual" } });
-  await Promise.all([api.post(`/v1/nodes/${name(node)}/power`, { action: "off" }), confirm(name(node))]);
+  await switchOff(name(node));
   const operation = await api.post<Operation>(`/v1/nodes/${name(node)}/provision`, { image: "storm" });
   await reached(operation, "power-on", "started");
   await confirm(name(node));
