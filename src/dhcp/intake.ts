@@ -1,8 +1,8 @@
 import type { RemoteInfo } from "node:dgram";
 import type { Clock } from "../clock.ts";
+import { Quota } from "../net/quota.ts";
 import { formatMac, type Mac } from "../values/mac.ts";
 import { CHADDR_OFFSET } from "../wire/dhcp/protocol.ts";
-import { Quota } from "./quota.ts";
 
 /** What one client may send: a boot takes about ten datagrams in a minute, a client that is stuck one in a few seconds. */
 const PER_CLIENT = { most: 30, windowMs: 10_000 };

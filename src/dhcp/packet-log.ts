@@ -1,7 +1,7 @@
 import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
+import { Quota } from "../net/quota.ts";
 import type { Mac } from "../values/mac.ts";
-import { Quota } from "./quota.ts";
 
 /** Lines of what came of requests; a flood must not become one of the log. */
 const LINES = { most: 1000, windowMs: 10_000 };

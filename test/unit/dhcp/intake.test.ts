@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { Intake } from "../../../src/dhcp/intake.ts";
 import { PacketLog } from "../../../src/dhcp/packet-log.ts";
-import { Quota } from "../../../src/dhcp/quota.ts";
 import { createLog } from "../../../src/log.ts";
+import { Quota } from "../../../src/net/quota.ts";
 import { formatMac, type Mac, macBytes } from "../../../src/values/mac.ts";
 import { TurnedClock } from "../leases/world.ts";
 
