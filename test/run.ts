@@ -40,6 +40,8 @@ const PACKAGES: Record<string, string[]> = {
     "ipxe-qemu",
     "nbdkit",
     "libnbd-bin",
+    "kea-admin",
+    "tshark",
   ],
   e2e: ["lab", "curl", "libiscsi-bin", "tcpdump", "udhcpc"],
   full: ["lab", "curl", "libiscsi-bin", "tcpdump", "udhcpc", "debootstrap"],
