@@ -63,8 +63,8 @@ const REFUSALS: Record<RefusalReason | ServedReason, Refusal> = {
   "boot-loop": {
     decisiveAfterSeconds: 0,
     tell: fixed(
-      "it came back from our loader or script again and again",
-      "its firmware starts anew instead of going on: look at its console, and try the other loader (node add --loader ours)",
+      "it came back from our loaders or its script again and again, and is held, lest it boot an old local disk",
+      "ingot node timeline NODE --all tells after what it came back: a loader (name another one under `loaders`) or its script (look at its screen). It is tried again after 15 minutes, or at once by ingot node power NODE reset",
     ),
   },
   unarmed: {
