@@ -1,0 +1,106 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import type { NetworkConfig } from "../../../src/config/schema.ts";
+import { DhcpStanding } from "../../../src/dhcp/standing.ts";
+import { createLog } from "../../../src/log.ts";
+import { ip, rack } from "../leases/world.ts";
+
+const OTHER = ip("10.0.0.250");
+let now: number;
+let lines: { level: string; msg: string; remedy?: string }[];
+
+beforeEach(() => {
+  now = 1000;
+  lines = [];
+});
+
+function standing(changes: Partial<NetworkConfig>) {
+  const network = { ...rack(), ...changes };
+  const log = createLog("info", { write: (line) => void lines.push(JSON.parse(line)) });
+  return { network, dhcp: new DhcpStanding(network, { now: () => now, sleep: async () => {} }, log) };
+}
+
+describe("the part that DHCP plays", () => {
+  it.each([
+    ["server", "silent", "server", "silent"],
+    ["auto", "silent", "server", "proxy"],
+    ["proxy", "proxy", "proxy", "proxy"],
+    ["off", "off", "off", "off"],
+  ] as const)("with %s is %s first, %s alone, and %s beside another server", (mode, first, alone, beside) => {
+    const { dhcp } = standing({ dhcp: mode });
+    expect(dhcp.role).toBe(first);
+    dhcp.probed(now);
+    expect(dhcp.role).toBe(alone);
+    const other = standing({ dhcp: mode }).dhcp;
+    other.saw(OTHER, "probe");
+    other.probed(now);
+    expect(other.role).toBe(beside);
+    expect(other.state.foreign).toEqual([{ address: OTHER, firstSeenAt: now, lastSeenAt: now, by: "probe" }]);
+  });
+
+  it("is a server's at once where it may work beside others", () => {
+    const { network, dhcp } = standing({ besideForeignDhcp: true });
+    expect(dhcp.role).toBe("server");
+    dhcp.saw(OTHER, "probe");
+    dhcp.probed(now);
+    expect(dhcp.role).toBe("server");
+    network.besideForeignDhcp = false;
+    expect(dhcp.role).toBe("silent");
+  });
+
+  it("becomes a server's when the other one is gone, and stays one when it comes back, with a loud word", () => {
+    const { dhcp } = standing({});
+    dhcp.saw(OTHER, "probe");
+    dhcp.probed(now);
+    now += 60_000;
+    dhcp.probed(now);
+    expect([dhcp.role, dhcp.state.foreign]).toEqual(["server", []]);
+    dhcp.saw(OTHER, "request");
+    expect(dhcp.role).toBe("server");
+    expect(lines.map(({ level, msg }) => [level, msg])).toEqual([
+      ["error", "dhcp: another DHCP server is here; no address is given out"],
+      ["info", "dhcp: the other DHCP server is gone"],
+      ["info", "dhcp: no other DHCP server found; serving"],
+      ["error", "dhcp: another DHCP server has come; nodes may get its addresses"],
+    ]);
+    expect(lines[0]?.remedy).toMatch(/proxy or auto/);
+  });
+
+  it("stays a proxy's while the other server restarts", () => {
+    const { dhcp } = standing({ dhcp: "auto" });
+    dhcp.probed(now);
+    dhcp.saw(OTHER, "request");
+    expect(dhcp.role).toBe("proxy");
+    now += 3_600_000;
+    dhcp.probed(now);
+    expect([dhcp.role, dhcp.state.foreign, dhcp.givesAddresses]).toEqual(["proxy", [], false]);
+  });
+
+  it("takes itself for no other, and remembers no more than sixteen", () => {
+    const { network, dhcp } = standing({});
+    dhcp.saw(network.address, "probe");
+    expect(dhcp.state.foreign).toEqual([]);
+    for (let last = 50; last < 90; last++) dhcp.saw(ip(`10.9.0.${last}`), "request");
+    expect(dhcp.state.foreign).toHaveLength(16);
+  });
+
+  it("forgets a server that clients named when nobody does any more, and one that a failed probe missed never", () => {
+    const { dhcp } = standing({});
+    dhcp.saw(OTHER, "request");
+    now += 60_000;
+    dhcp.probed(now);
+    expect(dhcp.role).toBe("silent");
+    now += 3_600_000;
+    dhcp.probed(now, { message: "port 68 is taken" });
+    expect([dhcp.role, dhcp.state.trouble]).toEqual(["silent", { message: "port 68 is taken" }]);
+    dhcp.probed(now);
+    expect([dhcp.role, dhcp.state.trouble]).toEqual(["server", undefined]);
+  });
+
+  it("is a server's too where nobody can look for others", () => {
+    const { dhcp } = standing({});
+    dhcp.probed(now, { message: "port 68 is taken" });
+    dhcp.probed(now, { message: "port 68 is taken" });
+    expect(dhcp.role).toBe("server");
+    expect(lines.filter(({ level }) => level === "warn")).toHaveLength(1);
+  });
+});
