@@ -47,7 +47,8 @@ echo "== pool"
 if ! mountpoint -q "$pool"; then
   [ $# -ge 1 ] || [ -e "$pool_file" ] || fail "nothing is mounted on $pool: mount an XFS or btrfs there, or name a size for a pool file"
   "$home/node" "$home/src/storaged/make-pool.ts" --directory "$pool" --file "$pool_file" --size "${1:-1G}"
-  grep -qs "^$pool_file " /etc/fstab || echo "$pool_file $pool xfs loop,nofail 0 0" >> /etc/fstab
+  # fstrim would give blocks of the pool file back to the disk below, which may not have them when the pool needs them
+  grep -qs "^$pool_file " /etc/fstab || echo "$pool_file $pool xfs loop,nofail,X-fstrim.notrim 0 0" >> /etc/fstab
 fi
 
 echo "== units"

@@ -100,6 +100,14 @@ describe("the units", () => {
     for (const key of ["PartOf", "BindsTo", "Requires"]) expect(settings("ingot-tgtd@.service", key)).toEqual([]);
   });
 
+  it("let storaged grow the pool file that install.sh makes, and touch no other device", () => {
+    const [file] = /^pool_file=(.*)$/m.exec(readFileSync(join(units, "install.sh"), "utf8"))!.slice(1);
+    expect(settings("ingot-storaged.service", "ReadWritePaths")).toEqual([`/var/lib/ingot-pool -${file}`]);
+    expect(settings("ingot-storaged.service", "DevicePolicy")).toEqual(["closed"]);
+    expect(settings("ingot-storaged.service", "DeviceAllow")).toEqual(["block-loop rw"]);
+    expect(settings("ingot-storaged.service", "CapabilityBoundingSet")[0]).toContain("CAP_SYS_ADMIN");
+  });
+
   it("are started again however often they fail", () => {
     for (const file of unitFiles.filter((one) => one.endsWith(".service"))) {
       expect(settings(file, "StartLimitIntervalSec"), file).toEqual(["0"]);

@@ -1,7 +1,7 @@
 import { open, stat, truncate } from "node:fs/promises";
 import { ApplianceError } from "../../errors.ts";
 import { isNoRoom, preallocate } from "../../net/preallocate.ts";
-import { throwIfAborted } from "../failure.ts";
+import { driverFailed, throwIfAborted } from "../failure.ts";
 import { Ballast } from "./ballast.ts";
 import { findLoopFile, type LoopFile, loopBytes, loopFileUsage } from "./loop-file.ts";
 import { mountAbove } from "./mounts.ts";
@@ -108,7 +108,10 @@ async function allocate(
   progress: (done: number, total: number) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const file = await open(path, "r+");
+  const file = await open(path, "r+").catch((cause) => {
+    const remedy = `let ingot-storaged write to it: ReadWritePaths=${path} in a drop-in (systemctl edit ingot-storaged)`;
+    throw driverFailed("file", "grow pool", `can't write to ${path}`, { cause, details: { remedy } });
+  });
   try {
     for (let done = 0; done < sizeBytes; done += CHUNK_BYTES) {
       throwIfAborted(signal, "file", "grow pool");
@@ -117,8 +120,7 @@ async function allocate(
     }
     await file.sync();
   } catch (error) {
-    if (isNoRoom(error)) throw noRoomBelow(path, {}, error);
-    throw error;
+    throw isNoRoom(error) ? noRoomBelow(path, {}, error) : error;
   } finally {
     await file.close();
   }
