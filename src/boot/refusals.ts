@@ -64,7 +64,7 @@ const REFUSALS: Record<RefusalReason | ServedReason, Refusal> = {
     decisiveAfterSeconds: 0,
     tell: fixed(
       "it came back from our loaders or its script again and again, and is held, lest it boot an old local disk",
-      "ingot node timeline NODE --all tells after what it came back: a loader (name another one under `loaders`) or its script (look at its screen). It is tried again after 15 minutes, or at once by ingot node power NODE reset",
+      "ingot node timeline NODE --all tells after what it came back: a loader (name another one under `loaders`) or its script (look at its console). It is tried again after 15 minutes, or at once by ingot node power NODE reset",
     ),
   },
   unarmed: {
