@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { destroyEverything, findProcess, processRecord } from "../lab/lab-state.ts";
+import { claim, destroyEverything, findProcess, processRecord } from "../lab/lab-state.ts";
 import { createLabNetwork, type LabNetwork } from "../lab/namespace.ts";
 import { runProgram } from "../lab/program.ts";
 import { createVirtualNode, type VirtualNode } from "../lab/virtual-node.ts";
@@ -191,6 +191,25 @@ describe("destroying a lab", () => {
     for (const pid of left) expect(existsSync(`/proc/${pid}`) && !isZombie(pid!)).toBe(false);
     expect(await runProgram("ip", ["netns", "list"])).not.toContain(lab.namespace);
     expect(existsSync(stateDirectory)).toBe(false);
+  });
+
+  it("touches nothing while another process owns it", async () => {
+    const script = `await (await import("${import.meta.dirname}/../lab/lab-state.ts")).claim("${stateDirectory}");
+      console.log("claimed");
+      setInterval(() => {}, 1000);`;
+    const owner = spawn(process.execPath, ["--input-type=module", "-e", script], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    try {
+      await once(owner.stdout, "data");
+      await expect(destroyEverything(stateDirectory)).rejects.toThrow(`belongs to process ${owner.pid}, which runs`);
+      await expect(claim(stateDirectory)).rejects.toThrow("choose another directory");
+      expect(existsSync(stateDirectory)).toBe(true);
+    } finally {
+      owner.kill("SIGKILL");
+      await once(owner, "close");
+    }
+    await claim(stateDirectory);
   });
 
   it("does not touch a process that got the pid of one of the lab's", async () => {

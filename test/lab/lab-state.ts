@@ -66,11 +66,30 @@ export async function endProcess(stateDirectory: string, name: string, patienceM
 }
 
 /**
+ * Makes the state directory this process's own while it lives. Two racks in one directory would end each other's
+ * programs in the middle of a test, and nothing would say why.
+ */
+export async function claim(stateDirectory: string): Promise<void> {
+  await refuseTaken(stateDirectory);
+  await writeRecord(stateDirectory, "owner", String(process.pid), `${await processStartTime(process.pid)}\n`);
+}
+
+async function refuseTaken(stateDirectory: string): Promise<void> {
+  for (const pid of await listRecords(stateDirectory, "owner")) {
+    const startTime = (await readFile(join(stateDirectory, "owner", pid), "utf8")).trim();
+    if (Number(pid) !== process.pid && (await processStartTime(Number(pid))) === startTime) {
+      throw new Error(`${stateDirectory} belongs to process ${pid}, which runs: end it, or choose another directory`);
+    }
+  }
+}
+
+/**
  * Ends everything that the state directory names, and nothing else: recorded processes, whatever still runs in the
  * lab's own namespaces, the namespaces, mounts below the state directory. Removes the directory. May be called
- * twice, after a crash, and when nothing is there.
+ * twice, after a crash, and when nothing is there. Rejects, and touches nothing, while another process owns it.
  */
 export async function destroyEverything(stateDirectory: string): Promise<void> {
+  await refuseTaken(stateDirectory);
   const processes = await listRecords(stateDirectory, "processes");
   // BMCs first: they would switch nodes on again.
   processes.sort((a, b) => Number(b.endsWith(".bmc")) - Number(a.endsWith(".bmc")));

@@ -7,7 +7,7 @@ import { gatherBootAssets } from "../../boot-assets/gather.ts";
 import { tgtdArguments } from "../../src/drivers/targets/tgt-daemon.ts";
 import { makePool } from "../../src/storaged/make-pool.ts";
 import { NOBODY } from "./as-nobody.ts";
-import { destroyEverything, endProcess, findProcess, recordLeftover } from "./lab-state.ts";
+import { claim, destroyEverything, endProcess, findProcess, recordLeftover } from "./lab-state.ts";
 import { createLabNetwork, type LabNetwork } from "./namespace.ts";
 import { runProgram } from "./program.ts";
 import { createVirtualNode, type VirtualNode, type VirtualNodeOptions } from "./virtual-node.ts";
@@ -33,6 +33,8 @@ export type RackOptions = {
   config?: Record<string, unknown>;
   /** Merged over the configuration of every network. */
   networkConfig?: Record<string, unknown>;
+  /** Makes the file that holds the pool, file system included; a sparse one by default. */
+  poolFile?: (stateDirectory: string) => Promise<string>;
   /** What runs as ingotd instead of src/main.ts, relative to the repository. */
   ingotd?: string;
 };
@@ -85,6 +87,7 @@ export async function createRack(options: RackOptions): Promise<Rack> {
   const { name, control, networks: networkCount = 1, prefix = PREFIX, poolBytes = POOL_BYTES } = options;
   const stateDirectory = resolve(options.stateDirectory);
   await destroyEverything(stateDirectory);
+  await claim(stateDirectory);
   const paths = await makeDirectories(stateDirectory);
   const interfaces = Array.from({ length: networkCount }, (_, index) => `prov${index}`);
   const addresses = interfaces.map((_, index) => `10.77.${index}.1`);
@@ -97,7 +100,7 @@ export async function createRack(options: RackOptions): Promise<Rack> {
   await writeFile(configFile, stringify(configuration(options, paths, interfaces, addresses)));
   await makePool({
     directory: paths.pool,
-    file: join(stateDirectory, "pool.xfs"),
+    file: (await options.poolFile?.(stateDirectory)) ?? join(stateDirectory, "pool.xfs"),
     sizeBytes: poolBytes,
     sparse: true,
   });
