@@ -83,6 +83,29 @@ export const FIRMWARE_QUIRKS = {
     ],
     discoveryControl: 8,
   },
+  encapsulatedEnd: {
+    who: "boot ROMs that walk through option 43 to its END, as PXE 2.1 writes it",
+    symptom: "Without an END inside, they take the next option for a part of it, and miss the boot server.",
+    cure: "Options inside options end with an END of their own.",
+    sources: [
+      "https://unix.stackexchange.com/questions/506758/how-to-set-option-43-with-isc-kea-dhcp-server-to-boot-raspberry-pis",
+    ],
+  },
+  ipxeBesideProxy: {
+    who: "iPXE in a ROM, where another server gives the address",
+    symptom: "It takes an offer without an address only from who calls itself PXEClient.",
+    cure: "A proxy's answer has options 60 and 43 for iPXE, too, and does not say that there is no proxy.",
+    sources: [
+      "https://git.ipfire.org/?a=commit&h=aa74a7d53cb972775efb0f3412f9cbc3b929ee43&p=thirdparty%2Fipxe.git",
+      "https://github.com/claytono/infra/pull/734",
+    ],
+  },
+  secondLoader: {
+    who: "NICs that one build of iPXE can't drive: Broadcom BCM5720, Intel X550",
+    symptom: "The loader starts and gets no address (No configuration methods succeeded), each time.",
+    cure: "The next attempt gets the other loader of its class: through the firmware's driver, or with iPXE's own.",
+    sources: ["https://github.com/ipxe/ipxe/issues/923", "https://github.com/ipxe/ipxe/issues/1337"],
+  },
   noProxy: {
     who: "iPXE",
     symptom: "It waits two seconds in each boot for a ProxyDHCP server.",
@@ -111,11 +134,12 @@ export const FIRMWARE_QUIRKS = {
     sources: ["https://github.com/ipxe/ipxe/issues/1527"],
   },
   architectureNumbers: {
-    who: "UEFI on x86-64: RFC 4578 and its erratum call it 9 and 7 in turn, Dell lists 8 as well",
+    who: "UEFI on x86-64: RFC 4578 and its erratum call it 9 and 7 in turn; VMware is 9, Dell lists 8 as well",
     symptom: "With a loader for one of the numbers alone, machines hang at Start PXE over IPv4.",
     cure: "All of them are x86-64. 6 is a 32-bit UEFI, which x86-64 loaders can't serve.",
     sources: [
       "https://serverfault.com/questions/349693/what-is-the-pxe-client-system-architecture-type-bc-efi-7-from-rfc-4578/963302",
+      "https://github.com/danderson/netboot/pull/30",
       "https://github.com/linuxserver/docker-netbootxyz/issues/8",
       "http://38.142.81.21:8001/manual/dell/general-solution-resources/2-1-administrator-guide-english/page-13.html",
     ],
@@ -127,6 +151,7 @@ export const FIRMWARE_QUIRKS = {
     cure: "Its makers' addresses with architecture 0 are of no class: refused with a reason. As UEFI it is served.",
     sources: [
       "https://unix.stackexchange.com/questions/506758/how-to-set-option-43-with-isc-kea-dhcp-server-to-boot-raspberry-pis",
+      "https://github.com/raspberrypi/firmware/issues/1265",
       "https://github.com/TechnitiumSoftware/DnsServer/issues/183",
       "https://wol.ski/blog/2024-05-18-raspberry-pi-dhcpd-netboot",
     ],

@@ -4,8 +4,9 @@
  */
 import { describe, expect, it } from "vitest";
 import type { BootDecision } from "../../../src/boot/boot-decision.ts";
+import { decideBoot } from "../../../src/boot/decide-boot.ts";
 import { identifyBootClient } from "../../../src/boot/identify-boot-client.ts";
-import { answerBootServer } from "../../../src/dhcp/proxy.ts";
+import { answerBootServer, answerProxy, type ProxySite } from "../../../src/dhcp/proxy.ts";
 import { encodeReply } from "../../../src/dhcp/reply.ts";
 import { decodeDhcp } from "../../../src/wire/dhcp/decode.ts";
 import { FIRMWARE_QUIRKS, type FirmwareQuirk } from "../../../src/wire/dhcp/firmware-quirks.ts";
@@ -32,6 +33,13 @@ async function answer(name: string, decision: BootDecision): Promise<Buffer> {
   world.policy.decision = decision;
   const asked = message(name);
   return encodeReply(asked, (await world.ask(asked)).reply!);
+}
+
+/** A proxy that answers everybody so. */
+function proxySite(decision: BootDecision): ProxySite {
+  const { network, site } = dhcpWorld();
+  const tokens = { issue: () => "token", fits: () => true };
+  return { network, answers: { ...site.answers, answer: () => decision }, isNode: () => true, tokens };
 }
 
 type Raw = { code: number; at: number; length: number };
@@ -130,18 +138,40 @@ const tests: Record<keyof typeof FIRMWARE_QUIRKS, () => Promise<void> | void> = 
       expect(edk2(bytes)).toBe("asks 4011");
     }
     for (const name of ["ovmf-pxe-request-4011", "constructed-bios-request-bootserver"]) {
-      const { network, site } = dhcpWorld();
-      const answers = { ...site.answers, answer: () => tftp };
       const asked = message(name);
       const from = { address: asked.ciaddr, port: 68, family: "IPv4" as const, size: 0 };
-      const proxy = { network, answers, isNode: () => true, tokens: { issue: () => "token" } as never };
-      const { reply, to } = await answerBootServer(asked, from, proxy);
+      const { reply, to } = await answerBootServer(asked, from, proxySite(tftp));
       const bytes = encodeReply(asked, reply!);
       expect(to).toEqual({ address: asked.ciaddr, port: 68 });
       expect([value(bytes, 53)?.[0], edk2(bytes), cText(bytes, 108), address(bytes, 20)]).toEqual([
-        ...[5, "file", FILE, network.address],
+        ...[5, "file", FILE, "10.0.0.1"],
       ]);
     }
+  },
+
+  encapsulatedEnd: async () => {
+    expect(value(await answer("constructed-intel-boot-agent-discover", tftp), 43)?.at(-1)).toBe(END);
+    expect(value(await answer("ovmf-pxe-discover", { kind: "exit" }), 43)?.at(-1)).toBe(END);
+  },
+
+  ipxeBesideProxy: async () => {
+    const asked = message("ipxe-rom-discover");
+    const { reply } = await answerProxy(asked, proxySite({ kind: "script" }));
+    const bytes = encodeReply(asked, reply!);
+    expect([address(bytes, 16), text(bytes, 60), edk2(bytes), codes(bytes).includes(175)]).toEqual([
+      ...["0.0.0.0", "PXEClient", "file", false],
+    ]);
+  },
+
+  secondLoader: () => {
+    const asked = client("constructed-broadcom-uefi-discover");
+    const situation = { client: asked, via: "dhcp" as const, network: "rack1", known: true, armed: true };
+    const entry = bootEntry({ mac: asked.mac });
+    const loaders = { "uefi-x64": ["snponly.efi", "ipxe.efi"] };
+    const memory = { proven: [], failed: "snponly.efi", rounds: 1, roundedAt: 0, reachedScript: false };
+    expect(decideBoot({ ...situation, entry, unknown: "exit", loaders, memory, chained: false })).toMatchObject({
+      file: "ipxe.efi",
+    });
   },
 
   noProxy: async () => {
@@ -202,7 +232,7 @@ describe("firmware quirks", () => {
 
   it("each says who told of it", () => {
     for (const [name, { sources, who, symptom, cure }] of Object.entries<FirmwareQuirk>(FIRMWARE_QUIRKS)) {
-      for (const source of sources) expect(new URL(source).pathname.length, name).toBeGreaterThan(5);
+      for (const source of sources) expect(new URL(source).href, name).toMatch(/^https?:.{20}/);
       for (const words of [who, symptom, cure]) expect(words.length, name).toBeGreaterThan(3);
     }
   });
