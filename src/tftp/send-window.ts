@@ -11,6 +11,8 @@ export type SendWindow = Readonly<{
   windowBlocks: number;
   /** Everything up to here has arrived; -1 before the OACK did. */
   acked: number;
+  /** Whether anything was ever acknowledged: the client is there. */
+  answered: boolean;
   /** Everything up to here is under way. */
   sent: number;
   /** Highest block ever sent. */
@@ -37,6 +39,9 @@ const MOST_TIMEOUT_MS = 5000;
 const GIVE_UP_MS = 30_000;
 const LEAST_TIMEOUTS = 3;
 
+/** Patience with a client that never answered: it has given us up itself, or its address was forged. */
+const UNANSWERED_MS = 10_000;
+
 /** The window sent again, and the one after it, in front of which the echoes of the first arrive. */
 const ECHO_WINDOWS = 2;
 
@@ -53,6 +58,7 @@ export function beginSending(options: {
     last: options.last,
     windowBlocks: options.windowBlocks,
     acked,
+    answered: false,
     sent: acked,
     peak: acked,
     retransmissions: 0,
@@ -111,6 +117,7 @@ export function blockAcked(window: SendWindow, wire: number, at: number): SendWi
     ...window,
     phase: block === window.last ? "done" : "sending",
     acked: block,
+    answered: true,
     sent: nothingLost ? Math.max(block, window.sent) : block,
     echoWindows: wholeWindow ? Math.max(0, window.echoWindows - 1) : ECHO_WINDOWS,
     echoPeaks: wholeWindow ? [] : nothingLost ? window.echoPeaks : peaksAbove(window, block),
@@ -135,7 +142,8 @@ export function timedOut(window: SendWindow): SendWindow {
   if (window.phase !== "sending" || window.sent <= window.acked) return window;
   const silentMs = window.silentMs + timeoutMs(window);
   const timeouts = window.timeouts + 1;
-  if (silentMs >= GIVE_UP_MS && timeouts > LEAST_TIMEOUTS) return { ...window, phase: "given-up" };
+  const isOver = window.answered ? silentMs >= GIVE_UP_MS && timeouts > LEAST_TIMEOUTS : silentMs >= UNANSWERED_MS;
+  if (isOver) return { ...window, phase: "given-up" };
   return { ...goBack(window), silentMs, timeouts };
 }
 

@@ -4,9 +4,12 @@ import type { FileTransferSink } from "../boot/file-transfer.ts";
 import type { Clock } from "../clock.ts";
 import { ApplianceError, type ErrorCode } from "../errors.ts";
 import type { Log } from "../log.ts";
+import { Quota } from "../net/quota.ts";
 import type { Ipv4 } from "../values/ipv4.ts";
 import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket, type TftpRequest } from "../wire/tftp/packet.ts";
 import { Session } from "./session.ts";
+import { type SessionLimits, Sessions } from "./sessions.ts";
+import { SharedFiles } from "./shared-files.ts";
 
 export type TftpServerParts = {
   /** Bound to the TFTP port. It stays the caller's: `stop` leaves it open. */
@@ -17,8 +20,8 @@ export type TftpServerParts = {
   mtu: number;
   /** The directory that is served. */
   root: string;
-  /** Transfers at a time: of all clients together, and of one address. */
-  limits: { maxTransfers: number; maxTransfersPerClient: number };
+  /** Transfers at a time. */
+  limits: SessionLimits;
   onTransfer: FileTransferSink;
   log: Log;
   clock: Clock;
@@ -30,6 +33,9 @@ export type TftpServer = {
   /** Takes no more requests, ends the running transfers with an ERROR, and resolves when their sockets are closed. */
   stop(): Promise<void>;
 };
+
+/** Requests of one address that are heard: GRUB asks for some dozens of modules in a second or two. */
+const REQUESTS_PER_CLIENT = { most: 250, windowMs: 10_000 };
 
 /** What the client is told; other codes are our trouble, and 0 ("not defined"). */
 const ERROR_CODES: Partial<Record<ErrorCode, number>> = {
@@ -52,14 +58,17 @@ class Server implements TftpServer {
   readonly #parts: TftpServerParts;
   /** Sends the ERRORs of requests that begin no transfer: one descriptor, however many are refused. */
   readonly #refusals: dgram.Socket;
-  /** By the client's transfer id: its address and port (RFC 1350 4). */
-  readonly #sessions = new Map<string, Session>();
+  readonly #sessions: Sessions;
+  readonly #files: SharedFiles;
+  readonly #requests = new Quota(REQUESTS_PER_CLIENT);
   readonly #onMessage = (bytes: Buffer, from: dgram.RemoteInfo) => this.#received(bytes, from);
   #stopping = false;
 
   constructor(parts: TftpServerParts, refusals: dgram.Socket) {
     this.#parts = parts;
     this.#refusals = refusals;
+    this.#sessions = new Sessions(parts.limits);
+    this.#files = new SharedFiles(parts.root, parts.clock);
     parts.socket.on("message", this.#onMessage);
     refusals.on("error", (error) => parts.log.debug({ error }, "TFTP refusal not sent"));
   }
@@ -72,7 +81,7 @@ class Server implements TftpServer {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#parts.socket.off("message", this.#onMessage);
-    await Promise.all([...this.#sessions.values()].map((session) => session.stop("the server is stopping")));
+    await Promise.all(this.#sessions.all().map((session) => session.stop("the server is stopping")));
     this.#refusals.close();
   }
 
@@ -87,43 +96,38 @@ class Server implements TftpServer {
       this.#parts.log.debug({ client, error }, "not a TFTP packet");
       return;
     }
+    if (packet.type !== "write" && packet.type !== "read") return;
+    // Unanswered, unlogged: a client in earnest asks again, and a flood costs little more than its reception.
+    if (!this.#requests.take(client, this.#parts.clock.now())) return;
     if (packet.type === "write") {
       this.#refuse(packet.file, client, from.port, new ApplianceError("FORBIDDEN", "this server is read-only"));
-    } else if (packet.type === "read") {
+    } else {
       this.#requested(packet, bytes, client, from.port);
     }
   }
 
   #requested(request: TftpRequest, bytes: Buffer, client: Ipv4, port: number): void {
-    const id = `${client}:${port}`;
-    const earlier = this.#sessions.get(id);
+    const earlier = this.#sessions.find(`${client}:${port}`);
     // The same request again is a retransmission: the running transfer answers it.
     if (earlier?.answers(bytes)) return;
     if (earlier) {
       // ROMs use the same port for one file after the other; our last packet or theirs was lost.
-      earlier.abandon();
-      this.#sessions.delete(id);
+      earlier.abandon("the client asked anew");
+      this.#sessions.remove(earlier);
     }
-    const excess = this.#excess(client);
+    const excess = this.#sessions.makeRoom(client);
     if (excess) {
       this.#refuse(request.file, client, port, excess);
       return;
     }
-    const session = new Session(this.#parts, request, bytes, client, port);
-    this.#sessions.set(id, session);
+    const onAnswered = (session: Session) => this.#sessions.answered(session);
+    const parts = { ...this.#parts, files: this.#files, onAnswered };
+    const session = new Session(parts, request, bytes, client, port);
+    this.#sessions.add(session);
     void session.serve().then((refusal) => {
-      if (this.#sessions.get(id) === session) this.#sessions.delete(id);
+      this.#sessions.remove(session);
       if (refusal) this.#refuse(request.file, client, port, refusal);
     });
-  }
-
-  #excess(client: Ipv4): ApplianceError | undefined {
-    const { maxTransfers, maxTransfersPerClient } = this.#parts.limits;
-    if (this.#sessions.size >= maxTransfers) return new ApplianceError("BUSY", "too many transfers at a time");
-    let ofClient = 0;
-    for (const session of this.#sessions.values()) if (session.client === client) ofClient++;
-    if (ofClient < maxTransfersPerClient) return undefined;
-    return new ApplianceError("BUSY", "too many transfers at a time for this client");
   }
 
   #refuse(file: string, client: Ipv4, port: number, error: ApplianceError): void {

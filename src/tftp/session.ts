@@ -7,26 +7,37 @@ import type { TftpRequest } from "../wire/tftp/packet.ts";
 import { BlockRing } from "./block-ring.ts";
 import { openRequested, type RequestedFile } from "./requested-file.ts";
 import type { TftpServerParts } from "./server.ts";
+import type { SharedFiles } from "./shared-files.ts";
 import { Transfer, type TransferEnd } from "./transfer.ts";
 import { openTransferSocket, type TransferSocket } from "./transfer-socket.ts";
+
+export type SessionParts = Pick<TftpServerParts, "address" | "mtu" | "onTransfer" | "log" | "clock"> & {
+  files: SharedFiles;
+  /** Told once, when the client answers for the first time: it is there, and asked under its own address. */
+  onAnswered: (session: Session) => void;
+};
 
 /** One read request from arrival to its last packet: opens the file and a socket, runs the transfer, reports it. */
 export class Session {
   readonly client: Ipv4;
+  /** The client's transfer id: its address and port (RFC 1350 4). */
+  readonly id: string;
   readonly #port: number;
-  readonly #parts: TftpServerParts;
+  readonly #parts: SessionParts;
   readonly #request: TftpRequest;
   readonly #requestBytes: Uint8Array;
   #transfer: Transfer | undefined;
   /** What ended it while its file was being opened. */
   #ending: ((transfer: Transfer) => void) | undefined;
+  #abandoned = false;
   #served: Promise<ApplianceError | undefined> | undefined;
 
-  constructor(parts: TftpServerParts, request: TftpRequest, requestBytes: Uint8Array, client: Ipv4, port: number) {
+  constructor(parts: SessionParts, request: TftpRequest, requestBytes: Uint8Array, client: Ipv4, port: number) {
     this.#parts = parts;
     this.#request = request;
     this.#requestBytes = requestBytes;
     this.client = client;
+    this.id = `${client}:${port}`;
     this.#port = port;
   }
 
@@ -50,9 +61,10 @@ export class Session {
     await this.#served;
   }
 
-  /** Ends it without a word to the client, which has gone on to another request from the same port. */
-  abandon(): void {
-    this.#end((transfer) => transfer.abandon("the client asked anew"));
+  /** Ends it without a word to the client: it may have gone on to another request from the same port, or was never there. */
+  abandon(reason: string): void {
+    this.#abandoned = true;
+    this.#end((transfer) => transfer.abandon(reason));
   }
 
   #end(ending: (transfer: Transfer) => void): void {
@@ -61,8 +73,8 @@ export class Session {
   }
 
   async #serve(): Promise<void> {
-    const { root, address } = this.#parts;
-    const file = await openRequested(root, this.#request.file, this.#request.mode);
+    const { files, address } = this.#parts;
+    const file = await openRequested(files, this.#request.file, this.#request.mode);
     try {
       const own = await openTransferSocket(address, { address: this.client, port: this.#port });
       try {
@@ -80,7 +92,14 @@ export class Session {
     const terms = acceptOptions(this.#request.options, file.sizeBytes, mtu);
     const ring = new BlockRing(file.read, file.sizeBytes, terms.blockBytes, terms.windowBlocks);
     const runs = new DatagramRuns(socket, fd, ring.packetBytes);
-    const transfer = new Transfer({ ...terms, socket, runs, ring, clock });
+    const transfer = new Transfer({
+      ...terms,
+      socket,
+      runs,
+      ring,
+      clock,
+      onAnswered: () => this.#parts.onAnswered(this),
+    });
     this.#transfer = transfer;
     this.#ending?.(transfer);
     const began = clock.now();
@@ -101,7 +120,8 @@ export class Session {
       ...end,
     };
     const fine = end.outcome === "complete" || end.outcome === "size-query";
-    log[fine ? "info" : "warn"](transfer, "TFTP transfer ended");
+    // A flood abandons many, and must not fill the log.
+    log[fine ? "info" : this.#abandoned ? "debug" : "warn"](transfer, "TFTP transfer ended");
     onTransfer(transfer);
   }
 }

@@ -29,6 +29,8 @@ type TransferParts = {
   /** Content of the OACK; none is sent when empty. */
   accepted: TftpOptions;
   clock: Clock;
+  /** Told of the first acknowledgement. */
+  onAnswered: () => void;
 };
 
 /** Longest text of an ERROR: a small datagram, whatever the reason. */
@@ -83,7 +85,7 @@ export class Transfer {
     this.#finish({ outcome: "failed", reason });
   }
 
-  /** Ends it without a word: the client has moved on, and would take an ERROR for an answer to its next request. */
+  /** Ends it without a word: a client that has moved on would take an ERROR for an answer to its next request. */
   abandon(reason: string): void {
     this.#finish({ outcome: "aborted", reason });
   }
@@ -104,6 +106,7 @@ export class Transfer {
     const now = this.#parts.clock.now();
     const window = blockAcked(this.#window, block, now);
     if (window === this.#window) return;
+    if (!this.#window.answered && window.answered) this.#parts.onAnswered();
     this.#window = window;
     this.#progress++;
     this.#progressAt = now;
@@ -125,7 +128,8 @@ export class Transfer {
     }
     if (limit > sent) this.#window = blocksSent(this.#window, limit, clock.now());
     // A packet that still waits for the socket must keep its bytes: its slot may be the next to be filled.
-    if (ring.wantsRead(acked) && runs.idle) this.#readOn(acked);
+    // Nothing is read for a client that has not confirmed its options: it may not be there at all.
+    if (acked >= 0 && ring.wantsRead(acked) && runs.idle) this.#readOn(acked);
   }
 
   #readOn(acked: number): void {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { readdirSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { readdirSync, readlinkSync, renameSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../src/clock.ts";
@@ -13,6 +13,8 @@ const FILE = randomBytes(5000);
 
 let fixture: TftpFixture;
 let probe: TftpProbe;
+/** Closed after the test: a port that closes earlier ends its transfer. */
+let opened: TftpProbe[];
 
 async function restart(parts: Parameters<typeof TftpFixture.start>[1]) {
   await fixture.stop();
@@ -24,10 +26,11 @@ beforeEach(async () => {
   fixture = await TftpFixture.start(PORT);
   writeFileSync(join(fixture.root, "file"), FILE);
   probe = await TftpProbe.open(fixture);
+  opened = [];
 });
 
 afterEach(async () => {
-  probe.close();
+  for (const one of new Set([probe, ...opened])) one.close();
   await fixture.stop();
 });
 
@@ -167,25 +170,94 @@ describe("a TFTP request is refused", () => {
 
   it("with ERROR 0 above the limits, in all and per client", async () => {
     await restart({ limits: { maxTransfers: 3, maxTransfersPerClient: 2 } });
-    const ask = async (address: string) => {
+    const begin = async (address: string) => {
       const one = await TftpProbe.open(fixture, address);
+      opened.push(one);
       one.request("file");
-      const { packet } = await one.next();
-      one.close();
-      return packet.type === "error" ? `ERROR ${packet.code}` : packet.type;
+      const { packet, port } = await one.next();
+      if (packet.type === "error") return `ERROR ${packet.code}`;
+      one.ack(1, port);
+      await one.next();
+      return "answered";
     };
-    // Opened beside each other: a closed port would end its transfer.
-    const open = await Promise.all([TftpProbe.open(fixture), TftpProbe.open(fixture)]);
-    for (const one of open) {
+    expect(await begin("127.0.0.1")).toBe("answered");
+    expect(await begin("127.0.0.1")).toBe("answered");
+    expect(await begin("127.0.0.1")).toBe("ERROR 0");
+    expect(await begin("127.0.0.2")).toBe("answered");
+    expect(await begin("127.0.0.3")).toBe("ERROR 0");
+  });
+});
+
+describe("under a flood of TFTP requests", () => {
+  it("whoever answers is served, and those that never do give way, the oldest first", async () => {
+    await restart({ limits: { maxTransfers: 64, maxTransfersPerClient: 4 } });
+    const ghosts = await Promise.all(
+      Array.from({ length: 160 }, (_, n) => TftpProbe.open(fixture, `127.0.2.${(n % 40) + 1}`)),
+    );
+    opened.push(...ghosts);
+    const honest = await TftpProbe.open(fixture, "127.0.3.1");
+    opened.push(honest);
+    let done = false;
+    const flood = (async () => {
+      for (let n = 0; !done; n++) {
+        ghosts[n % ghosts.length]!.request("file", { tsize: String(n) });
+        expect(fixture.server.running).toBeLessThanOrEqual(64);
+        if (n % 4 === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+    })();
+    await eventually("the server is full", () => fixture.server.running === 64);
+    const files = [await honest.fetch("file"), await honest.fetch("file", { blksize: "64", windowsize: "4" })];
+    done = true;
+    await flood;
+    expect(files.every((file) => file.equals(FILE))).toBe(true);
+    const outcomes = new Map(fixture.transfers.map(({ outcome, reason }) => [outcome, reason]));
+    expect(outcomes.get("aborted")).toBe("never answered, and others asked");
+  });
+
+  it("a client that starts again from another port, time and again, is served", async () => {
+    await restart({ limits: { maxTransfers: 8, maxTransfersPerClient: 2 } });
+    for (let attempt = 0; attempt < 10; attempt++) {
+      const one = await TftpProbe.open(fixture);
+      opened.push(one);
+      one.request("file");
+      expect(await one.next()).toMatchObject(data(1));
+    }
+    expect(fixture.server.running).toBe(2);
+  });
+
+  it("no address is heard beyond its share, and others are", async () => {
+    const silence = await TftpProbe.open(fixture, "127.0.4.1");
+    opened.push(silence, probe);
+    for (let n = 0; n < 400; n++) {
+      silence.request("missing", { tsize: String(n) });
+      if (n % 10 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(await probe.fetch("file")).toEqual(FILE);
+    await eventually("the last one refused", () => fixture.transfers.length > 250);
+    expect(fixture.transfers.filter(({ outcome }) => outcome === "refused")).toHaveLength(250);
+  });
+
+  it("a file is open once, however many read it, and found anew when its name means another", async () => {
+    const leading = () =>
+      readdirSync("/proc/self/fd").filter((fd) => {
+        try {
+          return readlinkSync(`/proc/self/fd/${fd}`).startsWith(fixture.root);
+        } catch {
+          return false; // closed meanwhile
+        }
+      }).length;
+    const probes = await Promise.all(Array.from({ length: 6 }, () => TftpProbe.open(fixture)));
+    opened.push(...probes);
+    for (const one of probes) {
       one.request("file");
       transferPort(await one.next());
     }
-    expect(await ask("127.0.0.1")).toBe("ERROR 0");
-    const stranger = await TftpProbe.open(fixture, "127.0.0.2");
-    stranger.request("file");
-    transferPort(await stranger.next());
-    expect(await ask("127.0.0.3")).toBe("ERROR 0");
-    for (const one of [...open, stranger]) one.close();
+    expect(leading()).toBe(1);
+    writeFileSync(join(fixture.root, "next"), "another");
+    renameSync(join(fixture.root, "next"), join(fixture.root, "file"));
+    await eventually("the new file", async () => (await probe.fetch("file")).toString() === "another");
+    await fixture.server.stop();
+    await eventually("the file closed", () => leading() === 0);
   });
 });
 

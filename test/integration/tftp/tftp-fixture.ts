@@ -26,9 +26,9 @@ export const patientClock: Clock = {
 };
 
 /** Asks until the answer is yes; fails after ten seconds. */
-export async function eventually(what: string, met: () => boolean): Promise<void> {
+export async function eventually(what: string, met: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = Date.now() + 10_000;
-  while (!met()) {
+  while (!(await met())) {
     if (Date.now() > deadline) throw new Error(`not within 10 s: ${what}`);
     await systemClock.sleep(5);
   }

@@ -186,9 +186,24 @@ describe("the send window", () => {
     expect(sender.window.retransmissions).toBe(6);
   });
 
+  it("gives a client that never answered up after ten seconds, whatever timeout it asked for", () => {
+    for (const [timeoutSeconds, timeouts] of [
+      [undefined, 4],
+      [1, 10],
+      [255, 1],
+    ] as const) {
+      const sender = new Sender({ oack: true, ...(timeoutSeconds ? { timeoutSeconds } : {}) });
+      sender.send();
+      for (let count = 1; count < timeouts; count++) expect(sender.timeout()).toBe("0");
+      expect(sender.timeout()).toBe("-");
+      expect(sender.window.phase).toBe("given-up");
+    }
+  });
+
   it("waits twice as long after each timeout, then gives up after half a minute", () => {
     const sender = new Sender({});
     sender.send();
+    sender.ack(1, 1_000_000);
     const waits: number[] = [];
     while (sender.window.phase === "sending") {
       waits.push(timeoutMs(sender.window));
@@ -204,8 +219,9 @@ describe("the send window", () => {
   it("begins anew with patience after an ACK", () => {
     const sender = new Sender({});
     sender.send();
+    sender.ack(1, 1_000_000);
     for (let count = 0; count < 5; count++) sender.timeout();
-    sender.ack(1);
+    sender.ack(2);
     expect(timeoutMs(sender.window)).toBe(1000);
     for (let count = 0; count < 5; count++) sender.timeout();
     expect(sender.window.phase).toBe("sending");
@@ -214,7 +230,8 @@ describe("the send window", () => {
   it("keeps to the client's own timeout, and to at least three retransmissions", () => {
     const sender = new Sender({ timeoutSeconds: 60 });
     sender.send();
-    expect([sender.timeout(), sender.timeout(), sender.timeout()]).toEqual(["1", "1", "1"]);
+    sender.ack(1);
+    expect([sender.timeout(), sender.timeout(), sender.timeout()]).toEqual(["2", "2", "2"]);
     expect(timeoutMs(sender.window)).toBe(60_000);
     sender.timeout();
     expect(sender.window.phase).toBe("given-up");
