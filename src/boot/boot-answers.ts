@@ -6,7 +6,7 @@ import type { AddressOwners } from "./address-owners.ts";
 import type { BootClient } from "./boot-client.ts";
 import type { BootDecision } from "./boot-decision.ts";
 import type { BootEntry } from "./boot-entry.ts";
-import { type BootSession, isChainedIn } from "./boot-session.ts";
+import { type BootSession, find, isChainedIn } from "./boot-session.ts";
 import { decideBoot } from "./decide-boot.ts";
 import { loopOf } from "./loader-memory.ts";
 
@@ -54,6 +54,7 @@ export function createBootAnswers({ findNode, records, config, bootOf, owners, c
         memory: boot.taught,
         loop: loopOf(boot.taught, clock.now()),
         chained: isChainedIn(boot),
+        unfetched: find(boot, "boot-file") === undefined,
       });
     },
   };

@@ -26,6 +26,8 @@ export type BootSituation = {
   loop?: BootLoop | undefined;
   /** Whether our iPXE was already fetched in this boot session: it is chained once, never again. */
   chained: boolean;
+  /** Whether that is but a guess: it was told to fetch it again and again, and a fetch was never seen. */
+  unfetched?: boolean;
 };
 
 /** Where the machine shall end up, whatever step of the way it is at now. */
@@ -88,6 +90,7 @@ function towards(aim: Aim, situation: BootSituation): BootDecision {
   const wantsOurs = !isCapable || (entry?.loader === "ours" && aim.kind === "sanboot");
   if (!chained && wantsOurs && !situation.loop) return loaderFor(situation);
   if (isCapable || (aim.kind === "refuse" && aim.reason === "boot-loop")) return aim;
+  if (situation.unfetched) return { kind: "refuse", reason: "boot-loop", ...(entry ? { entry } : {}) };
   return { kind: "refuse", reason: client.hasHttp ? "ipxe-lacks-iscsi" : "ipxe-lacks-http" };
 }
 

@@ -63,7 +63,9 @@ function chooseArchitecture(
 
 /** An iPXE that drives its NIC through the firmware's UNDI asks for broadcasts, one with drivers of its own does not. */
 function faceOf({ options, broadcast }: DhcpMessage): string {
-  const features = Buffer.from(options.get(OPTION.ipxe.code) ?? []).toString("hex");
+  const features = Buffer.from(options.get(OPTION.ipxe.code) ?? [])
+    .toString("hex")
+    .slice(0, 256);
   return `${broadcast ? "broadcast " : ""}${features}`;
 }
 

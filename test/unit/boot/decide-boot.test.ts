@@ -75,6 +75,14 @@ const rows: Row[] = [
   ["an iPXE without iSCSI, no entry", ipxe("http"), {}, { kind: "script" }, { kind: "exit" }],
   ["our iPXE without iSCSI", ipxe("http"), { entry, chained: true }, { kind: "script" }, refuse("ipxe-lacks-iscsi")],
   ["our iPXE without HTTP", ipxe("iscsi"), { entry, chained: true }, refuse("ipxe-lacks-http")],
+  [
+    "an iPXE without iSCSI that never fetches ours",
+    ipxe("http"),
+    { entry, chained: true, unfetched: true },
+    { kind: "script" },
+    refuse("boot-loop", entry),
+  ],
+  ["a capable iPXE that never fetches ours", full, { entry: ours, chained: true, unfetched: true }, { kind: "script" }],
   ["a capable iPXE, loader ours", full, { entry: ours }, loader("undionly.kpxe"), loader("undionly.kpxe")],
   ["our iPXE, loader ours", full, { entry: ours, chained: true }, { kind: "script" }, { kind: "sanboot", entry: ours }],
   [
