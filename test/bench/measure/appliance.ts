@@ -1,11 +1,10 @@
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chownSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { NOBODY } from "../../lab/as-nobody.ts";
-import { findProcess, recordNamespace } from "../../lab/lab-state.ts";
+import { findProcess } from "../../lab/lab-state.ts";
+import { attachNodeSide } from "../../lab/node-side.ts";
 import { installPackages } from "../../lab/packages.ts";
-import { runProgram } from "../../lab/program.ts";
 import { createRack, type Rack, type RackOptions } from "../../lab/rack.ts";
 
 /** What a program beside the nodes' end of the cable must know; handed to it as JSON, its only argument. */
@@ -27,8 +26,6 @@ export type BenchAppliance = {
   destroy(): Promise<void>;
 };
 
-const INTERFACE = "node0";
-
 /** The addresses that nodes are given, from 0 on. */
 export function nodeAddress(index: number): string {
   return `10.77.${16 + (index >> 8)}.${index & 0xff}`;
@@ -47,20 +44,7 @@ export async function createBenchAppliance(
   installPackages(["lab"]);
   const stateDirectory = resolve(`/var/tmp/ingot-bench-${options.name}`);
   const rack = await createRack({ ...options, stateDirectory, prefix: 16 });
-  const namespace = `${rack.network.namespace}-n`;
-  await recordNamespace(stateDirectory, namespace);
-  await runProgram("ip", ["netns", "add", namespace]);
-  await rack.network.run(["ip", "link", "add", "nodes", "type", "veth", "peer", "name", INTERFACE]);
-  await rack.network.run(["ip", "link", "set", "nodes", "master", "prov0", "up"]);
-  await rack.network.run(["ip", "link", "set", INTERFACE, "netns", `/run/netns/${namespace}`]);
-  const inside = ["nsenter", `--net=/run/netns/${namespace}`];
-  const at = (...argv: string[]) => runProgram(inside[0] as string, [...inside.slice(1), ...argv]);
-  await at("ip", "link", "set", "lo", "up");
-  await at("ip", "address", "add", "10.77.254.254/16", "brd", "+", "dev", INTERFACE);
-  await at("ip", "link", "set", INTERFACE, "up");
-  // every address of the range is this machine's, without a thousand commands
-  await at("ip", "route", "add", "local", "10.77.16.0/20", "dev", INTERFACE);
-  await at("sysctl", "-qw", "net.ipv4.ip_local_port_range=1024 65000", "net.ipv4.ip_unprivileged_port_start=0");
+  const nodes = await attachNodeSide(rack, "10.77.254.254/16", "10.77.16.0/20");
 
   await rack.end("ingotd");
   const loopDelayFile = join(stateDirectory, "run", "loop-delay.json");
@@ -76,13 +60,12 @@ export async function createBenchAppliance(
       const facts: ClientFacts = {
         apiSocket: rack.apiSocket,
         server: rack.addresses[0] as string,
-        interface: INTERFACE,
+        interface: nodes.interface,
         ingotd: { pid, loopDelayFile },
         importDirectory: rack.importDirectory,
       };
       const argv = [process.execPath, join(import.meta.dirname, "..", program), JSON.stringify(facts)];
-      const [command = "", ...rest] = [...inside, ...argv, ...process.argv.slice(2)];
-      const child = spawn(command, rest, { stdio: "inherit" });
+      const child = nodes.start([...argv, ...process.argv.slice(2)], "inherit");
       const [code] = (await once(child, "exit")) as [number | null];
       return code ?? 1;
     },

@@ -1,9 +1,9 @@
 /** The nodes' end of `npm run bench -- provision`. */
 import type { Disk, Operation } from "../../../src/cli/answers.ts";
+import { type Attachment, fetchFrom, openDisk, readAttachment } from "../../lab/simulated/script.ts";
 import { nodeAddress, nodeMac } from "../measure/appliance.ts";
 import { api, confirm, ended, facts, loopDelay, reached, switchOff } from "../measure/client.ts";
 import { type Case, median, sideBySide } from "../measure/side-by-side.ts";
-import { type Attachment, fetchFrom, openDisk, readAttachment } from "../simulated/script.ts";
 
 const NODES_ON_RECORD = 10_000;
 const REPEATS = 10;

@@ -3,11 +3,11 @@ import type { Operation } from "../../../src/cli/answers.ts";
 import { openInterfaceSocket } from "../../../src/net/interface-socket.ts";
 import { ANY_IPV4 } from "../../../src/values/ipv4.ts";
 import { parseMac } from "../../../src/values/mac.ts";
+import { DhcpExchange } from "../../lab/simulated/dhcp-exchange.ts";
+import { bootSimulated, type SimulatedBoot, type Way } from "../../lab/simulated/node.ts";
 import { nodeAddress, nodeMac } from "../measure/appliance.ts";
 import { api, confirm, facts, loopDelay, reached, switchOff } from "../measure/client.ts";
 import { type Case, sideBySide } from "../measure/side-by-side.ts";
-import { DhcpExchange } from "../simulated/dhcp-exchange.ts";
-import { bootSimulated, type SimulatedBoot, type Way } from "../simulated/node.ts";
 
 const NODES = 1000;
 const AT_A_TIME = 8;

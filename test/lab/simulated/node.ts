@@ -1,5 +1,5 @@
 import type { Mac } from "../../../src/values/mac.ts";
-import type { Initiator } from "../../lab/iscsi/initiator.ts";
+import type { Initiator } from "../iscsi/initiator.ts";
 import type { DhcpExchange, Firmware } from "./dhcp-exchange.ts";
 import { fetchFrom, openDisk, readAttachment } from "./script.ts";
 import { fetchTftp } from "./tftp-fetch.ts";

@@ -1,5 +1,5 @@
 import { Agent, request } from "node:http";
-import { Initiator, type InitiatorOptions } from "../../lab/iscsi/initiator.ts";
+import { Initiator, type InitiatorOptions } from "../iscsi/initiator.ts";
 
 /** What a node's iPXE does with its script: the attachment that it names. */
 export type Attachment = Required<Pick<InitiatorOptions, "address" | "port" | "iqn" | "initiator" | "user" | "secret">>;
