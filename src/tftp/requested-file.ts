@@ -1,8 +1,8 @@
 import type { FileHandle } from "node:fs/promises";
 import { ApplianceError } from "../errors.ts";
+import type { SharedFiles } from "../net/shared-files.ts";
 import type { ReadBlocks } from "./block-ring.ts";
 import { toNetascii } from "./netascii.ts";
-import type { SharedFiles } from "./shared-files.ts";
 
 /** What a transfer reads from. */
 export type RequestedFile = { sizeBytes: number; read: ReadBlocks; close(): Promise<void> };

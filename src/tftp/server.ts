@@ -5,11 +5,11 @@ import type { Clock } from "../clock.ts";
 import { ApplianceError, type ErrorCode } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { Quota } from "../net/quota.ts";
+import { SharedFiles } from "../net/shared-files.ts";
 import type { Ipv4 } from "../values/ipv4.ts";
 import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket, type TftpRequest } from "../wire/tftp/packet.ts";
 import { Session } from "./session.ts";
 import { type SessionLimits, Sessions } from "./sessions.ts";
-import { SharedFiles } from "./shared-files.ts";
 
 export type TftpServerParts = {
   /** Bound to the TFTP port. It stays the caller's: `stop` leaves it open. */

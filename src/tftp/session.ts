@@ -1,13 +1,13 @@
 import type { FileTransfer } from "../boot/file-transfer.ts";
 import { type ApplianceError, toApplianceError } from "../errors.ts";
 import { DatagramRuns } from "../net/datagram-runs.ts";
+import type { SharedFiles } from "../net/shared-files.ts";
 import type { Ipv4 } from "../values/ipv4.ts";
 import { acceptOptions } from "../wire/tftp/options.ts";
 import type { TftpRequest } from "../wire/tftp/packet.ts";
 import { BlockRing } from "./block-ring.ts";
 import { openRequested, type RequestedFile } from "./requested-file.ts";
 import type { TftpServerParts } from "./server.ts";
-import type { SharedFiles } from "./shared-files.ts";
 import { Transfer, type TransferEnd } from "./transfer.ts";
 import { openTransferSocket, type TransferSocket } from "./transfer-socket.ts";
 

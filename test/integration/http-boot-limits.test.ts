@@ -12,6 +12,7 @@ import type { BootHttp } from "../../src/http/boot/source-address.ts";
 import type { Ipv4 } from "../../src/values/ipv4.ts";
 import type { Mac } from "../../src/values/mac.ts";
 import { Lines } from "./namespaces.ts";
+import { until } from "./until.ts";
 
 const mac = "52:54:00:62:00:03" as Mac;
 const PORT = 22001;
@@ -127,18 +128,76 @@ describe("limits of the HTTP boot server", () => {
     expect(await rest(socket)).toMatch(/^HTTP\/1.1 431 /);
   });
 
+  /** A connection on which an answer has begun that never ends. */
+  async function openBusy(localAddress?: string): Promise<Socket> {
+    const socket = await open(PORT, localAddress);
+    socket.write("GET /assets/slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    await once(socket, "data");
+    return socket;
+  }
+
+  async function answered(localAddress: string): Promise<string> {
+    const socket = await open(PORT, localAddress);
+    socket.write(ask);
+    return (await rest(socket)).slice(0, 12);
+  }
+
   it("lets one address have its share of connections and no more", async () => {
     await start({ limits: { connectionsPerAddress: 4 } });
-    const held = await Promise.all(Array.from({ length: 4 }, () => open()));
+    const held = await Promise.all(Array.from({ length: 4 }, () => openBusy()));
     expect(await rest(await open())).toBe("");
-    const other = await open(PORT, "127.0.0.2");
-    other.write(ask);
-    expect(await rest(other)).toMatch(/^HTTP\/1.1 200 /);
-    held[0]!.write(ask);
-    expect(await rest(held[0]!)).toMatch(/^HTTP\/1.1 200 /);
-    const next = await open();
-    next.write(ask);
-    expect(await rest(next)).toMatch(/^HTTP\/1.1 200 /);
+    expect(await answered("127.0.0.2")).toBe("HTTP/1.1 200");
+    held[0]!.destroy();
+    await until("its place is free", async () => (await answered("127.0.0.1")) === "HTTP/1.1 200");
+  });
+
+  it("closes the connection that was idle for longest when its address opens another", async () => {
+    await start({ limits: { connectionsPerAddress: 3 } });
+    const busy = await openBusy();
+    const older = await open();
+    const newer = await open();
+    expect(await answered("127.0.0.1")).toBe("HTTP/1.1 200");
+    expect(await rest(older)).toBe("");
+    expect([busy.closed, newer.closed]).toEqual([false, false]);
+  });
+
+  it("is not filled by connections that ask nothing, or ask for ever", async () => {
+    await start({ limits: { connections: 8, connectionsPerAddress: 4 } });
+    for (let count = 0; count < 40; count++) {
+      const socket = await open(PORT, `127.0.0.${2 + (count % 10)}`);
+      socket.write("GET /boot/");
+    }
+    expect(await answered("127.0.1.1")).toBe("HTTP/1.1 200");
+  });
+
+  it("is not filled by a few addresses that read nothing", async () => {
+    await start({ limits: { connections: 8, connectionsPerAddress: 4 } });
+    const greedy = await Promise.all(["127.0.0.2", "127.0.0.3"].flatMap((one) => Array(4).fill(one)).map(openBusy));
+    expect(await answered("127.0.1.1")).toBe("HTTP/1.1 200");
+    await until("one is cut off", () => greedy.some(({ closed }) => closed));
+    expect(greedy.filter(({ closed }) => closed)).toHaveLength(1);
+  });
+
+  it("answers one request at a time", async () => {
+    let begun = 0;
+    const assets = new Hono<BootHttp>().get("/file", (context) => {
+      begun++;
+      return context.text("file");
+    });
+    await start({ assets });
+    const socket = await open();
+    socket.write("GET /assets/file HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000));
+    const statuses = (await rest(socket)).match(/HTTP\/1.1 \d+/g);
+    expect(statuses?.slice(0, 2)).toEqual(["HTTP/1.1 200", "HTTP/1.1 503"]);
+    expect(begun).toBe(1);
+  });
+
+  it("tells an address that asks without end to wait, and nobody else", async () => {
+    await start({ requestsPerAddress: { most: 5, windowMs: 60_000 } });
+    const codes: string[] = [];
+    for (let count = 0; count < 7; count++) codes.push((await answered("127.0.0.1")).slice(-3));
+    expect(codes).toEqual(["200", "200", "200", "200", "200", "429", "429"]);
+    expect(await answered("127.0.0.2")).toBe("HTTP/1.1 200");
   });
 
   it("stops although an answer never ends", async () => {

@@ -1,7 +1,9 @@
 import { Hono } from "hono";
 import { toApplianceError } from "../../errors.ts";
+import { Quota } from "../../net/quota.ts";
 import { type AssetFetchParts, assetFetches } from "./asset-fetches.ts";
 import { type ReadyRouteParts, readyRoute } from "./ready-route.ts";
+import { oneAtATime, quotaPerAddress } from "./request-limits.ts";
 import { type ScriptRouteParts, scriptRoute } from "./script-route.ts";
 import type { BootHttp } from "./source-address.ts";
 
@@ -10,11 +12,18 @@ export type BootAppParts = ScriptRouteParts &
   AssetFetchParts & {
     /** Serves the files below /assets/. */
     assets: Hono<BootHttp>;
+    /** Scripts and phone-homes that one address may ask for in a stretch of time. */
+    requestsPerAddress?: { most: number; windowMs: number };
   };
+
+/** A node that retries in its script asks every few seconds. */
+const REQUESTS_PER_ADDRESS = { most: 100, windowMs: 10_000 };
 
 /** The routes of the boot server of one network. Errors are plain text: iPXE, wget and people on a console read them. */
 export function bootApp(parts: BootAppParts): Hono<BootHttp> {
   const app = new Hono<BootHttp>();
+  app.use(oneAtATime());
+  app.use("/boot/*", quotaPerAddress(new Quota(parts.requestsPerAddress ?? REQUESTS_PER_ADDRESS), parts.clock));
   app.route("/boot", scriptRoute(parts));
   app.route("/boot", readyRoute(parts));
   app.use("/assets/*", assetFetches(parts));

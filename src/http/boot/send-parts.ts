@@ -13,22 +13,29 @@ const LEAST_SENDFILE_BYTES = 256 * 1024;
 /**
  * Sends texts and ranges of the file as the body of a response, past Hono: a web stream in between costs more than half
  * of the throughput. Node writes a piece and so waits until the client has taken what was before; then the kernel sends
- * on from the file until the socket is full. Rejects when the client goes away, and with CONFLICT when the file has
+ * on from the file until the socket is full. Rejects when the client goes away or takes longer than `pieceMs` for a piece, and with CONFLICT when the file has
  * become shorter: the connection has to be closed then, so that nobody takes a part for the whole.
  */
 export async function sendParts(
   file: FileHandle,
   parts: (string | ByteRange)[],
   outgoing: ServerResponse,
+  pieceMs: number,
 ): Promise<void> {
   const { socket } = outgoing;
   const kernel = socket && parts.some(isLong) ? SocketSendfile.open(socket) : undefined;
+  const tooSlow = setTimeout(() => outgoing.destroy(), pieceMs);
+  const write = async (bytes: Buffer) => {
+    await written(outgoing, bytes);
+    tooSlow.refresh();
+  };
   try {
     for (const part of parts) {
-      if (typeof part === "string") await written(outgoing, Buffer.from(part));
-      else await sendRange(file, part, outgoing, kernel);
+      if (typeof part === "string") await write(Buffer.from(part));
+      else await sendRange(file, part, write, kernel);
     }
   } finally {
+    clearTimeout(tooSlow);
     kernel?.close();
   }
   outgoing.end();
@@ -37,7 +44,7 @@ export async function sendParts(
 async function sendRange(
   file: FileHandle,
   range: ByteRange,
-  outgoing: ServerResponse,
+  write: (bytes: Buffer) => Promise<void>,
   kernel: SocketSendfile | undefined,
 ): Promise<void> {
   const end = range.last + 1;
@@ -45,7 +52,7 @@ async function sendRange(
     const chunk = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, end - position));
     const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
     if (bytesRead === 0) throw becameShorter();
-    await written(outgoing, chunk.subarray(0, bytesRead));
+    await write(chunk.subarray(0, bytesRead));
     position += bytesRead;
     while (kernel && end - position >= LEAST_SENDFILE_BYTES) {
       const sent = await kernel.send(file.fd, position, end - position);

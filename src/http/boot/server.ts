@@ -1,8 +1,8 @@
 import type { Server } from "node:http";
-import type { Socket } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
 import { ApplianceError } from "../../errors.ts";
 import { type BootAppParts, bootApp } from "./app.ts";
+import { limitConnections } from "./connections.ts";
 
 /** Limits of the boot server: hundreds of machines that boot at once fit, one that misbehaves starves nobody. */
 export const BOOT_SERVER_LIMITS = {
@@ -48,9 +48,8 @@ export async function startHttpBootServer(parts: BootServerParts): Promise<BootS
       connectionsCheckingInterval: Math.min(1000, limits.headersMs),
     },
   }) as Server;
-  server.maxConnections = limits.connections;
   server.setTimeout(limits.stalledMs);
-  limitPerAddress(server, limits.connectionsPerAddress);
+  limitConnections(server, limits);
 
   const { address, httpPort, name } = parts.network;
   await new Promise<void>((resolve, reject) => {
@@ -72,21 +71,6 @@ export async function startHttpBootServer(parts: BootServerParts): Promise<BootS
   const port = typeof bound === "object" && bound ? bound.port : httpPort;
   parts.log.info({ network: name, address, port }, "HTTP boot server listens");
   return { port, stop: () => stop(server, limits.graceMs) };
-}
-
-function limitPerAddress(server: Server, limit: number): void {
-  const open = new Map<string, number>();
-  server.on("connection", (socket: Socket) => {
-    const address = socket.remoteAddress ?? "";
-    const count = (open.get(address) ?? 0) + 1;
-    open.set(address, count);
-    socket.once("close", () => {
-      const left = (open.get(address) ?? 1) - 1;
-      if (left > 0) open.set(address, left);
-      else open.delete(address);
-    });
-    if (count > limit) socket.destroy();
-  });
 }
 
 async function stop(server: Server, graceMs: number): Promise<void> {

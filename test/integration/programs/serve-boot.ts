@@ -18,12 +18,13 @@ import { startHttpBootServer } from "../../../src/http/boot/server.ts";
 import type { Change } from "../../../src/store/records.ts";
 import { MemoryRecords, nodeFinder } from "../../unit/boot/boot-fixtures.ts";
 
-const { network, loaders, changes, assets, fd } = JSON.parse(process.argv[2]!) as {
+const { network, loaders, changes, assets, fd, requestsPerAddress } = JSON.parse(process.argv[2]!) as {
   network: NetworkConfig;
   loaders: { bios?: string[] };
   changes: Change[];
   assets: string;
   fd?: number;
+  requestsPerAddress?: { most: number; windowMs: number };
 };
 const records = new MemoryRecords();
 await records.commit(changes);
@@ -60,5 +61,6 @@ const server = await startHttpBootServer({
   log,
   clock,
   ...(fd === undefined ? {} : { fd }),
+  ...(requestsPerAddress === undefined ? {} : { requestsPerAddress }),
 });
 console.log(JSON.stringify({ port: server.port }));

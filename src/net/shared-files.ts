@@ -1,5 +1,5 @@
 import type { Clock } from "../clock.ts";
-import { type ConfinedFile, openConfined } from "../net/confined-file.ts";
+import { type ConfinedFile, openConfined } from "./confined-file.ts";
 
 /** A file is looked up anew after that time, for a name may come to mean another file. */
 const FRESH_MS = 1000;
