@@ -4,7 +4,7 @@ import type { Appliance } from "./appliance.ts";
 import { bootEntryOf } from "./attachment.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 import type { OperatorRequest } from "./operator-requests.ts";
-import { ensureOff, powerOn, powerSeconds } from "./power-steps.ts";
+import { ensureOff, powerOn, powerSeconds, tellPower } from "./power-steps.ts";
 
 export type PowerAction = "on" | "off" | "soft-off" | "reset";
 
@@ -62,7 +62,11 @@ export function powerProcedure(appliance: Appliance): Procedure<PowerPlan> {
           if (plan.action === "on") await powerOn(appliance, node, signal);
           else if (plan.action === "off") await ensureOff(appliance, node, {}, signal);
           else if (plan.action === "soft-off") await power.softOff(signal);
-          else await power.reset(signal);
+          else {
+            // a boot through us, as after power-on
+            if (before !== "off") tellPower(appliance, node, "power-on");
+            await power.reset(signal);
+          }
           return beginsBoot(plan.action, before) ? { changes: armNode(appliance, plan.node) } : {};
         },
       },

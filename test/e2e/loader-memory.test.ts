@@ -71,6 +71,8 @@ describe.concurrent("a loader that leads nowhere", { timeout: 400_000 }, () => {
     await rack.ingot("node", "power", node.name, "reset", "--yes");
     await node.console.waitForLine(/INGOT-UP .* count=2 /, 120_000);
     expect(await given(node)).toEqual({ file: "undionly.kpxe", why: "it worked in an earlier boot" });
+    const [latest] = await boots(node);
+    expect(latest?.stages[0]?.stage).toBe("power-on");
     const files = (await boots(node)).map(({ stages }) => stages.find(({ stage }) => stage === "boot-file")?.file);
     expect(files).toEqual(["undionly.kpxe", "undionly.kpxe", "halts.0"]);
   });
