@@ -42,9 +42,10 @@ const PACKAGES: Record<string, string[]> = {
     "libnbd-bin",
     "kea-admin",
     "tshark",
+    "nftables",
   ],
-  e2e: ["lab", "curl", "libiscsi-bin", "tcpdump", "udhcpc"],
-  full: ["lab", "curl", "libiscsi-bin", "tcpdump", "udhcpc", "debootstrap"],
+  e2e: ["lab", "curl", "libiscsi-bin", "tcpdump", "udhcpc", "nftables"],
+  full: ["lab", "curl", "libiscsi-bin", "tcpdump", "udhcpc", "debootstrap", "nftables"],
 };
 
 type Report = {

@@ -53,6 +53,7 @@ function tryDecode(bytes: Buffer): TftpPacket | undefined {
 function knockAt(server: Ipv4, onClosed: () => void): Socket {
   const socket = createSocket("udp4");
   socket.on("error", onClosed);
-  socket.connect(PORT, server, () => socket.send(Buffer.alloc(1)));
+  // without a way there, it is not connected, and has nobody to send to
+  socket.connect(PORT, server, (error?: Error) => (error ? onClosed() : socket.send(Buffer.alloc(1))));
   return socket;
 }
