@@ -5,13 +5,16 @@ import { ApplianceError } from "../errors.ts";
 import { syncDirectory } from "./directory.ts";
 
 /** A collection as its file holds it; `through` is the last journal entry that it contains. */
-export type Checkpoint = { schema: 1; through: number; records: Record<string, object> };
+export type Checkpoint = { schema: 1; through: number; records: Map<string, object> };
 
 const RECORDS_PER_TURN = 500;
+/** As much is parsed at a time: the garbage of one large text would double the size of the process for good. */
+const PARSED_BYTES = 64 * 1024;
+const END = "\n}}\n";
 
 /** Opens the checkpoint file of one collection; an absent file is an empty collection. CORRUPT when it is not what was written. */
 export async function openCheckpoint(file: string): Promise<Low<Checkpoint>> {
-  const checkpoint = new Low<Checkpoint>(new DurableFile(file), { schema: 1, through: 0, records: {} });
+  const checkpoint = new Low<Checkpoint>(new DurableFile(file), { schema: 1, through: 0, records: new Map() });
   await checkpoint.read();
   return checkpoint;
 }
@@ -25,24 +28,30 @@ class DurableFile implements Adapter<Checkpoint> {
   }
 
   async read(): Promise<Checkpoint | null> {
-    let text: string;
+    let bytes: Buffer;
     try {
-      text = await readFile(this.#file, "utf8");
+      bytes = await readFile(this.#file);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
       throw error;
     }
-    let value: Partial<Checkpoint>;
+    return parseAsWritten(bytes) ?? this.#parse(bytes.toString());
+  }
+
+  /** A file that somebody has edited, or that is damaged. */
+  #parse(text: string): Checkpoint {
+    let value: { schema?: unknown; through?: unknown; records?: unknown };
     try {
       value = JSON.parse(text);
     } catch (cause) {
       throw this.#corrupt("it is not JSON", cause);
     }
-    if (value.schema !== 1) throw this.#corrupt(`its schema is ${JSON.stringify(value.schema)}, this version reads 1`);
-    if (!Number.isSafeInteger(value.through) || typeof value.records !== "object" || value.records === null) {
+    const { schema, through, records } = value;
+    if (schema !== 1) throw this.#corrupt(`its schema is ${JSON.stringify(schema)}, this version reads 1`);
+    if (!Number.isSafeInteger(through) || typeof records !== "object" || records === null) {
       throw this.#corrupt("`through` or `records` is missing");
     }
-    return value as Checkpoint;
+    return { schema, through: through as number, records: new Map(Object.entries(records)) };
   }
 
   async write(checkpoint: Checkpoint): Promise<void> {
@@ -50,15 +59,20 @@ class DurableFile implements Adapter<Checkpoint> {
     await unlink(temporary).catch(() => {});
     const handle = await open(temporary, "wx", 0o600);
     try {
-      await handle.appendFile(`{"schema":1,"through":${checkpoint.through},"records":{`);
-      const entries = Object.entries(checkpoint.records);
-      for (let index = 0; index < entries.length; index += RECORDS_PER_TURN) {
-        const lines = entries
-          .slice(index, index + RECORDS_PER_TURN)
-          .map(([key, record]) => `${JSON.stringify(key)}:${JSON.stringify(record)}`);
-        await handle.appendFile(`${index === 0 ? "\n" : ",\n"}${lines.join(",\n")}`);
+      await handle.appendFile(head(checkpoint.through));
+      let separator = "\n";
+      let lines: string[] = [];
+      const append = async () => {
+        if (lines.length > 0) await handle.appendFile(separator + lines.join(",\n"));
+        separator = ",\n";
+        lines = [];
+      };
+      for (const [key, record] of checkpoint.records) {
+        lines.push(`${JSON.stringify(key)}:${JSON.stringify(record)}`);
+        if (lines.length === RECORDS_PER_TURN) await append();
       }
-      await handle.appendFile("\n}}\n");
+      await append();
+      await handle.appendFile(END);
       await handle.sync();
     } catch (error) {
       // on a full disk half a file is room that the journal could have
@@ -77,4 +91,30 @@ class DurableFile implements Adapter<Checkpoint> {
       details: { value: this.#file, remedy: "restore the state directory from a backup" },
     });
   }
+}
+
+function head(through: number): string {
+  return `{"schema":1,"through":${through},"records":{`;
+}
+
+/** The checkpoint in a file as `write` leaves it, a record per line; undefined for any other. */
+function parseAsWritten(bytes: Buffer): Checkpoint | undefined {
+  const through = Number(/^\{"schema":1,"through":(\d+),/.exec(bytes.toString("latin1", 0, 64))?.[1]);
+  const from = head(through).length;
+  const to = bytes.length - END.length;
+  if (bytes.toString("latin1", 0, from) !== head(through) || bytes.toString("latin1", to) !== END) return undefined;
+  const records = new Map<string, object>();
+  for (let start = from; start < to; ) {
+    const newline = bytes.indexOf("\n", start + PARSED_BYTES);
+    const end = newline === -1 || newline > to ? to : newline;
+    // a line break stands between records only, behind the comma
+    const lines = bytes.toString("utf8", start, end).replace(/,$/, "");
+    try {
+      for (const [key, record] of Object.entries(JSON.parse(`{${lines}}`))) records.set(key, record as object);
+    } catch {
+      return undefined;
+    }
+    start = end;
+  }
+  return { schema: 1, through, records };
 }

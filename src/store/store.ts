@@ -67,7 +67,7 @@ export class Store implements Records {
       const name = file.slice(0, -".json".length);
       const checkpoint = await this.#checkpoint(name);
       const map = this.#map(name);
-      for (const [key, record] of Object.entries(checkpoint.data.records)) map.set(key, freeze(record));
+      for (const [key, record] of checkpoint.data.records) map.set(key, freeze(record));
       this.#seq = Math.max(this.#seq, checkpoint.data.through);
     }
     const journal = await openJournal(
@@ -83,7 +83,7 @@ export class Store implements Records {
       () => this.#giveUpReserve(),
     );
     // the copies in lowdb have served: the maps hold the records
-    for (const checkpoint of this.#checkpoints.values()) checkpoint.data.records = {};
+    for (const checkpoint of this.#checkpoints.values()) checkpoint.data.records = new Map();
     this.#journal = wrap(journal);
     this.#keepReserve();
   }
@@ -162,7 +162,7 @@ export class Store implements Records {
     const failures = this.#failures;
     const names = [...this.#changed];
     this.#changed.clear();
-    const snapshots = names.map((name) => [name, Object.fromEntries(this.#map(name))] as const);
+    const snapshots = names.map((name) => [name, new Map(this.#map(name))] as const);
     try {
       await this.#journal.rotate(through + 1);
       // a commit that failed meanwhile was taken back, but may stand in the snapshots
@@ -171,7 +171,7 @@ export class Store implements Records {
         const checkpoint = await this.#checkpoint(name);
         checkpoint.data = { schema: 1, through, records };
         await checkpoint.write();
-        checkpoint.data.records = {};
+        checkpoint.data.records = new Map();
       }
     } catch (error) {
       for (const name of names) this.#changed.add(name);

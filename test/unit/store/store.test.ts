@@ -103,6 +103,21 @@ describe("the store", () => {
     }
   });
 
+  it("reads a long checkpoint, and one that somebody edited, in whatever layout", async () => {
+    const store = await open();
+    const text = 'a line\nbreak, a "quote" and }}';
+    await store.commit(Array.from({ length: 2000 }, (_, n) => put(`k${n}`, { n, text })));
+    const before = things(store);
+    await store.close();
+    expect(things(await open())).toEqual(before);
+    await opened.pop()?.close();
+    const file = join(directory, "store/things.json");
+    const edited = JSON.parse(readFileSync(file, "utf8"));
+    edited.records.k7.text = "by hand";
+    writeFileSync(file, JSON.stringify(edited, null, 2));
+    expect(things(await open())).toEqual({ ...before, k7: { n: 7, text: "by hand" } });
+  });
+
   it("compacts under load and loses nothing", async () => {
     const store = await open({ compactAtBytes: 2000 });
     for (let round = 0; round < 40; round++) {
