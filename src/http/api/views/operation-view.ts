@@ -32,7 +32,17 @@ export const operatorRequestSchema = z
 export const operationSchema = z
   .object({
     id: z.string(),
-    kind: z.enum(["import", "provision", "deprovision", "snapshot", "revert", "remove-disk", "remove-image", "power", "grow-pool"]),
+    kind: z.enum([
+      "import",
+      "provision",
+      "deprovision",
+      "snapshot",
+      "revert",
+      "remove-disk",
+      "remove-image",
+      "power",
+      "grow-pool",
+    ]),
     state: z.enum(["running", "undoing", "done", "undone", "stuck"]),
     summary: z.string(),
     project: z.string(),

@@ -23,10 +23,7 @@ export const statusSchema = z
         dhcp: dhcpSchema.optional(),
       }),
     ),
-    pool: z.union([
-      poolFillSchema,
-      z.object({ code: z.string(), message: z.string() }),
-    ]),
+    pool: z.union([poolFillSchema, z.object({ code: z.string(), message: z.string() })]),
     counts: z.object({
       nodes: z.int(),
       provisioned: z.int(),
