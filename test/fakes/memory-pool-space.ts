@@ -1,18 +1,20 @@
 import type { PoolUsage } from "../../src/drivers/images/image-store.ts";
 import type { PoolSpace, StoredThing } from "../../src/drivers/images/pool-space.ts";
 
+const MIB = 1024 ** 2;
+
 /** A pool file that is a few numbers, with the order of its growth held to: a file system can't be larger than its file. */
 export class MemoryPoolSpace implements PoolSpace {
   things: StoredThing[] = [];
   ballastBytes = 0;
-  fileBytes = 1000;
-  filesystemBytes = 1000;
-  usedBytes = 500;
+  fileBytes = 100 * MIB;
+  filesystemBytes = 100 * MIB;
+  usedBytes = 50 * MIB;
 
   /** As the image store tells it. */
   usage(): PoolUsage {
     const { filesystemBytes, fileBytes, usedBytes, ballastBytes } = this;
-    const disk = { diskFreeBytes: 10_000, diskBytes: 20_000 };
+    const disk = { diskFreeBytes: 1000 * MIB, diskBytes: 2000 * MIB };
     return {
       totalBytes: filesystemBytes,
       freeBytes: Math.max(0, filesystemBytes - usedBytes - ballastBytes),
@@ -27,7 +29,8 @@ export class MemoryPoolSpace implements PoolSpace {
   }
 
   async keepBallast(): Promise<void> {
-    if (this.usage().freeBytes >= 20) this.ballastBytes = 20;
+    const wanted = Math.floor(this.filesystemBytes / 50);
+    if (this.usage().freeBytes >= wanted) this.ballastBytes = wanted;
   }
 
   async releaseBallast(): Promise<number> {

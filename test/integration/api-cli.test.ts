@@ -63,6 +63,43 @@ afterEach(async () => {
   await world.end();
 });
 
+describe("the pool", () => {
+  const GIB = 1024 ** 3;
+
+  it("shows how full it is and the largest things in 80 columns, and grows to or by a size", async () => {
+    await succeed(...ADD);
+    await succeed(...IMPORT);
+    await succeed("provision", "node-1", "--image", "golden", "--disk-name", "root-of-a-node-with-a-very-long-name");
+    const { space } = world.world;
+    Object.assign(space, { fileBytes: 100 * GIB, filesystemBytes: 100 * GIB, usedBytes: 93 * GIB });
+    const { id } = world.appliance.disks.get("default", "root-of-a-node-with-a-very-long-name");
+    space.things = [{ kind: "disk", id, sizeBytes: 80 * GIB, usedBytes: 61 * GIB }];
+    const shown = await succeed("pool", "show");
+    expect(shown).toMatch(/^level: +closed: no new clones, imports and snapshots$/m);
+    expect(shown).toMatch(/^used: +93 % of 100 GiB; 7\.0 GiB free, /m);
+    expect(shown).toMatch(/^root-of-a-node-with-a-very-long-name +disk +node-1 +80 GiB +61 GiB$/m);
+    for (const line of shown.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
+    expect(await json("pool", "show")).toMatchObject({
+      level: "closed",
+      usedPercent: 93,
+      largest: [{ node: "node-1" }],
+    });
+    expect(await succeed("status")).toMatch(/^pool: .*93 % used, closed: see ingot pool show$/m);
+    const refused = await ingot("disk", "snapshot", "root-of-a-node-with-a-very-long-name", "--as", "snap");
+    expect(refused.code).not.toBe(0);
+    expect(refused.err).toMatch(/pool: 93 % full.*\nremedy: release a node .* with 61\.0 GiB/);
+
+    expect(await succeed("pool", "grow", "+50G")).toMatch(/^grow pool to 150\.0 GiB: done in/);
+    expect(await succeed("pool", "grow", "200G")).toMatch(/^grow pool to 200\.0 GiB: done in/);
+    expect(await json("pool", "show")).toMatchObject({ level: "ok", file: { sizeBytes: 200 * GIB } });
+    expect((await ingot("pool", "grow", "100G")).err).toMatch(
+      /200\.0 GiB already\nremedy: pools grow and never shrink/,
+    );
+    expect((await ingot("pool", "grow", "lots")).err).toMatch(/"lots" is not a size\nremedy: write it like 200G/);
+    await succeed("disk", "snapshot", "root-of-a-node-with-a-very-long-name", "--as", "snap");
+  });
+});
+
 describe("the main job", () => {
   it("goes from an empty appliance to a node that boots, and back", async () => {
     expect(await succeed("node", "list")).toMatch(/^no nodes yet; ingot node add/);
