@@ -85,6 +85,26 @@ describe("ipmi", () => {
     expect(await runs()).toBe(false);
   });
 
+  it("tells of a restart that the BMC logged, by the BMC's own clock", async () => {
+    const { bmc, event } = {
+      bmc: ["-H", ADDRESS, "-p", String(PORT), "-U", "admin", "-E"],
+      event: join(directory, "event"),
+    };
+    expect(await ipmi().sinceRestart(signal())).toBeUndefined();
+    for (const [sensor, told] of [
+      ["0x01", false], // temperature
+      ["0x1d", true], // system boot initiated
+    ] as const) {
+      writeFileSync(event, `0x04 ${sensor} 0x01 0x6f 0x00 0xff 0xff\n`);
+      await runProgram("ipmitool", ["-I", "lanplus", "-C", "3", ...bmc, "sel", "add", event], {
+        env: { ...process.env, IPMI_PASSWORD: PASSWORD },
+      });
+      const seconds = await ipmi().sinceRestart(signal());
+      if (told) expect(seconds).toBeLessThan(30);
+      else expect(seconds).toBeUndefined();
+    }
+  });
+
   it("tells the BMC what to boot from, for all boots", async () => {
     const bootDevice = () => readFileSync(join(machine, "boot-device"), "utf8").trim();
     await ipmi().setBootDevice("network", "bios", signal());

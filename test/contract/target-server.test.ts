@@ -101,6 +101,15 @@ describe.each(Object.entries(SUBJECTS))("%s", (name, makeSubject) => {
     expect(await find(gone.iqn)).toMatchObject({ accounts: [gone.chap.user] });
   });
 
+  it("cuts sessions that are not there any more, of targets that are not there either", async () => {
+    const target = spec(disk("cut"));
+    await targets.ensureTarget(CONTROL, target, signal);
+    const before = await find(target.iqn);
+    await targets.cutSessions(CONTROL, target.iqn, ["4711"], signal);
+    expect(await find(target.iqn)).toEqual(before);
+    await targets.cutSessions(CONTROL, spec(disk("never")).iqn, ["1"], signal);
+  });
+
   it("takes portals twice", async () => {
     const portals = [ALICE.portal, BOB.portal];
     await targets.ensurePortals(CONTROL, portals, signal);

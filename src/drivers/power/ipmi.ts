@@ -51,6 +51,7 @@ export class IpmiPower implements PowerControl {
   }
 
   async sinceRestart(signal: AbortSignal): Promise<number | undefined> {
+    await this.status(signal); // says best what keeps us from a BMC
     const [list] = await this.#call(`sel list last ${NEWEST_ENTRIES}`, /^.*$/s, signal);
     const [clock] = await this.#call("sel time get", /^.*$/, signal);
     return secondsSinceStart(list, clock);

@@ -55,7 +55,9 @@ export function scriptRoute({ network, answers, clientOf, tokens, templates, emi
     const decision = answers.answer(askingIpxe(mac, clientOf(mac)), "http", network.name);
     const script = bootScript(templates, decision, situation);
     const why = decision.kind === "loader" && decision.why ? { why: decision.why } : {};
-    emit({ ...seen, stage: "script", file: script.name, ...why, decision: decision.kind });
+    // who asks in the name of a running node is no stage of that node's boot
+    const isUnarmed = decision.kind === "refuse" && decision.reason === "unarmed";
+    if (!isUnarmed) emit({ ...seen, stage: "script", file: script.name, ...why, decision: decision.kind });
     if (decision.kind === "refuse") emit({ ...seen, stage: "refused", reason: decision.reason });
     log.info({ mac, address, network: network.name, script: script.name }, "script sent");
     return context.text(script.text);

@@ -135,6 +135,16 @@ describe("GET /boot/:mac", () => {
     ]);
   });
 
+  it("leaves the boot of a running node as it was when somebody asks in its name", async () => {
+    decision = { kind: "refuse", reason: "unarmed", entry: bootEntry({ disarmedAt: 1 }) };
+    const text = await (await request(`/boot/${mac}`)).text();
+    expect(text).toContain("node1 was up when it was last heard of");
+    expect(text).toMatch(/set ingot-pause:int32 2\n.*chain /s);
+    const { user, secret } = bootEntry().chap;
+    for (const word of [user, secret]) expect(text).not.toContain(word);
+    expect(events).toMatchObject([{ stage: "refused", reason: "unarmed" }]);
+  });
+
   it.each(["nonsense", "ff:ff:ff:ff:ff:ff", "52:54:00:12:34", "..%2f..%2fetc"])("answers 400 to %s", async (text) => {
     expect((await request(`/boot/${text}`)).status).toBe(400);
     expect(events).toEqual([]);
