@@ -71,6 +71,7 @@ it("the documented keys without a restart are those that are read anew at each u
     "pool.watermarks.close",
     "pool.watermarks.critical",
     "chap",
+    "arming",
     "operations.loginSeconds",
     "operations.readySeconds",
     "operations.softOffSeconds",
