@@ -27,8 +27,10 @@ export function fetchTftp(localAddress: string, server: string, file: string): P
     });
     let timer: NodeJS.Timeout;
     const end = (error?: Error) => {
+      socket.removeAllListeners("message");
       clearTimeout(timer);
-      socket.close();
+      // a send is under way until its callback: closed now, the last ACK would never leave
+      socket.send(last, port, server, () => socket.close());
       if (error) reject(error);
       else resolve(received);
     };
@@ -67,8 +69,11 @@ export function fetchTftp(localAddress: string, server: string, file: string): P
       inWindow += 1;
       received += packet.bytes.length;
       const isLast = packet.bytes.length < blockBytes;
-      if (isLast || inWindow >= windowBlocks) acknowledge();
-      if (isLast) end();
+      if (isLast) {
+        last = encodeTftp({ type: "ack", block: block & 0xffff });
+        return end();
+      }
+      if (inWindow >= windowBlocks) acknowledge();
     });
     socket.bind(0, localAddress, send);
   });
