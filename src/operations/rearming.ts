@@ -125,7 +125,6 @@ export class Rearming {
 
   /** What is left of the former sessions is cut, not waited for. */
   async #arm(entry: BootEntry, reason: string): Promise<void> {
-    if (this.#entries.get(entry.node) !== entry) return;
     const { log, records, targets, config } = this.#appliance;
     await records.commit([{ collection: "bootEntries", key: entry.node, value: armed(entry) }]);
     const sessions = this.#seen.sessionsOf(entry).map(({ id }) => id);

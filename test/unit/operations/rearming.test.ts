@@ -172,13 +172,14 @@ describe("a node whose OS was up asks to boot", () => {
 
   it("is known by its session's address where we gave it none", async () => {
     const elsewhere = "10.9.9.9" as Ipv4;
-    const { state, asks, remote, isArmed } = world({ address: undefined } as unknown as Partial<BootEntry>);
+    const { state, asks, remote, isArmed, passes } = world({ address: undefined } as unknown as Partial<BootEntry>);
     Object.assign(state, {
       sessions: ["1"],
       sessionAddress: elsewhere,
       peers: [remote(100, elsewhere), remote(90_000)],
     });
     await asks();
+    await passes(30_000);
     expect(isArmed()).toBe(false);
   });
 
