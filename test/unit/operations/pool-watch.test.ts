@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ApplianceError } from "../../../src/errors.ts";
 import { createLog } from "../../../src/log.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { deprovision } from "../../../src/operations/deprovision.ts";
@@ -139,6 +140,30 @@ describe("a closed pool", () => {
     await expect(growPool(appliance, { sizeBytes: 1999 }, "test")).rejects.toMatchObject({ code: "INVALID" });
     const snapshot = await snapshotDisk(appliance, { project, disk: "node-1-1", image: "snap" }, "test");
     expect(await settled(appliance, snapshot)).toMatchObject({ state: "done" });
+  });
+
+  it("gives back what it had got of its disk when that had too little", async () => {
+    world.space.allocateFile = async () => {
+      world.space.fileBytes = 1400;
+      throw new ApplianceError("POOL_FULL", "the disk below is full");
+    };
+    const growing = await growPool(appliance, { sizeBytes: 2000 }, "test");
+    expect(await settled(appliance, growing)).toMatchObject({ state: "undone", error: { code: "POOL_FULL" } });
+    expect(world.space).toMatchObject({ fileBytes: 1000, filesystemBytes: 1000 });
+  });
+
+  it("never goes back once its file system may have grown", async () => {
+    const { growFilesystem } = world.space;
+    world.space.growFilesystem = async () => {
+      throw new ApplianceError("DRIVER_FAILED", "xfs_growfs was killed");
+    };
+    const growing = await growPool(appliance, { sizeBytes: 2000 }, "test");
+    expect(await settled(appliance, growing)).toMatchObject({ state: "stuck" });
+    expect(world.space.fileBytes).toBe(2000);
+    world.space.growFilesystem = growFilesystem;
+    await appliance.runner.retry(growing.id);
+    expect(await settled(appliance, growing)).toMatchObject({ state: "done" });
+    expect(world.space.filesystemBytes).toBe(2000);
   });
 
   it("is told apart from one on a device of its own, which grows by hand", async () => {
