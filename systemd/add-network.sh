@@ -10,7 +10,7 @@ interface=$1 control=$2 port=${3:-80} units=${4:-/etc/systemd/system}
 case $interface in *[!A-Za-z0-9._-]*|'') echo "add-network.sh: \"$interface\" is no interface name" >&2; exit 2 ;; esac
 case $control$port in *[!0-9]*) echo "add-network.sh: CONTROL and HTTP_PORT are numbers" >&2; exit 2 ;; esac
 
-for name in dhcp tftp http; do
+for name in dhcp dhcp-probe pxe tftp http; do
   settings=$units/ingot-$name@$interface.socket.d
   mkdir -p "$settings"
   {
@@ -30,4 +30,7 @@ chmod 0644 "$advertisements/$interface.conf"
 
 systemctl daemon-reload
 systemctl enable --now "ingot-tgtd@$control.service" "ingot-router-advertisements@$interface.service" \
-  "ingot-dhcp@$interface.socket" "ingot-tftp@$interface.socket" "ingot-http@$interface.socket"
+  "ingot-dhcp@$interface.socket" "ingot-pxe@$interface.socket" "ingot-tftp@$interface.socket" \
+  "ingot-http@$interface.socket"
+systemctl enable --now "ingot-dhcp-probe@$interface.socket" ||
+  echo "add-network.sh: port 68 of $interface is taken; other DHCP servers there are noticed by their clients alone" >&2

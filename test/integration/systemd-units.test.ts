@@ -10,6 +10,9 @@ if (!hasSystemd) console.log("units are not verified: systemd-analyze (package s
 
 const unitFiles = readdirSync(units).filter((file) => /\.(service|socket)$/.test(file));
 
+/** Of each provisioning network. */
+const SOCKETS = ["dhcp", "dhcp-probe", "pxe", "tftp", "http"];
+
 /** The values of a key, as the unit file has them. */
 function settings(file: string, key: string): string[] {
   const lines = readFileSync(join(units, file), "utf8").split("\n");
@@ -50,7 +53,7 @@ describe.skipIf(!hasSystemd)("systemd", () => {
   });
 
   it("has every socket of a network bound to its interface, on the port that was named", () => {
-    for (const name of ["dhcp", "tftp", "http"]) {
+    for (const name of SOCKETS) {
       const settings = readFileSync(join(directory, `ingot-${name}@eth1.socket.d/interface.conf`), "utf8");
       expect(settings).toContain("[Socket]\nBindToDevice=eth1\n");
       expect(settings.endsWith("ListenStream=\nListenStream=0.0.0.0:8080\n")).toBe(name === "http");
@@ -81,7 +84,7 @@ describe.skipIf(!hasSystemd)("systemd", () => {
 
 describe("the units", () => {
   it("name their sockets as ingotd asks for them, and start none that is bound to no interface", () => {
-    for (const name of ["dhcp", "tftp", "http"]) {
+    for (const name of SOCKETS) {
       const file = `ingot-${name}@.socket`;
       expect(settings(file, "FileDescriptorName")).toEqual([`${name}-%i`]);
       expect(settings(file, "AssertPathExists")).toEqual([
@@ -89,7 +92,7 @@ describe("the units", () => {
       ]);
       expect(settings(file, "Service")).toEqual(["ingot.service"]);
       const [address] = [...settings(file, "ListenDatagram"), ...settings(file, "ListenStream")];
-      expect(address).toMatch(/^0\.0\.0\.0:(67|69|80)$/);
+      expect(address).toMatch(/^0\.0\.0\.0:(67|68|69|80|4011)$/);
     }
     expect(settings("ingot-storaged.socket", "FileDescriptorName")).toEqual(["storaged"]);
   });
