@@ -4,6 +4,8 @@ import { existsSync, readFileSync, rmSync, statfsSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { createLog } from "../../src/log.ts";
+import type { Patient } from "../../src/operations/doctor/finding.ts";
+import { stateDiskCheck } from "../../src/operations/doctor/state-disk.ts";
 import { lockStateDirectory } from "../../src/store/lock.ts";
 import { Store } from "../../src/store/store.ts";
 import { LoopPools } from "./loop-pools.ts";
@@ -72,6 +74,17 @@ it("goes on from its reserve, then refuses and says why, and loses nothing of wh
   await store.compact();
   store = await Store.open(directory, log, { reserve });
   expect(keys(store)).toEqual([...taken, "after"]);
+});
+
+it("is found by the doctor before and when it is full", async () => {
+  const patient = { appliance: { config: { stateDirectory: directory } } } as unknown as Patient;
+  const judged = async () => (await stateDiskCheck.run(patient, AbortSignal.timeout(1000))).map(({ state }) => state);
+  const sized = (size: string) => execFileSync("mount", ["-o", `remount,size=${size}`, directory]);
+  expect(await judged()).toEqual(["failed"]);
+  sized("300m");
+  expect(await judged()).toEqual(["warning"]);
+  sized("1g");
+  expect(await judged()).toEqual(["ok"]);
 });
 
 it("leaves no half checkpoint on a full disk", async () => {

@@ -12,6 +12,7 @@ import { interfaceCheck } from "./interfaces.ts";
 import { poolCheck } from "./pool.ts";
 import { portCheck } from "./ports.ts";
 import { stalledCheck } from "./stalled.ts";
+import { stateDiskCheck } from "./state-disk.ts";
 import { targetCheck } from "./targets.ts";
 
 const CHECKS: readonly Check[] = [
@@ -23,6 +24,7 @@ const CHECKS: readonly Check[] = [
   addressCheck,
   assetsCheck,
   bootServerCheck,
+  stateDiskCheck,
   poolCheck,
   targetCheck,
   bmcCheck,
