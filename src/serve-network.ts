@@ -1,8 +1,8 @@
 import type { Socket } from "node:dgram";
 import type { BootAnswers } from "./boot/boot-answers.ts";
 import type { BootEventSink } from "./boot/boot-event.ts";
-import type { BootTokens } from "./boot/boot-token.ts";
 import { bootFileEvents } from "./boot/boot-file-events.ts";
+import type { BootTokens } from "./boot/boot-token.ts";
 import type { ScriptTemplates } from "./boot/script-template.ts";
 import type { Timeline } from "./boot/timeline.ts";
 import type { Clock } from "./clock.ts";
@@ -15,12 +15,15 @@ import type { LeaseTable } from "./leases/lease-table.ts";
 import type { Log } from "./log.ts";
 import { borrowDatagramSocket } from "./net/borrowed-socket.ts";
 import { findInherited, type InheritedSocket } from "./net/inherited-sockets.ts";
-import { interfaceMtu } from "./net/interface-mtu.ts";
 import { adoptDatagramSocket, openInterfaceListener, openInterfaceSocket } from "./net/interface-socket.ts";
+import { findInterface } from "./net/interface-state.ts";
 import { startTftpServer } from "./tftp/server.ts";
 import { ANY_IPV4, type Ipv4 } from "./values/ipv4.ts";
 import type { Mac } from "./values/mac.ts";
 import { CLIENT_PORT, PXE_PORT } from "./wire/dhcp/protocol.ts";
+
+/** Of an interface that is not there yet. */
+const ETHERNET_MTU = 1500;
 
 export type NetworkParts = {
   config: Config;
@@ -30,11 +33,11 @@ export type NetworkParts = {
   /** The part that our DHCP plays here. */
   standing: DhcpStanding;
   tokens: BootTokens;
-  /** Whether a node has this NIC. */
-  isNode: (mac: Mac) => boolean;
   timeline: Timeline;
   templates: ScriptTemplates;
   events: BootEventSink;
+  /** Whether a node has this NIC. */
+  isNode: (mac: Mac) => boolean;
   /** Sockets that systemd opened; the servers open their own for those that are missing. */
   inherited: Map<string, InheritedSocket[]>;
   clock: Clock;
@@ -76,7 +79,7 @@ export async function serveNetwork(parts: NetworkParts): Promise<ServedNetwork> 
     const tftp = await startTftpServer({
       socket: tftpSocket,
       address: network.address,
-      mtu: interfaceMtu(network.interface),
+      mtu: findInterface(network.interface)?.mtu ?? ETHERNET_MTU,
       root: config.assetsDirectory,
       limits: config.tftp,
       onTransfer,
