@@ -139,7 +139,12 @@ export type Discovered = {
   lastSeenAt: string;
 };
 
-export type DhcpAnswer = { mode: string; role: string; foreign: { address: string }[] };
+export type DhcpAnswer = {
+  mode: string;
+  role: string;
+  foreign: { address: string }[];
+  drops?: { limited: number; shed: number; dropped: number } | undefined;
+};
 
 export type Status = {
   appliance: string;

@@ -65,6 +65,7 @@ export function serveDhcp(parts: DhcpParts): { dhcp: DhcpServer; stop(): Promise
 
   const dhcp = startDhcpServer({ network, socket: sockets.dhcp, answer: onDhcp, events, isNode, log, clock });
   const pxe = startDhcpServer({ network, socket: sockets.pxe, answer: onPxe, events, isNode, log, clock });
+  standing.counts(dhcp.counters);
   const openSocket = parts.openProbeSocket;
   const { times } = parts;
   const stopWatch = watchServers({ network, standing, mac: probeMac, openSocket, clock, ...(times ? { times } : {}) });

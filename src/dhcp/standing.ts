@@ -2,6 +2,7 @@ import type { Clock } from "../clock.ts";
 import type { NetworkConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import type { Ipv4 } from "../values/ipv4.ts";
+import type { Drops } from "./packet-log.ts";
 
 /**
  * What DHCP does on a network now. `server`: addresses and boot answers. `proxy`: boot answers alone. `silent`: nothing,
@@ -21,6 +22,8 @@ export type DhcpState = {
   probedAt?: number;
   /** Why the last probe could not be made. */
   trouble?: { message: string; remedy?: string };
+  /** Requests dropped unread since the start; absent where none are served. */
+  drops?: Readonly<Drops>;
 };
 
 /** A server that clients named and no probe found is forgotten after this time without another mention. */
@@ -49,6 +52,7 @@ export class DhcpStanding {
   #began: "server" | "proxy" | undefined;
   #probedAt: number | undefined;
   #trouble: DhcpState["trouble"];
+  #drops: Readonly<Drops> | undefined;
 
   /** `network` is read anew at each question: `besideForeignDhcp` may change at any time. */
   constructor(network: NetworkConfig, clock: Clock, log: Log) {
@@ -76,7 +80,13 @@ export class DhcpStanding {
       foreign: [...this.#foreign.values()],
       ...(this.#probedAt === undefined ? {} : { probedAt: this.#probedAt }),
       ...(this.#trouble ? { trouble: this.#trouble } : {}),
+      ...(this.#drops ? { drops: this.#drops } : {}),
     };
+  }
+
+  /** The server that plays the part counts its drops here, from now on. */
+  counts(drops: Readonly<Drops>): void {
+    this.#drops = drops;
   }
 
   /** Another server was seen: it answered a probe, or a client asked it by name (option 54). */

@@ -75,6 +75,9 @@ it("gives a registered node its address while invented MACs ask for all of them,
   const bound = await node.lines.next(/^bound/, 60_000);
   expect(bound).toMatch(/^bound 10\.91\.0\.1\d\d .* lease=3600 /);
 
+  const cli = resolve(import.meta.dirname, "../../src/cli/main.ts");
+  const status = [process.execPath, cli, "--socket", join(folder, "run/api.sock"), "status"];
+  expect(namespaces.run(SERVER, status)).toMatch(/DHCP server, \d+ requests dropped/);
   expect(log.all.filter((line) => line.includes("requests dropped")).length).toBe(1);
   const about = JSON.parse(log.all.find((line) => line.includes("dhcp: bound")) ?? "{}");
   expect(about).toMatchObject({ mac: NODE_MAC });

@@ -66,7 +66,10 @@ function formatLevel({ level, usedPercent }: PoolFill): string {
 function formatDhcp(dhcp: DhcpAnswer | undefined): string {
   if (!dhcp) return "";
   const others = dhcp.foreign.map(({ address }) => address).join(", ");
-  return `DHCP ${dhcp.role}${others ? ` beside ${others}` : ""}, `;
+  const { limited, shed, dropped } = dhcp.drops ?? { limited: 0, shed: 0, dropped: 0 };
+  const drops = limited + shed + dropped;
+  const flood = drops > 0 ? `, ${formatCount(drops, "request")} dropped` : "";
+  return `DHCP ${dhcp.role}${others ? ` beside ${others}` : ""}${flood}, `;
 }
 
 /** Where the text of a finding begins, behind its state and check. */

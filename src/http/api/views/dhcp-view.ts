@@ -5,11 +5,9 @@ import { moment, momentSchema } from "./text.ts";
 export const dhcpSchema = z
   .object({
     mode: z.enum(["server", "proxy", "auto", "off"]).openapi({ description: "As configured" }),
-    role: z
-      .enum(["server", "proxy", "silent", "off"])
-      .openapi({
-        description: "In force now. `silent`: nothing is answered because of, or for fear of, another server",
-      }),
+    role: z.enum(["server", "proxy", "silent", "off"]).openapi({
+      description: "In force now. `silent`: nothing is answered because of, or for fear of, another server",
+    }),
     foreign: z
       .array(
         z.object({
@@ -23,11 +21,15 @@ export const dhcpSchema = z
       )
       .openapi({ description: "Other DHCP servers on this network" }),
     probedAt: momentSchema.optional().openapi({ description: "End of the last search for other servers" }),
+    drops: z.object({ limited: z.number(), shed: z.number(), dropped: z.number() }).optional().openapi({
+      description:
+        "Requests dropped unread since the start: of clients that sent too many, of strangers in a flood, and while the disk was behind",
+    }),
     trouble: z.string().optional().openapi({ description: "Why they can't be searched for" }),
   })
   .openapi("Dhcp");
 
-export function viewDhcp({ mode, role, foreign, probedAt, trouble }: DhcpState): z.infer<typeof dhcpSchema> {
+export function viewDhcp({ mode, role, foreign, probedAt, drops, trouble }: DhcpState): z.infer<typeof dhcpSchema> {
   return {
     mode,
     role,
@@ -37,6 +39,7 @@ export function viewDhcp({ mode, role, foreign, probedAt, trouble }: DhcpState):
       lastSeenAt: moment(lastSeenAt),
     })),
     ...(probedAt === undefined ? {} : { probedAt: moment(probedAt) }),
+    ...(drops ? { drops: { limited: drops.limited, shed: drops.shed, dropped: drops.dropped } } : {}),
     ...(trouble ? { trouble: trouble.message } : {}),
   };
 }
