@@ -23,6 +23,7 @@ const PACKAGES: Record<string, string[]> = {
     "libiscsi-bin",
     "iproute2",
     "udhcpc",
+    "isc-dhcp-client",
     "atftp",
     "tftp-hpa",
     "curl",
