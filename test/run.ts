@@ -42,11 +42,12 @@ const PACKAGES: Record<string, string[]> = {
     "nbdkit",
     "libnbd-bin",
     "kea-admin",
+    "kea-dhcp4-server",
     "tshark",
     "nftables",
   ],
-  e2e: ["lab", "curl", "libiscsi-bin", "tcpdump", "udhcpc", "nftables"],
-  full: ["lab", "curl", "libiscsi-bin", "tcpdump", "udhcpc", "debootstrap", "nftables"],
+  e2e: ["lab", "curl", "dnsmasq-base", "kea-dhcp4-server", "libiscsi-bin", "tcpdump", "udhcpc", "nftables"],
+  full: ["lab", "curl", "dnsmasq-base", "kea-dhcp4-server", "libiscsi-bin", "tcpdump", "udhcpc", "debootstrap", "nftables"],
 };
 
 type Report = {

@@ -95,7 +95,9 @@ export class DhcpStanding {
     const now = this.#clock.now();
     const known = this.#foreign.get(address);
     if (!known && this.#foreign.size >= MAX_FOREIGN) return;
-    this.#foreign.set(address, { address, firstSeenAt: known?.firstSeenAt ?? now, lastSeenAt: now, by });
+    // once it has answered a probe, probes tell when it is gone
+    const how = known?.by === "probe" ? "probe" : by;
+    this.#foreign.set(address, { address, firstSeenAt: known?.firstSeenAt ?? now, lastSeenAt: now, by: how });
     const before = this.role;
     if (this.#network.dhcp === "auto") this.#began = "proxy";
     if (!known) this.#report(address, before);

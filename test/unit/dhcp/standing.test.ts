@@ -50,6 +50,7 @@ describe("the part that DHCP plays", () => {
   it("becomes a server's when the other one is gone, and stays one when it comes back, with a loud word", () => {
     const { dhcp } = standing({});
     dhcp.saw(OTHER, "probe");
+    dhcp.saw(OTHER, "request");
     dhcp.probed(now);
     now += 60_000;
     dhcp.probed(now);
