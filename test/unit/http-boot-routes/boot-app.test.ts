@@ -69,6 +69,21 @@ function request(path: string, init: RequestInit & { from?: string } = {}) {
   return app.request(path, rest, bindings as never);
 }
 
+describe("a boot token in the URL", () => {
+  it("opens the script from elsewhere, and a fresh one goes into the URL for the next try", async () => {
+    const response = await request(`/boot/${mac}?token=good`, { from: "10.99.0.7" as Ipv4 });
+    const text = await response.text();
+    expect(text).toContain("sanboot");
+    expect(text).toContain(`chain --replace --autofree http://10.20.0.1/boot/${mac}?token=fresh ||`);
+  });
+
+  it("that is not the machine's gets neither script nor token", async () => {
+    const headers = { "User-Agent": "iPXE/1.0.0" };
+    const response = await request(`/boot/${mac}?token=stolen`, { from: "10.99.0.7" as Ipv4, headers });
+    expect(await response.text()).not.toMatch(/sanboot|token/);
+  });
+});
+
 describe("GET /boot/:mac", () => {
   it("gives a machine its own script and tells the timeline", async () => {
     const response = await request(`/boot/${mac}`);
