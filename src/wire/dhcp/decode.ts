@@ -47,13 +47,14 @@ export function decodeDhcp(bytes: Uint8Array): DhcpMessage {
   };
 }
 
+const COOKIE = Buffer.from(MAGIC_COOKIE.toString(16), "hex");
+
 /** False for BOOTP without vendor information (RFC 951: zeros, or nothing at all). */
 function hasCookie(bytes: Uint8Array): boolean {
   const cookie = bytes.subarray(HEADER_BYTES, HEADER_BYTES + 4);
+  if (COOKIE.equals(cookie)) return true;
   if (cookie.every((byte) => byte === 0)) return false;
-  const hex = Buffer.from(cookie).toString("hex");
-  if (hex !== MAGIC_COOKIE.toString(16)) throw garbage(`the magic cookie is 0x${hex}`);
-  return true;
+  throw garbage(`the magic cookie is 0x${Buffer.from(cookie).toString("hex")}`);
 }
 
 /** RFC 3396 5: the options field first, then file, then sname; option 52 in the first one counts alone. */
