@@ -46,8 +46,21 @@ const PACKAGES: Record<string, string[]> = {
     "tshark",
     "nftables",
   ],
-  e2e: ["lab", "curl", "dnsmasq-base", "kea-dhcp4-server", "libiscsi-bin", "tcpdump", "udhcpc", "nftables"],
-  full: ["lab", "curl", "dnsmasq-base", "kea-dhcp4-server", "libiscsi-bin", "tcpdump", "udhcpc", "debootstrap", "nftables"],
+  e2e: ["lab", "curl", "dnsmasq-base", "kea-dhcp4-server", "libiscsi-bin", "tcpdump", "udhcpc", "nftables", "fio"],
+  full: [
+    "lab",
+    "curl",
+    "dnsmasq-base",
+    "kea-dhcp4-server",
+    "libiscsi-bin",
+    "tcpdump",
+    "udhcpc",
+    "debootstrap",
+    "nftables",
+    "fio",
+    "nbdkit",
+    "libnbd-bin",
+  ],
 };
 
 type Report = {

@@ -108,8 +108,8 @@ function logIn({ iqn, chap }: Pick<TargetSpec, "iqn"> & Partial<TargetSpec>): Pr
 }
 
 /** Writes until enough is acknowledged, and on until the session is cut or ends. */
-async function write(initiator: Initiator, writer: BlockWriter): Promise<void> {
-  const enough = writer.acknowledgements + ENOUGH;
+async function write(initiator: Initiator, writer: BlockWriter, changes = ENOUGH): Promise<void> {
+  const enough = writer.acknowledgements + changes;
   const writing = writer.run(initiator, DISK_BLOCKS, LANES);
   await Promise.race([until("enough writes", () => writer.acknowledgements >= enough, 60_000), writing]);
   expect(writer.acknowledgements).toBeGreaterThanOrEqual(enough);
@@ -148,6 +148,18 @@ describe.each(["xfs", "btrfs"] as const)("when the machine of a pool on %s loses
       await crash();
       expect(await blocksMissing(writer, "disks", "disk-1"), `round ${round}`).toEqual([]);
     }
+  });
+
+  it("no block is missing when tgtd is killed twenty times", async () => {
+    const writer = await newWriter("disk-tgtd");
+    for (let kills = 0; kills < 20; kills++) {
+      const initiator = await logIn(await serve("disk-tgtd"));
+      await write(initiator, writer, 50);
+      const tgtd = await findProcess(STATE, "tgtd");
+      if (tgtd !== undefined && tgtd > 1) process.kill(tgtd, "SIGKILL");
+      await endProcess(STATE, "tgtd");
+    }
+    expect(await blocksMissing(writer, "disks", "disk-tgtd")).toEqual([]);
   });
 
   it("the last change is there, in whatever way it was made", async () => {

@@ -12,11 +12,15 @@ const PLACES: [file: string, path: string, mode: number][] = [
   ["rc.shutdown", "etc/rc.shutdown", 0o755],
   ["announce", "bin/announce", 0o755],
   ["io-writer", "bin/io-writer", 0o755],
+  ["fio-rounds", "bin/fio-rounds", 0o755],
   ["iscsid.conf", "etc/iscsi/iscsid.conf", 0o600],
 ];
 
 /** Fills an empty folder with the tiny image's root: busybox, iscsid and its libraries, our scripts. */
-export async function buildRootTree(tree: string, options: { tag: string; phoneHome: boolean }): Promise<void> {
+export async function buildRootTree(
+  tree: string,
+  options: { tag: string; phoneHome: boolean; programs: string[] },
+): Promise<void> {
   for (const directory of [
     "bin",
     "dev",
@@ -36,7 +40,9 @@ export async function buildRootTree(tree: string, options: { tag: string; phoneH
   for (const applet of (await runProgram("/bin/busybox", ["--list"])).trim().split("\n")) {
     if (applet !== "busybox") await symlink("busybox", join(tree, "bin", applet));
   }
-  await copyProgram("/sbin/iscsid", tree);
+  const iscsid = await copyProgram("/sbin/iscsid", tree);
+  await writeFile(join(tree, "etc/iscsi/iscsid.files"), `${iscsid.join("\n")}\n`);
+  for (const program of options.programs) await copyProgram(program, tree);
   for (const [file, path, mode] of PLACES) {
     await copyFile(join(files, file), join(tree, path));
     await chmod(join(tree, path), mode);

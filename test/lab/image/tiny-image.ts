@@ -18,6 +18,10 @@ export type TinyImageOptions = {
   /** Whether the OS tells the boot server that it is up. */
   phoneHome?: boolean;
   kernel?: KernelFlavour;
+  /** Programs of this system that it also has, with the libraries that they are linked with. */
+  programs?: string[];
+  /** Size of its root. */
+  rootMib?: number;
   cacheDirectory?: string;
 };
 
@@ -28,22 +32,24 @@ export type TinyImageOptions = {
  *   `INGOT-UP root= session= target= fw= count= tag= mac= seconds=` on ttyS0, posts to
  *   `http://<portal address>/boot/<mac>/ready` and prints INGOT-READY once that was heard;
  * - from a local disk: prints `LOCAL-UP root= fw= count= tag= seconds=`;
- * - a root shell on ttyS0; `io-writer` writes and reports errors; `poweroff`, `reboot` and the ACPI power button
+ * - a root shell on ttyS0; `io-writer` writes and reports errors; `fio-rounds` (with `/usr/bin/fio` among its programs)
+ *   writes, reads and compares; `poweroff`, `reboot` and the ACPI power button
  *   leave a clean file system and print `INGOT-DOWN clean`; what can't go on prints `INGOT-FAILED <reason>`.
  * `count` is the number of boots of this very disk.
  */
 export async function buildTinyImage(options: TinyImageOptions = {}): Promise<string> {
   const { tag = "tiny", phoneHome = true, kernel: flavour = "cloud", cacheDirectory = LAB_CACHE } = options;
   if (!/^[\w.-]+$/.test(tag)) throw new Error(`tag "${tag}": use letters, digits, dots and dashes`);
+  const { programs = [], rootMib = ROOT_MIB } = options;
   const kernel = await fetchKernel(flavour, cacheDirectory);
   const packages = await runProgram("dpkg-query", ["-W", ...PACKAGES]);
-  const ingredients = [tag, String(phoneHome), kernel.package, APPEND, packages];
+  const ingredients = [tag, String(phoneHome), kernel.package, APPEND, packages, ...programs, String(rootMib)];
   return await cachedImage(cacheDirectory, "tiny", ingredients, async (work) => {
     const rootTree = join(work, "root");
     const initramfs = join(work, "initramfs");
-    await buildRootTree(rootTree, { tag, phoneHome });
+    await buildRootTree(rootTree, { tag, phoneHome, programs });
     await buildInitramfs(kernel, initramfs);
     const disk = { kernel: kernel.image, initramfs, append: APPEND, rootTree, rootLabel: "INGOT-TINY" };
-    await writeBootDisk({ ...disk, output: join(work, "image.raw"), rootMib: ROOT_MIB, espMib: ESP_MIB });
+    await writeBootDisk({ ...disk, output: join(work, "image.raw"), rootMib, espMib: ESP_MIB });
   });
 }

@@ -12,7 +12,12 @@ sync
 
 if [ -d /sys/firmware/ibft/initiator ]; then
   echo "InitiatorName=$(cat /sys/firmware/ibft/initiator/initiator-name)" >/run/initiatorname.iscsi
-  # Adopts the session that the initramfs opened; from now on a lost connection is taken up again.
+  # Adopts the session that the initramfs opened; from now on a lost connection is taken up again. It logs in anew for
+  # that, and must not need the disk meanwhile.
+  for file in $(cat /etc/iscsi/iscsid.files) /etc/iscsi/* /etc/passwd /etc/group /etc/hosts /etc/localtime /etc/*.conf \
+    /etc/ld.so.cache /etc/ssl/openssl.cnf /usr/lib/ssl/openssl.cnf; do
+    cat "$file" >/dev/null 2>&1
+  done
   iscsid
   for session in /sys/class/iscsi_session/session*; do echo 900 >"$session/recovery_tmo"; done
 fi
