@@ -67,8 +67,9 @@ function bootAnswer(
   const client = identifyBootClient(message);
   if (client.stage === "os") return ignored("no boot");
   const decision = answers.answer(client, "dhcp", network.name);
-  // the next boot device of a machine that nobody registered may be another PXE server: it is left alone
-  if (decision.kind === "exit" && !isNode(client.mac)) return ignored("unknown machine");
+  const events = eventsOf(client, decision, network.name, address);
+  // the next boot device of a machine that nobody registered may be another PXE server: it is seen, and left alone
+  if (decision.kind === "exit" && !isNode(client.mac)) return { ...ignored("unknown machine"), events };
   const token = isRelayed ? tokens.issue(client.mac, network.name) : undefined;
   const boot = bootFields(message, client, decision, network, token);
   const isSilent = boot.file === "" && boot.options.size === 0;
@@ -80,7 +81,7 @@ function bootAnswer(
       ? {}
       : { reply: buildReply(message, network, { type, boot, leaseSeconds: 0, parameters: new Map() }) }),
     ...(address ? { address } : {}),
-    events: eventsOf(client, decision, network.name, address),
+    events,
   };
 }
 

@@ -80,7 +80,9 @@ describe("a proxy's offer", () => {
 
   it("sends a node's firmware on to its next boot device, and leaves a stranger's alone", async () => {
     expect((await wire("ovmf-pxe-discover", { kind: "exit" })).toString()).toMatch(/bootMenu 0: "Local boot"/);
-    expect(await wire("ovmf-pxe-discover", { kind: "exit" }, false)).toBe("unknown machine");
+    const stranger = await answerProxy(packet("ovmf-pxe-discover"), site({ kind: "exit" }, false));
+    expect(stranger.reply).toBeUndefined();
+    expect(stranger.events).toMatchObject([{ stage: "dhcp-firmware", client: { firmware: "uefi-x64" } }]);
   });
 
   it("goes to the relay, by broadcast behind it, with a boot token in the script's URL", async () => {
