@@ -14,8 +14,8 @@ import { fillState } from "../lab/filled-state.ts";
 import { findProcess } from "../lab/lab-state.ts";
 import { installPackages } from "../lab/packages.ts";
 import { createRack } from "../lab/rack.ts";
+import { diskId, rackful } from "../lab/rack-records.ts";
 import { sideBySide } from "./measure/side-by-side.ts";
-import { diskId, rackful } from "./start/records.ts";
 
 const NODES = 1000;
 const TARGETS = 200;

@@ -1,11 +1,11 @@
-import type { BootEntry } from "../../../src/boot/boot-entry.ts";
-import type { DiskRecord } from "../../../src/disks/disk.ts";
-import type { LeaseRecord } from "../../../src/leases/lease.ts";
-import type { NodeRecord } from "../../../src/nodes/node.ts";
-import type { Change } from "../../../src/store/records.ts";
-import type { Ipv4 } from "../../../src/values/ipv4.ts";
-import { initiatorIqn, targetIqn } from "../../../src/values/iqn.ts";
-import type { Mac } from "../../../src/values/mac.ts";
+import type { BootEntry } from "../../src/boot/boot-entry.ts";
+import type { DiskRecord } from "../../src/disks/disk.ts";
+import type { LeaseRecord } from "../../src/leases/lease.ts";
+import type { NodeRecord } from "../../src/nodes/node.ts";
+import type { Change } from "../../src/store/records.ts";
+import type { Ipv4 } from "../../src/values/ipv4.ts";
+import { initiatorIqn, targetIqn } from "../../src/values/iqn.ts";
+import type { Mac } from "../../src/values/mac.ts";
 
 /** Of the appliance that the records belong to. */
 const APPLIANCE = "app-benchbench00";
