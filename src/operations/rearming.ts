@@ -25,6 +25,9 @@ export type SeenTargets = Pick<TargetWatch, "sessionsOf" | "openSince">;
  * Arms boot entries again whose OS is down: under `rearm` by its silence, under `strict` by its BMC's word. Fed by the
  * boot requests themselves, and off their path: a request is refused at once, and asks again. Works only while somebody
  * asks; one look at the kernel's connections serves all who do.
+ *
+ * tgtd's word for a session is not enough: it lists that of a dead node for an hour. Nor is a missing session: those of
+ * all nodes are gone for a moment when tgtd starts anew.
  */
 export class Rearming {
   readonly #appliance: Appliance;
@@ -126,8 +129,9 @@ export class Rearming {
   /** What is left of the former sessions is cut, not waited for. */
   async #arm(entry: BootEntry, reason: string): Promise<void> {
     const { log, records, targets, config } = this.#appliance;
-    await records.commit([{ collection: "bootEntries", key: entry.node, value: armed(entry) }]);
+    // once it is armed, the next boot's own session may come
     const sessions = this.#seen.sessionsOf(entry).map(({ id }) => id);
+    await records.commit([{ collection: "bootEntries", key: entry.node, value: armed(entry) }]);
     log.info({ node: entry.nodeName, mac: entry.mac, reason, cut: sessions.length }, "boot entry armed again");
     if (sessions.length === 0) return;
     const { control } = networkOf({ config }, entry.network).tgtd;
