@@ -7,9 +7,9 @@ import { Namespaces } from "../../integration/namespaces.ts";
 import { asNobody, NOBODY } from "../../lab/as-nobody.ts";
 import { fillState } from "../../lab/filled-state.ts";
 
-const SUBNET = "10.64.0.0/14";
+const SUBNET = "10.64.0.0/13";
 const FIRST = "10.64.1.0";
-const LAST = "10.67.255.254";
+const LAST = "10.71.255.254";
 const LEASE_SECONDS = 3600;
 
 export const SERVER_ADDRESS = "10.64.0.1";
@@ -27,8 +27,8 @@ export function benchServers(folder: string) {
   chmodSync(folder, 0o755);
   const namespaces = new Namespaces(SERVERS, CLIENTS);
   namespaces.cable(
-    { namespace: SERVERS, interface: "veth0", addresses: [`${SERVER_ADDRESS}/14`] },
-    { namespace: CLIENTS, interface: "veth0", addresses: [`${CLIENT_ADDRESS}/14`] },
+    { namespace: SERVERS, interface: "veth0", addresses: [`${SERVER_ADDRESS}/13`] },
+    { namespace: CLIENTS, interface: "veth0", addresses: [`${CLIENT_ADDRESS}/13`] },
   );
 
   /** Each start of a server has a folder of its own, which nobody else's leases lie in. */
@@ -107,7 +107,7 @@ export function benchServers(folder: string) {
   const dnsmasq: StartServer = async () => {
     const own = freshFolder("dnsmasq");
     const words = ["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=veth0", "--no-ping"];
-    const range = `--dhcp-range=${FIRST},${LAST},255.252.0.0,${LEASE_SECONDS}`;
+    const range = `--dhcp-range=${FIRST},${LAST},255.248.0.0,${LEASE_SECONDS}`;
     const files = [`--dhcp-leasefile=${join(own, "leases")}`, `--log-facility=${join(own, "log")}`, "--pid-file"];
     return listening(start(own, ["dnsmasq", ...words, range, "--dhcp-lease-max=1000000", ...files]), own);
   };
@@ -115,7 +115,7 @@ export function benchServers(folder: string) {
   const npmDhcp: StartServer = async () => {
     const own = freshFolder("npm-dhcp");
     const program = join(import.meta.dirname, "npm-server.ts");
-    const words = [SERVER_ADDRESS, FIRST, LAST, "255.252.0.0", CLIENT_ADDRESS];
+    const words = [SERVER_ADDRESS, FIRST, LAST, "255.248.0.0", CLIENT_ADDRESS];
     return { ...(await listening(start(own, [process.execPath, program, ...words]), own)), localPort: 68 };
   };
 
