@@ -17,7 +17,7 @@ import { createDroppingDisk, type DroppingDisk } from "../lab/dropping-disk.ts";
 import { BLOCK_BYTES, BlockWriter } from "../lab/iscsi/block-writer.ts";
 import { serveCached } from "../lab/iscsi/cached-target.ts";
 import { Initiator } from "../lab/iscsi/initiator.ts";
-import { destroyEverything, endProcess, findProcess, startProcess } from "../lab/lab-state.ts";
+import { destroyEverything, endProcess, killProcess, startProcess } from "../lab/lab-state.ts";
 import { runProgram } from "../lab/program.ts";
 import { until } from "./until.ts";
 
@@ -68,8 +68,7 @@ async function mount(): Promise<void> {
 
 /** The machine that holds the pool loses its power, and comes back. */
 async function crash(): Promise<void> {
-  const tgtd = await findProcess(STATE, "tgtd");
-  if (tgtd !== undefined && tgtd > 1) process.kill(tgtd, "SIGKILL");
+  await killProcess(STATE, "tgtd");
   await disk.powerOff();
   await endProcess(STATE, "tgtd");
   await runProgram("umount", ["-d", POOL]);
@@ -154,8 +153,7 @@ describe.each(["xfs", "btrfs"] as const)("when the machine of a pool on %s loses
     for (let kills = 0; kills < 20; kills++) {
       const initiator = await logIn(await serve("disk-tgtd"));
       await write(initiator, writer, 50);
-      const tgtd = await findProcess(STATE, "tgtd");
-      if (tgtd !== undefined && tgtd > 1) process.kill(tgtd, "SIGKILL");
+      await killProcess(STATE, "tgtd");
       await endProcess(STATE, "tgtd");
     }
     expect(await blocksMissing(writer, "disks", "disk-tgtd")).toEqual([]);
@@ -214,7 +212,9 @@ describe.each(["xfs", "btrfs"] as const)("when the machine of a pool on %s loses
     const iqn = targetIqn("app-test", "disk-5");
     await startTgtd();
     await serveCached(CONTROL, iqn, path, signal);
-    await write(await logIn({ iqn }), writer);
+    const initiator = await logIn({ iqn });
+    // FUA would flush all of the file
+    for (let block = 0; block < ENOUGH; block++) await writer.change(initiator, block, "write");
     await crash();
     expect(await blocksMissing(writer, "disks", "disk-5")).not.toEqual([]);
   });

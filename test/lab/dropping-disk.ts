@@ -1,6 +1,6 @@
 import { mkdir, open, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { findProcess, startProcess } from "./lab-state.ts";
+import { killProcess, startProcess } from "./lab-state.ts";
 import { runProgram } from "./program.ts";
 
 const READY_MS = 10_000;
@@ -49,10 +49,7 @@ export async function createDroppingDisk(
       await start("plug", ["nbdfuse", path, `nbd+unix:///?socket=${socket}`], hasSize);
     },
     async powerOff() {
-      for (const part of ["cache", "plug"]) {
-        const pid = await findProcess(stateDirectory, `${name}.${part}`);
-        if (pid !== undefined && pid > 1) process.kill(pid, "SIGKILL");
-      }
+      for (const part of ["cache", "plug"]) await killProcess(stateDirectory, `${name}.${part}`);
       await until(`${name} without power`, () =>
         runProgram("umount", ["--lazy", path]).then(
           () => true,

@@ -58,6 +58,12 @@ export async function findProcess(stateDirectory: string, name: string): Promise
   return startTime !== undefined && (await processStartTime(Number(pid))) === startTime ? Number(pid) : undefined;
 }
 
+/** Sends SIGKILL to a recorded process and does not wait; `endProcess` does. Gone already is fine. */
+export async function killProcess(stateDirectory: string, name: string): Promise<void> {
+  const pid = await findProcess(stateDirectory, name);
+  if (pid !== undefined && pid > 1) send(pid, "SIGKILL");
+}
+
 /** Ends a recorded process: asks, then insists after `patienceMs`. Returns once it is gone; gone already is fine. */
 export async function endProcess(stateDirectory: string, name: string, patienceMs = 3000): Promise<void> {
   const pid = await findProcess(stateDirectory, name);

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createDroppingDisk, type DroppingDisk } from "../../lab/dropping-disk.ts";
-import { destroyEverything, findProcess } from "../../lab/lab-state.ts";
+import { destroyEverything, killProcess } from "../../lab/lab-state.ts";
 import { runProgram } from "../../lab/program.ts";
 import { backOnDisk, bootFioNode, endRounds, type FioNode, killTgtd, roundCompared } from "../fio-node.ts";
 
@@ -35,8 +35,7 @@ afterAll(() => destroyEverything(STATE));
 
 /** SIGKILL for all daemons of the appliance at once. */
 async function killAppliance(): Promise<void> {
-  const pids = await Promise.all(DAEMONS.map((daemon) => findProcess(STATE, daemon)));
-  for (const pid of pids) if (pid !== undefined && pid > 1) process.kill(pid, "SIGKILL");
+  await Promise.all(DAEMONS.map((daemon) => killProcess(STATE, daemon)));
 }
 
 async function startAppliance(): Promise<void> {

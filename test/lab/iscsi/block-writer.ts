@@ -31,8 +31,8 @@ const GIVING_BACK: Record<string, Way> = {
   UNMAP: (initiator, sector) => ({ content: ZEROS, send: () => initiator.unmap(sector, SECTORS) }),
 };
 
-/** What a block may hold: what was acknowledged last, or what was under way after it. */
-type Block = { acknowledged: Buffer | undefined; pending: Buffer | undefined };
+/** What a block may hold: what was acknowledged last, or what was sent after it and never answered. */
+type Block = { acknowledged: Buffer | undefined; unanswered: Buffer[] };
 
 /**
  * Changes blocks of a disk in all the ways that SCSI has, several at a time, and knows what was acknowledged. Each
@@ -71,26 +71,27 @@ export class BlockWriter {
     this.#sequence += 1;
     const mark = Buffer.from(`block ${block} write ${this.#sequence} of ${process.pid};`);
     const { content, send } = this.#ways[way]!(initiator, block * SECTORS, mark);
-    const state = this.#blocks.get(block) ?? { acknowledged: undefined, pending: undefined };
+    const state = this.#blocks.get(block) ?? { acknowledged: undefined, unanswered: [] };
     this.#blocks.set(block, state);
-    state.pending = content;
+    state.unanswered.push(content);
     await send();
     state.acknowledged = content;
-    state.pending = undefined;
+    state.unanswered = [];
     this.acknowledgements += 1;
   }
 
   /** The blocks whose last acknowledged change is not in what `read` answers. */
   async missing(read: (block: number) => Promise<Buffer>): Promise<number[]> {
     const missing: number[] = [];
-    // what was under way may have got as far as any of a block's sectors
+    // what was never answered may have got as far as any of a block's sectors
     const starts = Array.from({ length: SECTORS }, (_, sector) => sector * SECTOR_BYTES);
-    for (const [block, { acknowledged, pending }] of this.#blocks) {
+    for (const [block, { acknowledged, unanswered }] of this.#blocks) {
       if (acknowledged === undefined) continue;
       const found = await read(block);
-      const holds = (content: Buffer | undefined, at: number) =>
-        content?.subarray(at, at + SECTOR_BYTES).equals(found.subarray(at, at + SECTOR_BYTES)) ?? false;
-      if (!starts.every((at) => holds(acknowledged, at) || holds(pending, at))) missing.push(block);
+      const sector = (content: Buffer, at: number) => content.subarray(at, at + SECTOR_BYTES);
+      const isOneOf = (at: number) =>
+        [acknowledged, ...unanswered].some((content) => sector(content, at).equals(sector(found, at)));
+      if (!starts.every(isOneOf)) missing.push(block);
     }
     return missing;
   }
