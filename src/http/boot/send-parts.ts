@@ -1,5 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
+import { finished } from "node:stream/promises";
 import { ApplianceError } from "../../errors.ts";
 import { SocketSendfile } from "../../net/socket-sendfile.ts";
 import type { ByteRange } from "./byte-ranges.ts";
@@ -25,56 +26,59 @@ export async function sendParts(
   const { socket } = outgoing;
   const kernel = socket && parts.some(isLong) ? SocketSendfile.open(socket) : undefined;
   const tooSlow = setTimeout(() => outgoing.destroy(), pieceMs);
-  const write = async (bytes: Buffer) => {
-    await written(outgoing, bytes);
+  const write = async (bytes: Buffer, isLast: boolean) => {
+    await written(outgoing, bytes, isLast);
     tooSlow.refresh();
   };
   try {
-    for (const part of parts) {
-      if (typeof part === "string") await write(Buffer.from(part));
-      else await sendRange(file, part, write, kernel);
+    for (const [index, part] of parts.entries()) {
+      const isLast = index === parts.length - 1;
+      if (typeof part === "string") await write(Buffer.from(part), isLast);
+      else await sendRange(file, part, (bytes, endsPart) => write(bytes, isLast && endsPart), kernel);
     }
   } finally {
     clearTimeout(tooSlow);
     kernel?.close();
   }
-  outgoing.end();
 }
 
 async function sendRange(
   file: FileHandle,
   range: ByteRange,
-  write: (bytes: Buffer) => Promise<void>,
+  write: (bytes: Buffer, endsPart: boolean) => Promise<void>,
   kernel: SocketSendfile | undefined,
 ): Promise<void> {
   const end = range.last + 1;
   for (let position = range.first; position < end; ) {
     const chunk = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, end - position));
     const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
-    if (bytesRead === 0) throw becameShorter();
-    await write(chunk.subarray(0, bytesRead));
+    if (bytesRead === 0) throw new ApplianceError("CONFLICT", "the file became shorter while it was sent");
     position += bytesRead;
+    await write(chunk.subarray(0, bytesRead), position === end);
     while (kernel && end - position >= LEAST_SENDFILE_BYTES) {
-      const sent = await kernel.send(file.fd, position, end - position);
-      if (sent === 0) throw becameShorter();
-      if (sent < 0) break;
+      const sent = await kernel.send(file.fd, position, end - position - CHUNK_BYTES);
+      if (sent <= 0) break;
       position += sent;
     }
   }
 }
 
-/** Resolves when the socket has taken the bytes; rejects when it is closed instead. */
-function written(outgoing: ServerResponse, bytes: Buffer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (outgoing.destroyed || !outgoing.socket) return reject(new Error("the client went away"));
+/**
+ * Resolves when the socket has taken the bytes; rejects when it is closed instead. The last ones end the answer: a client
+ * that has them may ask again before Node hears of anything else.
+ */
+async function written(outgoing: ServerResponse, bytes: Buffer, isLast: boolean): Promise<void> {
+  if (outgoing.destroyed || !outgoing.socket) throw new Error("the client went away");
+  if (isLast) {
+    outgoing.end(bytes);
+    await finished(outgoing);
+    return;
+  }
+  await new Promise<void>((resolve, reject) => {
     outgoing.write(bytes, (error) => (error ? reject(error) : resolve()));
   });
 }
 
 function isLong(part: string | ByteRange): boolean {
   return typeof part !== "string" && part.last - part.first >= LEAST_SENDFILE_BYTES;
-}
-
-function becameShorter(): ApplianceError {
-  return new ApplianceError("CONFLICT", "the file became shorter while it was sent");
 }
