@@ -7,6 +7,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Boot, Disk, Finding, Lease, Status } from "../../src/cli/answers.ts";
+import { until } from "../integration/until.ts";
 import { bootStory } from "../lab/boot-story.ts";
 import { buildTinyImage } from "../lab/image/tiny-image.ts";
 import { destroyEverything } from "../lab/lab-state.ts";
@@ -34,8 +35,13 @@ beforeAll(async () => {
   await rack.end("ingotd");
   await foreign.start("dnsmasq");
   await rack.startIngotd();
+  await until("sight of the other server", async () => (await dhcpState())?.role === "proxy");
 }, 120_000);
 afterAll(() => destroyEverything(STATE));
+
+async function dhcpState() {
+  return (await rack.ingotJson<Status>("status")).networks[0]?.dhcp;
+}
 
 async function provision(node: RackNode): Promise<Boot> {
   await rack.ingot("provision", node.name, "--image", "tiny").catch(async (error) => {
@@ -63,8 +69,7 @@ describe("beside dnsmasq", { timeout: 180_000 }, () => {
     expect(boot.stages.map(({ stage }) => stage)).toEqual(expect.arrayContaining(["dhcp-ipxe", "script", "ready"]));
     await expectProxied(node, boot);
 
-    const [network] = (await rack.ingotJson<Status>("status")).networks;
-    expect(network?.dhcp).toMatchObject({ role: "proxy", foreign: [{ address: ForeignServer.address }] });
+    expect(await dhcpState()).toMatchObject({ role: "proxy", foreign: [{ address: ForeignServer.address }] });
     const findings = await rack.ingotJson<Finding[]>("doctor").catch(() => []);
     expect(findings.filter(({ check, state }) => check === "dhcp" && state !== "ok")).toEqual([]);
   });
