@@ -46,7 +46,7 @@ export function serveDhcp(parts: DhcpParts): { dhcp: DhcpServer; stop(): Promise
 
   const onDhcp = async (message: DhcpMessage): Promise<DhcpAnswer> => {
     if (formatMac(message.chaddr) === probeMac) return ignored("our own probe");
-    noteForeign(message, standing);
+    noteForeign(message);
     switch (standing.role) {
       case "server":
         return answerDhcp(message, site);
@@ -55,6 +55,12 @@ export function serveDhcp(parts: DhcpParts): { dhcp: DhcpServer; stop(): Promise
       default:
         return ignored(`dhcp is ${standing.role} on this network`);
     }
+  };
+  /** A client that takes another server's offer names it in its REQUEST (option 54, RFC 2131 4.3.2). */
+  const noteForeign = ({ options }: DhcpMessage): void => {
+    if (tryReadOption(options, OPTION.messageType) !== MESSAGE_TYPE.request) return;
+    const server = tryReadOption(options, OPTION.serverId);
+    if (server && standing.saw(server, "request")) watch.hurry();
   };
   const onPxe = async (message: DhcpMessage, from: RemoteInfo): Promise<DhcpAnswer> => {
     const { role } = standing;
@@ -68,11 +74,11 @@ export function serveDhcp(parts: DhcpParts): { dhcp: DhcpServer; stop(): Promise
   standing.counts(dhcp.counters);
   const openSocket = parts.openProbeSocket;
   const { times } = parts;
-  const stopWatch = watchServers({ network, standing, mac: probeMac, openSocket, clock, ...(times ? { times } : {}) });
+  const watch = watchServers({ network, standing, mac: probeMac, openSocket, clock, ...(times ? { times } : {}) });
   return {
     dhcp,
     async stop() {
-      await stopWatch();
+      await watch.stop();
       await Promise.all([dhcp.stop(), pxe.stop()]);
     },
   };
@@ -80,11 +86,4 @@ export function serveDhcp(parts: DhcpParts): { dhcp: DhcpServer; stop(): Promise
 
 function ignored(reason: string): DhcpAnswer {
   return { outcome: "ignored", reason, events: [] };
-}
-
-/** A client that takes another server's offer names it in its REQUEST (option 54, RFC 2131 4.3.2). */
-function noteForeign({ options }: DhcpMessage, standing: DhcpStanding): void {
-  if (tryReadOption(options, OPTION.messageType) !== MESSAGE_TYPE.request) return;
-  const server = tryReadOption(options, OPTION.serverId);
-  if (server) standing.saw(server, "request");
 }

@@ -32,7 +32,7 @@ const FORGET_MS = 15 * 60 * 1000;
 const MAX_FOREIGN = 16;
 
 /**
- * The part that our DHCP plays on one network, by its configured mode and by the other servers seen there:
+ * The part that our DHCP plays on one network, by its configured mode and by the other servers that answer probes:
  *
  * | mode     | before the first probe ended | no other server | another one                         |
  * | -------- | ---------------------------- | --------------- | ----------------------------------- |
@@ -43,6 +43,9 @@ const MAX_FOREIGN = 16;
  *
  * A server that began stays one: nodes depend on its addresses. With `besideForeignDhcp` it begins at once. A proxy stays
  * one: while the other server restarts, nobody gives its addresses away.
+ *
+ * What clients say of a server is reported and looked into, and decides nothing: one forged datagram could end our DHCP.
+ * Where no probe can be made, it is all that there is: it makes a proxy of `auto`.
  */
 export class DhcpStanding {
   readonly #network: NetworkConfig;
@@ -89,18 +92,21 @@ export class DhcpStanding {
     this.#drops = drops;
   }
 
-  /** Another server was seen: it answered a probe, or a client asked it by name (option 54). */
-  saw(address: Ipv4, by: ForeignServer["by"]): void {
-    if (address === this.#network.address) return;
+  /** Another server was seen: it answered a probe, or a client asked it by name (option 54). Answers whether that is news. */
+  saw(address: Ipv4, by: ForeignServer["by"]): boolean {
+    if (address === this.#network.address) return false;
     const now = this.#clock.now();
     const known = this.#foreign.get(address);
-    if (!known && this.#foreign.size >= MAX_FOREIGN) return;
+    if (!known && !this.#makeRoom(by)) return false;
     // once it has answered a probe, probes tell when it is gone
     const how = known?.by === "probe" ? "probe" : by;
     this.#foreign.set(address, { address, firstSeenAt: known?.firstSeenAt ?? now, lastSeenAt: now, by: how });
     const before = this.role;
-    if (this.#network.dhcp === "auto") this.#began = "proxy";
-    if (!known) this.#report(address, before);
+    const isSure = by === "probe" || this.#trouble !== undefined;
+    if (this.#network.dhcp === "auto" && isSure) this.#began = "proxy";
+    const isNews = known?.by !== how;
+    if (isNews) this.#report(address, isSure, before);
+    return isNews;
   }
 
   /** A probe ended, after all that it saw was told, or could not be made (`trouble`). */
@@ -111,7 +117,7 @@ export class DhcpStanding {
     }
     this.#trouble = trouble;
     if (!trouble) this.#forget(startedAt);
-    const isAlone = this.#foreign.size === 0;
+    const isAlone = ![...this.#foreign.values()].some(({ by }) => by === "probe");
     if (this.#began || !isAlone || (this.#network.dhcp !== "server" && this.#network.dhcp !== "auto")) return;
     this.#began = "server";
     this.#log.info("dhcp: no other DHCP server found; serving");
@@ -126,10 +132,18 @@ export class DhcpStanding {
     }
   }
 
-  #report(server: Ipv4, before: DhcpRole): void {
+  /** What clients only speak of never crowds out what answers. */
+  #makeRoom(by: ForeignServer["by"]): boolean {
+    if (this.#foreign.size < MAX_FOREIGN) return true;
+    const hearsay = by === "probe" && [...this.#foreign.values()].find((one) => one.by === "request");
+    return hearsay ? this.#foreign.delete(hearsay.address) : false;
+  }
+
+  #report(server: Ipv4, isSure: boolean, before: DhcpRole): void {
     const { dhcp, besideForeignDhcp } = this.#network;
     if (dhcp === "proxy" || dhcp === "off")
       this.#log.info({ server }, "dhcp: another DHCP server is here, as expected");
+    else if (!isSure) this.#log.warn({ server }, "dhcp: a client took another DHCP server's offer; looking for it");
     else if (dhcp === "auto")
       this.#log.warn({ server, before }, "dhcp: another DHCP server is here; proxy from now on");
     else if (besideForeignDhcp)

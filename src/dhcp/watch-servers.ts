@@ -11,7 +11,7 @@ export type WatchTimes = {
   windowMs: number;
   /** From the end of a probe to the next one. */
   everyMs: number;
-  /** The same while DHCP is silent because of another server. */
+  /** The same while DHCP is silent because of another server; and the least, whatever is heard of others. */
   silentEveryMs: number;
 };
 
@@ -28,20 +28,33 @@ export type ServerWatch = {
   times?: WatchTimes;
 };
 
-/** Looks for other DHCP servers now and from time to time, and tells `standing`. Answers what ends it. Never throws. */
-export function watchServers({ times = WATCH_TIMES, ...watch }: ServerWatch): () => Promise<void> {
+export type RunningWatch = {
+  /** Has it look again without waiting for its time: something new was heard. Costs nothing, however often. */
+  hurry(): void;
+  stop(): Promise<void>;
+};
+
+/** Looks for other DHCP servers now and from time to time, and tells `standing`. Never throws. */
+export function watchServers({ times = WATCH_TIMES, ...watch }: ServerWatch): RunningWatch {
   const { standing, clock } = watch;
   const stop = new AbortController();
+  let hurry = new AbortController();
   const running = (async () => {
     while (!stop.signal.aborted) {
       await probeOnce(watch, times.windowMs, stop.signal);
       const pauseMs = standing.role === "silent" ? times.silentEveryMs : times.everyMs;
-      await clock.sleep(pauseMs, stop.signal).catch(() => {});
+      const leastMs = Math.min(pauseMs, times.silentEveryMs);
+      await clock.sleep(leastMs, stop.signal).catch(() => {});
+      await clock.sleep(pauseMs - leastMs, AbortSignal.any([stop.signal, hurry.signal])).catch(() => {});
+      hurry = new AbortController();
     }
   })();
-  return async () => {
-    stop.abort();
-    await running;
+  return {
+    hurry: () => hurry.abort(),
+    async stop() {
+      stop.abort();
+      await running;
+    },
   };
 }
 

@@ -15,8 +15,12 @@ export const dhcpCheck: Check = {
     }),
 };
 
-function judge({ besideForeignDhcp }: NetworkConfig, { role, mode, foreign, probedAt, trouble }: DhcpState): Judgement {
-  const others = foreign.map(({ address }) => address).join(", ");
+function judge(
+  { besideForeignDhcp, interface: name }: NetworkConfig,
+  { role, mode, foreign, probedAt, trouble }: DhcpState,
+): Judgement {
+  const others = addresses(foreign);
+  const found = addresses(foreign.filter(({ by }) => by === "probe"));
   if (role === "proxy" || role === "off") {
     const what = role === "off" ? "no DHCP of ours" : mode === "auto" ? "proxy, found by itself" : "proxy";
     if (others) return { state: "ok", message: `${what}; addresses come from ${others}` };
@@ -25,18 +29,27 @@ function judge({ besideForeignDhcp }: NetworkConfig, { role, mode, foreign, prob
     const message = `${what}, but no DHCP server answers: machines get no address`;
     return { state: "failed", message, remedy: `${restart}start the network's own DHCP server and its relay` };
   }
-  if (role === "silent" && !others) {
+  if (role === "silent" && !found) {
     const message = "silent until it is known whether another DHCP server is here";
     return { state: "warning", message, remedy: "ask again in 5 s" };
   }
   if (role === "silent") {
-    const message = `silent, since DHCP server ${others} is here: no address is given out`;
+    const message = `silent, since DHCP server ${found} is here: no address is given out`;
     return { state: "failed", message, remedy: FOREIGN_REMEDY };
   }
   if (!others) return { state: "ok", message: "server, the only one as far as seen" };
   if (besideForeignDhcp) return { state: "ok", message: `server beside ${others}, as told` };
-  const message = `server, but DHCP server ${others} has come: nodes may get its addresses`;
+  if (!found) {
+    const message = `server; a client took an offer of DHCP server ${others}, which answers no probe`;
+    const look = `tcpdump -ni ${name} port 67 shows whether there is one`;
+    return { state: "warning", message, remedy: `${look}: ${FOREIGN_REMEDY}` };
+  }
+  const message = `server, but DHCP server ${found} has come: nodes may get its addresses`;
   return { state: "failed", message, remedy: FOREIGN_REMEDY };
+}
+
+function addresses(servers: DhcpState["foreign"]): string {
+  return servers.map(({ address }) => address).join(", ");
 }
 
 function troubleOf({ trouble }: DhcpState): Judgement[] {

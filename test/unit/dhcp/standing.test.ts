@@ -6,7 +6,7 @@ import { ip, rack } from "../leases/world.ts";
 
 const OTHER = ip("10.0.0.250");
 let now: number;
-let lines: { level: string; msg: string; remedy?: string }[];
+let lines: { level: string; msg: string; server?: string; remedy?: string }[];
 
 beforeEach(() => {
   now = 1000;
@@ -55,7 +55,7 @@ describe("the part that DHCP plays", () => {
     now += 60_000;
     dhcp.probed(now);
     expect([dhcp.role, dhcp.state.foreign]).toEqual(["server", []]);
-    dhcp.saw(OTHER, "request");
+    dhcp.saw(OTHER, "probe");
     expect(dhcp.role).toBe("server");
     expect(lines.map(({ level, msg }) => [level, msg])).toEqual([
       ["error", "dhcp: another DHCP server is here; no address is given out"],
@@ -69,7 +69,7 @@ describe("the part that DHCP plays", () => {
   it("stays a proxy's while the other server restarts", () => {
     const { dhcp } = standing({ dhcp: "auto" });
     dhcp.probed(now);
-    dhcp.saw(OTHER, "request");
+    dhcp.saw(OTHER, "probe");
     expect(dhcp.role).toBe("proxy");
     now += 3_600_000;
     dhcp.probed(now);
@@ -84,17 +84,47 @@ describe("the part that DHCP plays", () => {
     expect(dhcp.state.foreign).toHaveLength(16);
   });
 
-  it("forgets a server that clients named when nobody does any more, and one that a failed probe missed never", () => {
-    const { dhcp } = standing({});
+  it.each(["server", "auto"] as const)(
+    "with %s is not decided by what a client says, which anybody can forge",
+    (mode) => {
+      const { dhcp } = standing({ dhcp: mode });
+      expect(dhcp.saw(OTHER, "request")).toBe(true);
+      expect(dhcp.saw(OTHER, "request")).toBe(false);
+      dhcp.probed(now);
+      expect(dhcp.role).toBe("server");
+      expect(dhcp.state.foreign).toMatchObject([{ address: OTHER, by: "request" }]);
+      expect(lines[0]).toMatchObject({ level: "warn", server: OTHER });
+      expect(dhcp.saw(OTHER, "probe")).toBe(true);
+      expect(lines.at(-1)?.msg).toMatch(/has come|proxy from now on/);
+    },
+  );
+
+  it("takes a client's word in auto where nobody can look for others", () => {
+    const { dhcp } = standing({ dhcp: "auto" });
+    dhcp.probed(now, { message: "port 68 is taken" });
     dhcp.saw(OTHER, "request");
-    now += 60_000;
+    expect(dhcp.role).toBe("proxy");
+  });
+
+  it("finds a server that answers among as many forged ones as it remembers", () => {
+    const { dhcp } = standing({});
+    for (let last = 50; last < 90; last++) dhcp.saw(ip(`10.9.0.${last}`), "request");
+    dhcp.saw(OTHER, "probe");
     dhcp.probed(now);
     expect(dhcp.role).toBe("silent");
+    expect(dhcp.state.foreign).toHaveLength(16);
+  });
+
+  it("forgets a server that clients named when nobody does any more, and one that a failed probe missed never", () => {
+    const { dhcp } = standing({});
+    dhcp.saw(OTHER, "probe");
+    dhcp.saw(ip("10.0.0.251"), "request");
     now += 3_600_000;
     dhcp.probed(now, { message: "port 68 is taken" });
     expect([dhcp.role, dhcp.state.trouble]).toEqual(["silent", { message: "port 68 is taken" }]);
+    expect(dhcp.state.foreign).toHaveLength(2);
     dhcp.probed(now);
-    expect([dhcp.role, dhcp.state.trouble]).toEqual(["server", undefined]);
+    expect([dhcp.role, dhcp.state.trouble, dhcp.state.foreign]).toEqual(["server", undefined, []]);
   });
 
   it("is a server's too where nobody can look for others", () => {

@@ -4,6 +4,7 @@ import { dhcpCheck } from "../../../../src/operations/doctor/dhcp.ts";
 import type { Patient } from "../../../../src/operations/doctor/finding.ts";
 
 const other = { address: "10.0.0.250", firstSeenAt: 1, lastSeenAt: 1, by: "probe" } as const;
+const hearsay = { ...other, by: "request" } as const;
 const signal = new AbortController().signal;
 
 function look(state: object, besideForeignDhcp = false) {
@@ -22,6 +23,13 @@ it.each([
     /silent, since DHCP server 10\.0\.0\.250/,
   ],
   ["a server that still looks around", { role: "silent", probedAt: undefined }, "warning", /until it is known/],
+  [
+    "a silent one that only heard of another",
+    { role: "silent", foreign: [hearsay], probedAt: undefined },
+    "warning",
+    /until it is known/,
+  ],
+  ["a server that only heard of another", { foreign: [hearsay] }, "warning", /10\.0\.0\.250, which answers no probe/],
   ["a proxy beside its server", { mode: "proxy", role: "proxy", foreign: [other] }, "ok", /addresses come from 10/],
   ["a proxy that nobody found yet", { mode: "proxy", role: "proxy", probedAt: undefined }, "ok", /seen so far/],
   ["a proxy without a server", { mode: "proxy", role: "proxy" }, "failed", /no DHCP server answers/],
