@@ -5,7 +5,7 @@ import type { Collection, Records } from "../store/records.ts";
 import { newId } from "../values/id.ts";
 import { type Ipv4, ipv4ToNumber, subnetContains } from "../values/ipv4.ts";
 import type { Mac } from "../values/mac.ts";
-import { parseName } from "../values/name.ts";
+import { byName, parseName } from "../values/name.ts";
 import type { Nic, NodePower, NodeRecord } from "./node.ts";
 
 /** A node as an operator describes it. */
@@ -37,7 +37,7 @@ export class NodeRegistry {
 
   /** All nodes by name. */
   list(): NodeRecord[] {
-    return [...this.#nodes.values()].sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+    return [...this.#nodes.values()].sort(byName);
   }
 
   /** The node of this name or id; NOT_FOUND otherwise. */

@@ -126,12 +126,9 @@ function newDisk(
 ): DiskRecord {
   const project = node.project;
   if (name !== undefined) appliance.disks.checkNewName(project, name);
-  const taken = new Set(appliance.disks.list(project).map((disk) => disk.name));
-  let serial = 1;
-  while (taken.has(`${node.name}-${serial}`)) serial += 1;
   return {
     id: newId("disk"),
-    name: name ?? `${node.name}-${serial}`,
+    name: name ?? appliance.disks.freeName(project, node.name),
     project,
     image: image.id,
     sizeBytes: image.sizeBytes,

@@ -25,7 +25,7 @@ export type SystemStatus = {
 
 /** What the appliance has and does now. Never fails for a part that is down: it says so there. */
 export async function systemStatus(appliance: Appliance): Promise<SystemStatus> {
-  const { config, records, nodes, images, disks, runner, store } = appliance;
+  const { config, records, runner, store } = appliance;
   const leases = [...records.collection<LeaseRecord>("leases").values()];
   const pool = await store.usage(AbortSignal.timeout(POOL_SECONDS * 1000)).then(
     (usage) => ({ ...usage, ...poolFill(usage, config.pool.watermarks) }),
@@ -46,11 +46,11 @@ export async function systemStatus(appliance: Appliance): Promise<SystemStatus> 
     })),
     pool,
     counts: {
-      nodes: nodes.list().length,
+      nodes: records.collection("nodes").size,
       provisioned: records.collection("bootEntries").size,
       stalled: listStalls(appliance).length,
-      images: images.list().length,
-      disks: disks.list().length,
+      images: records.collection("images").size,
+      disks: records.collection("disks").size,
       leases: leases.length,
     },
     operations: runner.list().filter(({ state }) => state !== "done" && state !== "undone"),

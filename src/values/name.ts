@@ -3,6 +3,13 @@ import { ApplianceError } from "../errors.ts";
 /** What people call nodes, images, disks and networks: they fit file names, URLs and host names. */
 export const NAME_PATTERN = /^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/;
 
+const collator = new Intl.Collator("en", { numeric: true });
+
+/** Sorts as people count: node-2 before node-10. */
+export function byName(left: { name: string }, right: { name: string }): number {
+  return collator.compare(left.name, right.name);
+}
+
 /** The name itself; INVALID with the rule in it otherwise. */
 export function parseName(text: string, field = "name"): string {
   if (!NAME_PATTERN.test(text)) {
