@@ -122,10 +122,10 @@ class FileJournal implements Journal {
         if (first.kind === "rotate") await this.#beginSegment(first.segment);
         else await this.#write(batch.map((one) => (one.kind === "entry" ? one.line : "")).join(""));
       } catch (error) {
-        // what was queued behind the failed write was decided on top of it: it fails too
-        const lost = [...batch, ...this.#pending].reverse();
-        this.#pending = [];
-        for (const one of lost) one.failed(toUnavailable(error));
+        // entries queued behind a failed write were decided on top of it: they fail too; none needs a new segment
+        const isWrite = batch[0]?.kind === "entry";
+        const lost = isWrite ? [...batch, ...this.#pending.splice(0)] : batch;
+        for (const one of lost.reverse()) one.failed(toUnavailable(error));
         continue;
       }
       for (const one of batch) one.durable();
@@ -144,8 +144,11 @@ class FileJournal implements Journal {
   async #beginSegment(segment: string): Promise<void> {
     const old = this.#file as FileHandle;
     this.#segment = segment;
-    await this.openSegment();
-    await old.close();
+    try {
+      await this.openSegment();
+    } finally {
+      if (this.#file !== old) await old.close();
+    }
   }
 
   async #write(text: string): Promise<void> {

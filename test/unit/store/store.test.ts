@@ -1,4 +1,13 @@
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -179,5 +188,21 @@ describe("the store", () => {
     refuse = false;
     await store.commit([put("c", { n: 1 })]);
     expect(things(await open())).toEqual({ a: { n: 0 }, c: { n: 1 } });
+  });
+
+  it("goes on in the old segment when there is no room for a new one", async () => {
+    const store = await open();
+    await store.commit([put("a", { n: 1 })]);
+    const inTheWay = join(directory, "journal", `${"2".padStart(16, "0")}.jsonl`);
+    mkdirSync(inTheWay);
+    const compacted = store.compact();
+    await store.commit([put("b", { n: 2 })]);
+    await compacted;
+    expect(logged.join()).toContain("checkpoint failed");
+    rmdirSync(inTheWay);
+    await store.commit([put("c", { n: 3 })]);
+    expect(things(await open())).toEqual({ a: { n: 1 }, b: { n: 2 }, c: { n: 3 } });
+    await store.compact();
+    expect(things(await open())).toEqual({ a: { n: 1 }, b: { n: 2 }, c: { n: 3 } });
   });
 });
