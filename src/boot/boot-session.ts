@@ -162,13 +162,16 @@ function attemptOf(session: BootSession, { stage, at }: BootEvent): Attempt {
   const script = find(session, "script");
   const loader = bootFile?.file === undefined ? undefined : { file: bootFile.file, at: bootFile.lastAt };
   const isChaining = script?.decision === "loader";
-  const reachedScript = script !== undefined && !isChaining && script.lastAt >= (loader?.at ?? 0);
+  // an iPXE whose node is not armed is refused where it asks for its script: its loader led there all the same
+  const refusedAt = session.refusals.find(({ reason }) => reason === "unarmed")?.lastAt;
+  const askedAt = Math.max(script && !isChaining ? script.lastAt : -1, refusedAt ?? -1);
+  const reachedScript = askedAt >= (loader?.at ?? 0);
   return {
     startedAt,
     lastAt,
     loader,
     reachedScript,
-    wasSentToBoot: reachedScript ? script.decision === "sanboot" : loader !== undefined || isChaining,
+    wasSentToBoot: reachedScript ? script?.decision === "sanboot" : loader !== undefined || isChaining,
     reachedDisk: session.stages.some((one) => DISK_STAGES.has(one.stage)),
     cutAt: switchedOffAt ?? (stage === "power-on" ? at : undefined),
   };

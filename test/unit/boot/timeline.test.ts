@@ -229,6 +229,18 @@ describe("Timeline", () => {
     expect(isChained()).toBe(false);
   });
 
+  it("holds nothing against a loader whose iPXE was refused its script for want of arming", () => {
+    const { timeline, see } = setUp();
+    see(0, "dhcp-firmware", { client: firmware });
+    see(2, "boot-file", { file: "undionly.kpxe" });
+    see(5, "dhcp-ipxe", { client: ipxe });
+    see(6, "refused", { reason: "unarmed" });
+    see(90, "dhcp-firmware", { client: firmware });
+    expect(timeline.current(mac)?.taught).toEqual({
+      ...{ proven: ["undionly.kpxe"], rounds: 0, roundedAt: 0, reachedScript: false },
+    });
+  });
+
   it("ends the chaining of a loader whose fetch is never seen", () => {
     const { isChained, see } = setUp();
     let answers = 0;
