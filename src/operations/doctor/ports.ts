@@ -1,4 +1,5 @@
 import type { Ipv4 } from "../../values/ipv4.ts";
+import { PXE_PORT } from "../../wire/dhcp/protocol.ts";
 import type { Check, Finding } from "./finding.ts";
 import { type BoundSocket, listBoundSockets, listOwnInodes } from "./sockets.ts";
 
@@ -12,6 +13,7 @@ export const portCheck: Check = {
     const bound = { udp: await listBoundSockets("udp"), tcp: await listBoundSockets("tcp") };
     const ports = config.networks.flatMap(({ address, httpPort }): Port[] => [
       { protocol: "udp", port: 67, address, use: "DHCP" },
+      { protocol: "udp", port: PXE_PORT, address, use: "PXE" },
       { protocol: "udp", port: 69, address, use: "TFTP" },
       { protocol: "tcp", port: httpPort, address, use: "HTTP boot" },
     ]);

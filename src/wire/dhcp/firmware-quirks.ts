@@ -154,8 +154,9 @@ export const FIRMWARE_QUIRKS = {
       "https://github.com/raspberrypi/firmware/issues/1265",
       "https://github.com/TechnitiumSoftware/DnsServer/issues/183",
       "https://wol.ski/blog/2024-05-18-raspberry-pi-dhcpd-netboot",
+      "https://raspberrypi.stackexchange.com/questions/28365/what-are-the-possible-ouis-for-the-ethernet-mac-address",
     ],
-    makers: ["b8:27:eb", "dc:a6:32", "d8:3a:dd"],
+    makers: ["28:cd:c1", "2c:cf:67", "b8:27:eb", "d8:3a:dd", "dc:a6:32", "e4:5f:01"],
   },
   menuLine: {
     who: "EDK2",

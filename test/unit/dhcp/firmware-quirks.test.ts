@@ -208,6 +208,11 @@ const tests: Record<keyof typeof FIRMWARE_QUIRKS, () => Promise<void> | void> = 
     const pi = client("constructed-raspberry-pi-discover");
     expect(pi).toMatchObject({ stage: "firmware", architecture: 0 });
     expect(pi).not.toHaveProperty("firmware");
+    for (const maker of ["e45f01", "2ccf67"]) {
+      const later = message("constructed-raspberry-pi-discover");
+      later.chaddr = Buffer.from(`${maker}000001`, "hex");
+      expect(identifyBootClient(later)).not.toHaveProperty("firmware");
+    }
     const asUefi = message("constructed-uboot-arm64-discover");
     asUefi.chaddr = message("constructed-raspberry-pi-discover").chaddr;
     expect(identifyBootClient(asUefi)).toMatchObject({ firmware: "uefi-arm64" });

@@ -100,6 +100,8 @@ describe("the doctor", () => {
     ]);
     servers.push(await listen(25_051));
     expect(await examine("ports", http)).toMatchObject([{ state: "ok" }]);
+    // where firmware asks a boot server or a proxy
+    expect(await examine("ports", "PXE 127.0.0.1:4011/udp")).toMatchObject([{ state: "failed" }]);
   });
 
   it("looks for the loader of each firmware, and whether it is one", async () => {
