@@ -2,7 +2,7 @@ import type { Socket } from "node:dgram";
 import { decodeDhcp } from "../../../src/wire/dhcp/decode.ts";
 import { dhcpPackets } from "../../fixtures/dhcp-packets.ts";
 import type { Burst } from "./main.ts";
-import { mutate } from "./mutate.ts";
+import { isUnderstood, mutate } from "./mutate.ts";
 import type { FuzzTask } from "./report.ts";
 
 const CHADDR = 28;
@@ -18,18 +18,9 @@ export async function dhcpBurst(task: FuzzTask, random: (limit: number) => numbe
       if (bytes.length > CHADDR + 6 && random(2) === 0) {
         for (let at = 2; at < 6; at++) bytes[CHADDR + at] = random(256);
       }
-      if (isUnderstood(bytes)) pastCodec += 1;
+      if (isUnderstood(decodeDhcp, bytes)) pastCodec += 1;
       await send(bytes);
     }
     return { sent: count, pastCodec };
   };
-}
-
-function isUnderstood(bytes: Buffer): boolean {
-  try {
-    decodeDhcp(bytes);
-    return true;
-  } catch {
-    return false;
-  }
 }

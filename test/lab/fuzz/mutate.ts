@@ -47,3 +47,13 @@ function change(
       return bytes;
   }
 }
+
+/** Whether a codec takes these bytes. */
+export function isUnderstood(decode: (bytes: Buffer) => unknown, bytes: Buffer): boolean {
+  try {
+    decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -2,7 +2,7 @@ import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { decodeTftp, encodeTftp } from "../../../src/wire/tftp/packet.ts";
 import type { Burst } from "./main.ts";
-import { mutate } from "./mutate.ts";
+import { isUnderstood, mutate } from "./mutate.ts";
 import type { FuzzTask } from "./report.ts";
 
 const CLIENTS = 64;
@@ -44,20 +44,11 @@ export async function tftpBurst(task: FuzzTask, random: (limit: number) => numbe
     let pastCodec = 0;
     for (let sent = 0; sent < count; sent++) {
       const bytes = mutate(SEEDS, random);
-      if (isUnderstood(bytes)) pastCodec += 1;
+      if (isUnderstood(decodeTftp, bytes)) pastCodec += 1;
       const client = clients[random(CLIENTS)] as (typeof clients)[number];
       const port = client.transfer !== undefined && random(2) === 0 ? client.transfer : 69;
       await new Promise<void>((resolve) => client.socket.send(bytes, port, task.server, () => resolve()));
     }
     return { sent: count, pastCodec };
   };
-}
-
-function isUnderstood(bytes: Buffer): boolean {
-  try {
-    decodeTftp(bytes);
-    return true;
-  } catch {
-    return false;
-  }
 }
