@@ -8,6 +8,7 @@ import {
   rmSync,
   statfsSync,
   statSync,
+  truncateSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -218,6 +219,24 @@ describe.each(["xfs", "btrfs"] as const)("a pool file of %s", (filesystem) => {
     expect(bavail * bsize).toBeGreaterThan(120 * MIB);
     await space.trimFile(320 * MIB, signal);
   });
+});
+
+it("a pool file on a disk that can't allocate ahead is left alone: writing its blocks would race with the pool", async () => {
+  const image = join(pools.directory, "ext3.img");
+  writeFileSync(image, "");
+  truncateSync(image, 512 * MIB);
+  execFileSync("mkfs.ext3", ["-q", image]);
+  const outer = pools.plain("ext3");
+  execFileSync("mount", ["-o", "loop", image, outer]);
+  const directory = pools.plain("on-ext3");
+  const file = join(outer, "pool");
+  await makePool({ directory, file, sizeBytes: 300 * MIB, sparse: true });
+  const { blocks } = statSync(file);
+  await expect(createFilePoolSpace(directory).allocateFile(300 * MIB, () => {}, signal)).rejects.toMatchObject({
+    code: "DRIVER_FAILED",
+    details: { remedy: expect.stringContaining("XFS, ext4 or btrfs") },
+  });
+  expect(statSync(file).blocks).toBe(blocks);
 });
 
 it("a pool that is no loop mount can't grow from here, and its remedy can be run by hand", async () => {

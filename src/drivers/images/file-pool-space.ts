@@ -1,6 +1,5 @@
 import { open, stat, truncate } from "node:fs/promises";
-import { ApplianceError } from "../../errors.ts";
-import { isNoRoom, preallocate } from "../../net/preallocate.ts";
+import { ApplianceError, isApplianceError } from "../../errors.ts";
 import { driverFailed, throwIfAborted } from "../failure.ts";
 import { Ballast } from "./ballast.ts";
 import { findLoopFile, type LoopFile, loopBytes, loopFileUsage } from "./loop-file.ts";
@@ -102,6 +101,10 @@ function noRoomBelow(path: string, details: Record<string, unknown>, cause?: unk
   });
 }
 
+/**
+ * By the program, which asks the kernel and nobody else: where the disk below can't allocate ahead, the C library would
+ * write the blocks itself, over what the pool writes to them meanwhile.
+ */
 async function allocate(
   path: string,
   sizeBytes: number,
@@ -115,12 +118,17 @@ async function allocate(
   try {
     for (let done = 0; done < sizeBytes; done += CHUNK_BYTES) {
       throwIfAborted(signal, "file", "grow pool");
-      await preallocate(file, done, Math.min(CHUNK_BYTES, sizeBytes - done));
+      const length = Math.min(CHUNK_BYTES, sizeBytes - done);
+      await runTool("grow pool", "fallocate", ["-o", String(done), "-l", String(length), path], signal);
       progress(Math.min(done + CHUNK_BYTES, sizeBytes), sizeBytes);
     }
     await file.sync();
   } catch (error) {
-    throw isNoRoom(error) ? noRoomBelow(path, {}, error) : error;
+    throwIfAborted(signal, "file", "grow pool");
+    if (isApplianceError(error, "POOL_FULL")) throw noRoomBelow(path, {}, error);
+    if (!/not supported/.test(String(error))) throw error;
+    const remedy = `move ${path} to a disk with XFS, ext4 or btrfs, while the pool is not mounted`;
+    throw driverFailed("file", "grow pool", "its disk can't allocate ahead", { cause: error, details: { remedy } });
   } finally {
     await file.close();
   }
