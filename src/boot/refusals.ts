@@ -96,7 +96,9 @@ const REFUSALS: Record<RefusalReason | ServedReason, Refusal> = {
   "foreign-address": {
     tell: ({ address }, { entry }) => ({
       cause: `somebody at ${address ?? "another address"} asked in its name: an address that is not bound to it`,
-      remedy: `see whether it has an old or a foreign lease: ingot lease list; its own is ${entry.address ?? "told by another server"}`,
+      remedy: entry.address
+        ? `see whether it has an old or a foreign lease: ingot lease list; its own is ${entry.address}`
+        : "see whose address that is; if it is the node's, behind a relay, name its subnet under networks[].relayedSubnets",
     }),
   },
   "unknown-machine": {

@@ -78,7 +78,7 @@ export function networkMisfits(network: NetworkPlan): Misfit[] {
   return misfits;
 }
 
-/** What only a server that gives addresses can use. */
+/** What only a server that gives addresses can use; of `relayedSubnets` a proxy needs `subnet`. */
 const SERVER_KEYS = [
   ...(["pool", "exclude", "relayedSubnets", "router"] as const),
   ...(["dns", "ntp", "domain", "search", "mtu", "routes"] as const),
@@ -92,12 +92,19 @@ function dhcpMisfits(network: NetworkPlan): Misfit[] {
     misfits.push({ path: ["besideForeignDhcp"], message });
   }
   if (dhcp === "server" || dhcp === "auto") return misfits;
+  const message = `no addresses are given where dhcp is ${dhcp}; remove it, or set dhcp to server or auto`;
+  const refuse = (path: Misfit["path"], value: unknown) => {
+    if (value === undefined || (Array.isArray(value) && value.length === 0)) return;
+    misfits.push({ path, message });
+  };
   for (const key of SERVER_KEYS) {
-    const value = network[key];
-    if (value === undefined || (Array.isArray(value) && value.length === 0)) continue;
-    const message = `no addresses are given where dhcp is ${dhcp}; remove it, or set dhcp to server or auto`;
-    misfits.push({ path: [key], message });
+    if (key !== "relayedSubnets" || dhcp === "off") refuse([key], network[key]);
   }
+  if (dhcp === "off") return misfits;
+  network.relayedSubnets.forEach(({ pool, router }, index) => {
+    refuse(["relayedSubnets", index, "pool"], pool);
+    refuse(["relayedSubnets", index, "router"], router);
+  });
   return misfits;
 }
 

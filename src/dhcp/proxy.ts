@@ -37,10 +37,9 @@ export async function answerProxy(message: DhcpMessage, site: ProxySite): Promis
   const type = tryReadOption(message.options, OPTION.messageType);
   if (type === MESSAGE_TYPE.request) return follow(message, site);
   if (type !== MESSAGE_TYPE.discover) return ignored("not for a proxy");
-  const isRelayed = message.giaddr !== ANY_IPV4;
-  const answer = bootAnswer(message, "offer", site, isRelayed);
+  const answer = bootAnswer(message, "offer", site, message.giaddr);
   // a relay can't send to a client without an address but by broadcast
-  if (answer.reply && isRelayed) answer.reply.broadcast = true;
+  if (answer.reply && message.giaddr !== ANY_IPV4) answer.reply.broadcast = true;
   return answer;
 }
 
@@ -52,15 +51,19 @@ export async function answerBootServer(message: DhcpMessage, from: RemoteInfo, s
   const type = tryReadOption(message.options, OPTION.messageType);
   if (type !== MESSAGE_TYPE.request && type !== MESSAGE_TYPE.inform) return ignored("not for a boot server");
   const source = message.ciaddr === ANY_IPV4 ? (from.address as Ipv4) : message.ciaddr;
-  const answer = bootAnswer(message, "ack", site, !subnetContains(site.network.subnet, source), source);
+  const answer = bootAnswer(message, "ack", site, source, source);
   return { ...answer, to: { address: source, port: from.port } };
 }
 
+/**
+ * `to` is where the answer goes: a machine behind a relay, or its relay. A boot token goes into the subnets alone that
+ * the configuration names, or whoever reaches our port from anywhere would be told one for any machine.
+ */
 function bootAnswer(
   message: DhcpMessage,
   type: "offer" | "ack",
   { network, answers, isNode, tokens }: ProxySite,
-  isRelayed: boolean,
+  to: Ipv4,
   address?: Ipv4,
 ): DhcpAnswer {
   if (message.op !== "request" || message.htype !== 1 || message.hlen !== 6) return ignored("no request");
@@ -70,6 +73,7 @@ function bootAnswer(
   const events = eventsOf(client, decision, network.name, address);
   // the next boot device of a machine that nobody registered may be another PXE server: it is seen, and left alone
   if (decision.kind === "exit" && !isNode(client.mac)) return { ...ignored("unknown machine"), events };
+  const isRelayed = network.relayedSubnets.some(({ subnet }) => subnetContains(subnet, to));
   const token = isRelayed ? tokens.issue(client.mac, network.name) : undefined;
   const boot = bootFields(message, client, decision, network, token);
   const isSilent = boot.file === "" && boot.options.size === 0;

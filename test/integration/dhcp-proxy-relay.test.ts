@@ -32,7 +32,10 @@ afterAll(() => namespaces.remove());
 it("a proxy's offer comes back through dnsmasq's relay, with a boot token in the script's URL", async () => {
   const none = { pool: [], router: undefined, dns: [], domain: undefined };
   const argument = JSON.stringify({
-    network: networkPlan("left", "10.64.0", 1, { dhcp: "proxy", ...none }),
+    network: networkPlan("left", "10.64.0", 1, {
+      ...{ dhcp: "proxy", ...none },
+      relayedSubnets: [{ subnet: "10.64.5.0/24" }],
+    }),
     nodes: [{ id: "node-1", name: "node1", nics: [{ mac: MAC, role: "boot", network: "left" }] }],
     entries: [bootEntry({ mac: MAC as never, network: "left" })],
   });

@@ -292,6 +292,13 @@ describe("values that don't fit together", () => {
       "f:9: networks[0].pool: no addresses are given where dhcp is proxy; remove it, or set dhcp to server or auto",
     ],
     [
+      "a pool behind a relay where another server gives the addresses",
+      file({
+        network: "dhcp: proxy\nrelayedSubnets: [{ subnet: 10.40.0.0/24, pool: [{ from: 10.40.0.2, to: 10.40.0.9 }] }]",
+      }),
+      "f:9: networks[0].relayedSubnets[0].pool: no addresses are given where dhcp is proxy; remove it, or set dhcp to server or auto",
+    ],
+    [
       "a name server where no DHCP is answered",
       file({ network: "dhcp: off\ndns: [10.20.0.2]" }),
       "f:9: networks[0].dns: no addresses are given where dhcp is off; remove it, or set dhcp to server or auto",

@@ -86,10 +86,12 @@ describe("a proxy's offer", () => {
   });
 
   it("goes to the relay, by broadcast behind it, with a boot token in the script's URL", async () => {
-    const relayed = { ...packet("ipxe-rom-discover"), giaddr: ip("10.99.0.1") };
+    const relayed = { ...packet("ipxe-rom-discover"), giaddr: ip("10.0.5.254") };
     const { reply } = await answerProxy(relayed, site(SCRIPT));
-    expect(reply).toMatchObject({ giaddr: "10.99.0.1", broadcast: true, yiaddr: ANY_IPV4 });
+    expect(reply).toMatchObject({ giaddr: "10.0.5.254", broadcast: true, yiaddr: ANY_IPV4 });
     expect(reply?.file).toMatch(/\/boot\/52:54:00:aa:00:01\?token=a-token$/);
+    const unnamed = await answerProxy({ ...relayed, giaddr: ip("10.99.0.1") }, site(SCRIPT));
+    expect(unnamed.reply?.file).toMatch(/\/boot\/52:54:00:aa:00:01$/);
   });
 
   it("is for machines that boot, whatever else they send", async () => {
@@ -141,11 +143,16 @@ describe("the answer on port 4011", () => {
     );
   });
 
-  it("carries a boot token to a machine behind a router", async () => {
-    const message = packet("ipxe-snponly-request-4011"); // its address is in another subnet
-    expect((await answerBootServer(message, FROM, site(SCRIPT))).reply?.file).toMatch(/token=a-token$/);
-    const near = { ...message, ciaddr: ip("10.0.0.88") };
-    expect((await answerBootServer(near, FROM, site(SCRIPT))).reply?.file).not.toMatch(/token/);
+  it("carries a boot token into the subnets behind relays, and to nobody who asks from elsewhere", async () => {
+    const message = packet("ipxe-snponly-request-4011");
+    const fileFor = async (ciaddr: string, address = "10.0.0.88") =>
+      (await answerBootServer({ ...message, ciaddr: ip(ciaddr) }, { ...FROM, address }, site(SCRIPT))).reply?.file;
+    expect(await fileFor("10.0.5.88")).toMatch(/token=a-token$/);
+    expect(await fileFor(ANY_IPV4, "10.0.5.88")).toMatch(/token=a-token$/);
+    for (const from of ["10.0.0.88", "10.99.0.88"]) {
+      expect(await fileFor(from)).toMatch(/\/boot\/[0-9a-f:]+$/);
+      expect(await fileFor(ANY_IPV4, from)).toMatch(/\/boot\/[0-9a-f:]+$/);
+    }
   });
 
   it("is for requests alone", async () => {
