@@ -9,6 +9,8 @@ import { findTarget } from "./target-view.ts";
 
 const BOOT_SECONDS = 120;
 const ROUND_MS = 120_000;
+const MIB = 1024 ** 2;
+const ROUND_MIB = 4;
 /** fio brings 84 MB of libraries. */
 const ROOT_MIB = 192;
 
@@ -26,7 +28,7 @@ export async function bootFioNode(options: RackOptions): Promise<FioNode> {
   try {
     await rack.ingot("provision", node.name, "--image", "fio");
     const disk = await rack.ingotJson<Disk>("disk", "show", "node-1-1");
-    await runOnNode(node, "(fio-rounds 4M >/dev/null 2>&1 &)");
+    await runOnNode(node, `(fio-rounds ${ROUND_MIB}M >/dev/null 2>&1 &)`);
     await roundCompared({ rack, node, disk });
     return { rack, node, disk };
   } catch (error) {
@@ -40,6 +42,19 @@ export async function roundCompared({ node }: FioNode, deadlineMs = ROUND_MS): P
   const since = await node.console.mark();
   const [line] = await node.console.waitForLine(/FIO-(ROUND|BAD).*/, deadlineMs, since);
   expect(line).not.toContain("FIO-BAD");
+}
+
+/** Waits until fio has written half of a new round: what is lost now is missed when it compares. */
+export async function halfWritten(writer: FioNode): Promise<void> {
+  await roundCompared(writer);
+  const before = await writtenBytes(writer);
+  const half = async () => (await writtenBytes(writer)) - before;
+  await expect.poll(half, { timeout: ROUND_MS, interval: 20 }).toBeGreaterThan((ROUND_MIB * MIB) / 2);
+}
+
+async function writtenBytes({ rack, disk }: FioNode): Promise<number> {
+  const sessions = (await findTarget(rack, disk.id))?.sessions ?? [];
+  return sessions.reduce((sum, session) => sum + (session.writtenBytes ?? 0), 0);
 }
 
 /** Has the node log in to a new tgtd after the old one was killed. */

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { createDroppingDisk, type DroppingDisk } from "../../lab/dropping-disk.ts";
 import { destroyEverything, killProcess } from "../../lab/lab-state.ts";
 import { runProgram } from "../../lab/program.ts";
-import { backOnDisk, bootFioNode, endRounds, type FioNode, killTgtd, roundCompared } from "../fio-node.ts";
+import { backOnDisk, bootFioNode, endRounds, type FioNode, halfWritten, killTgtd, roundCompared } from "../fio-node.ts";
 
 const STATE = "/var/tmp/ingot-e2e-full-durability";
 const POOL_BYTES = 2 * 1024 ** 3;
@@ -53,6 +53,7 @@ it("misses no block when tgtd is killed twenty times", { timeout: 900_000 }, asy
 
 it("misses no block when the appliance's machine loses its power three times", { timeout: 900_000 }, async () => {
   for (let crashes = 0; crashes < 3; crashes++) {
+    await halfWritten(writer);
     await killAppliance();
     await poolDisk.powerOff();
     await runProgram("umount", ["-d", join(STATE, "pool")]);
