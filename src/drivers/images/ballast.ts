@@ -2,6 +2,7 @@ import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { isNoRoom } from "../../net/preallocate.ts";
 import { PreallocatedFile } from "../../net/preallocated-file.ts";
+import { Turns } from "../turns.ts";
 
 const MIB = 1024 ** 2;
 /** Of the pool: well within what lies behind the mark at which it is released. */
@@ -19,6 +20,7 @@ export class Ballast {
   readonly #directory: string;
   readonly #ballast: PreallocatedFile;
   readonly #reserve: PreallocatedFile;
+  readonly #borrowers = new Turns();
 
   /** In the pool's directory. */
   constructor(directory: string) {
@@ -46,13 +48,18 @@ export class Ballast {
     return this.#ballast.drop();
   }
 
-  /** Runs what must work in a full pool too: it has the reserve for a second try. */
+  /** Runs what must work in a full pool too: it has the reserve, all of it, for a second try. */
   async lend<T>(run: () => Promise<T>): Promise<T> {
     try {
       return await run();
     } catch (error) {
-      if (!isNoRoom(error) || (await this.#reserve.drop()) === 0) throw error;
+      if (!isNoRoom(error)) throw error;
+      return this.#borrowers.take("reserve", () => this.#runWithReserve(run, error));
     }
+  }
+
+  async #runWithReserve<T>(run: () => Promise<T>, refusal: unknown): Promise<T> {
+    if ((await this.#reserve.drop()) === 0) throw refusal;
     try {
       return await run();
     } finally {
