@@ -1,6 +1,7 @@
 import { closeSync } from "node:fs";
 import type { Socket } from "node:net";
 import koffi from "koffi";
+import pLimit from "p-limit";
 
 const libc = koffi.load("libc.so.6");
 const sendfile = libc.func("intptr_t sendfile(int out, int in, _Inout_ int64_t *position, uintptr_t bytes)");
@@ -11,6 +12,12 @@ const F_DUPFD_CLOEXEC = 1030;
 
 /** Most bytes of one call, so that one fast reader does not keep a worker thread from the others. */
 const MAX_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Calls at a time, the others wait in turn: libuv has four threads, and files that come from a slow disk must leave some to
+ * the journal. Nor does koffi take more than 256.
+ */
+const inTurn = pLimit(2);
 
 /**
  * Sends pieces of files on a TCP socket of Node's without reading them: sendfile(2), on a worker thread, since a file may
@@ -37,8 +44,12 @@ export class SocketSendfile {
    * Node must have nothing left to write to the socket. Wait for the answer before the file or this is closed.
    */
   send(file: number, position: number, bytes: number): Promise<number> {
+    return inTurn(() => this.#sendNow(file, position, Math.min(bytes, MAX_BYTES)));
+  }
+
+  #sendNow(file: number, position: number, bytes: number): Promise<number> {
     return new Promise((resolve) => {
-      sendfile.async(this.#fd, file, [position], Math.min(bytes, MAX_BYTES), (error: unknown, sent: number | bigint) =>
+      sendfile.async(this.#fd, file, [position], bytes, (error: unknown, sent: number | bigint) =>
         resolve(error ? -1 : Number(sent)),
       );
     });
