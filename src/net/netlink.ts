@@ -14,8 +14,16 @@ const NLM_F_DUMP = 0x300;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
 const HEADER_BYTES = 16;
-/** How the kernel says that the thing asked for does not exist. */
-const NOT_THERE = new Set<number>([constants.errno.ENOENT, constants.errno.ENODEV]);
+/** How the kernel says that the thing asked for does not exist. Of a table, that it can't tell: no empty one is that. */
+const NOT_THERE: readonly number[] = [constants.errno.ENOENT, constants.errno.ENODEV];
+const OPEN_FAMILY = "let ingotd's unit open AF_NETLINK sockets (RestrictAddressFamilies=)";
+const REMEDIES: Record<number, string> = {
+  [constants.errno.EACCES]: OPEN_FAMILY,
+  [constants.errno.EPERM]: OPEN_FAMILY,
+  [constants.errno.EAFNOSUPPORT]: OPEN_FAMILY,
+  [constants.errno.ENOENT]:
+    "let the kernel load its module for such questions: modprobe tcp_diag for TCP's connections",
+};
 /** The kernel fills at most this much at a time. */
 const BUFFER_BYTES = 64 * 1024;
 
@@ -30,15 +38,16 @@ const close = libc.func("int close(int fd)");
  * privilege and never waits: the kernel answers a dump while it is read. UNAVAILABLE when it refuses.
  */
 export function netlinkDump(protocol: number, type: number, body: Buffer): Buffer[] {
-  return ask(protocol, type, NLM_F_DUMP, body);
+  return ask(protocol, type, NLM_F_DUMP, body, []);
 }
 
 /** Asks for a single thing, and answers the body of the message about it; undefined when there is none. Else as above. */
 export function netlinkGet(protocol: number, type: number, body: Buffer): Buffer | undefined {
-  return ask(protocol, type, 0, body)[0];
+  return ask(protocol, type, 0, body, NOT_THERE)[0];
 }
 
-function ask(protocol: number, type: number, flags: number, body: Buffer): Buffer[] {
+/** `fine`: errors that mean that the answer is over. */
+function ask(protocol: number, type: number, flags: number, body: Buffer, fine: readonly number[]): Buffer[] {
   const fd = checked(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), "socket");
   try {
     const request = Buffer.concat([header(type, flags, body.length), body]);
@@ -47,7 +56,7 @@ function ask(protocol: number, type: number, flags: number, body: Buffer): Buffe
     for (let isOver = false; !isOver; ) {
       const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
       const length = checked(Number(recv(fd, buffer, buffer.length, MSG_DONTWAIT)), "recv");
-      isOver = collect(buffer.subarray(0, length), bodies);
+      isOver = collect(buffer.subarray(0, length), bodies, fine);
     }
     return bodies;
   } finally {
@@ -86,7 +95,7 @@ function header(type: number, flags: number, bodyBytes: number): Buffer {
 }
 
 /** Adds the bodies of these messages; true when the last of the answer was among them. */
-function collect(bytes: Buffer, bodies: Buffer[]): boolean {
+function collect(bytes: Buffer, bodies: Buffer[], fine: readonly number[]): boolean {
   for (let at = 0; at + HEADER_BYTES <= bytes.length; ) {
     const length = bytes.readUInt32LE(at);
     const type = bytes.readUInt16LE(at + 4);
@@ -94,7 +103,7 @@ function collect(bytes: Buffer, bodies: Buffer[]): boolean {
     const body = bytes.subarray(at + HEADER_BYTES, at + length);
     if (type === NLMSG_ERROR) {
       const errno = -body.readInt32LE(0);
-      if (NOT_THERE.has(errno)) return true;
+      if (fine.includes(errno)) return true;
       throw refused(errno, "request");
     }
     bodies.push(body);
@@ -115,9 +124,6 @@ function checked(result: number, action: string): number {
 
 function refused(errno: number, action: string): ApplianceError {
   const reason = getSystemErrorMap().get(-errno)?.[1] ?? `errno ${errno}`;
-  const remedy =
-    errno === constants.errno.EACCES || errno === constants.errno.EPERM || errno === constants.errno.EAFNOSUPPORT
-      ? "let ingotd's unit open AF_NETLINK sockets (RestrictAddressFamilies=)"
-      : "report this";
+  const remedy = REMEDIES[errno] ?? "report this";
   return new ApplianceError("UNAVAILABLE", `netlink ${action}: ${reason}`, { details: { action, remedy } });
 }

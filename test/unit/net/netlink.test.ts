@@ -4,6 +4,10 @@ import { netlinkAttribute, netlinkAttributes, netlinkDump, netlinkGet } from "..
 
 // <linux/netlink.h>, <linux/rtnetlink.h>
 const NETLINK_ROUTE = 0;
+const NETLINK_SOCK_DIAG = 4;
+const SOCK_DIAG_BY_FAMILY = 20;
+/** A family whose sockets no module of a present kernel tells of. */
+const AF_IPX = 4;
 const RTM_GETLINK = 18;
 const RTM_INVALID = 9999;
 const IFINFOMSG_BYTES = 16;
@@ -31,6 +35,17 @@ describe("netlink", () => {
       expect.objectContaining({
         code: "UNAVAILABLE",
         details: expect.objectContaining({ remedy: expect.any(String) }),
+      }),
+    );
+  });
+
+  it("takes a table that the kernel can't tell for no empty one", () => {
+    const question = Buffer.alloc(56);
+    question.writeUInt8(AF_IPX, 0);
+    expect(() => netlinkDump(NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, question)).toThrow(
+      expect.objectContaining({
+        code: "UNAVAILABLE",
+        details: expect.objectContaining({ remedy: expect.stringContaining("modprobe") }),
       }),
     );
   });
