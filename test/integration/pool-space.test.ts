@@ -221,6 +221,25 @@ describe.each(["xfs", "btrfs"] as const)("a pool file of %s", (filesystem) => {
   });
 });
 
+it("a pool whose file was deleted says how to save it, takes nothing new, and still lets go", async () => {
+  const directory = await pools.make("deleted", "xfs", 320 * MIB);
+  const store = await openFileStore({ directory, importDirectories: [imports] });
+  const request = { image: "img-golden", path: join(imports, "golden.raw"), format: "raw" } as const;
+  await store.import(request, () => {}, signal);
+  await store.clone("img-golden", "disk-one", signal);
+  rmSync(`${directory}.pool`);
+  const error = await store.usage(signal).catch((thrown) => thrown);
+  expect(error).toMatchObject({ code: "DRIVER_FAILED", message: expect.stringContaining("was deleted") });
+  const [, rescue] = /then: (.*)$/.exec(error.details.remedy)!;
+  await expect(store.clone("img-golden", "disk-two", signal)).rejects.toMatchObject({ details: error.details });
+  await store.remove("disk", "disk-one", signal);
+  execFileSync("sh", ["-ec", rescue!]);
+  const copy = pools.plain("saved");
+  // the lost one may still be mounted in a namespace of some other test
+  execFileSync("mount", ["-o", "loop,nouuid", `${directory}.pool`, copy]);
+  expect(readFileSync(join(copy, "images/img-golden.raw")).equals(Buffer.alloc(8 * MIB, "golden"))).toBe(true);
+});
+
 it("a pool file on a disk that can't allocate ahead is left alone: writing its blocks would race with the pool", async () => {
   const image = join(pools.directory, "ext3.img");
   writeFileSync(image, "");

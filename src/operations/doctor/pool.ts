@@ -1,5 +1,5 @@
 import type { PoolUsage } from "../../drivers/images/image-store.ts";
-import { isApplianceError } from "../../errors.ts";
+import { isApplianceError, toApplianceError } from "../../errors.ts";
 import { isSparse, type PoolLevel, poolFill } from "../pool-level.ts";
 import type { Check, Finding } from "./finding.ts";
 
@@ -27,8 +27,8 @@ export const poolCheck: Check = {
         const remedy = "systemctl status ingot-storaged, then journalctl -u ingot-storaged";
         return [{ ...reached, state: "failed", message: error.message, remedy }];
       }
-      const message = error instanceof Error ? error.message : String(error);
-      const remedy = `see whether the pool is mounted: findmnt ${directory}`;
+      const { message, details } = toApplianceError(error);
+      const remedy = details.remedy ?? `see whether the pool is mounted: findmnt ${directory}`;
       return [reached, { check: "pool", subject: directory, state: "failed", message, remedy }];
     }
   },
