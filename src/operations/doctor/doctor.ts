@@ -9,9 +9,9 @@ import { configCheck } from "./config.ts";
 import { dhcpCheck } from "./dhcp.ts";
 import type { Check, Finding, Patient } from "./finding.ts";
 import { interfaceCheck } from "./interfaces.ts";
+import { operationCheck } from "./operations.ts";
 import { poolCheck } from "./pool.ts";
 import { portCheck } from "./ports.ts";
-import { stalledCheck } from "./stalled.ts";
 import { stateDiskCheck } from "./state-disk.ts";
 import { targetCheck } from "./targets.ts";
 
@@ -29,7 +29,7 @@ const CHECKS: readonly Check[] = [
   targetCheck,
   bmcCheck,
   bootCheck,
-  stalledCheck,
+  operationCheck,
 ];
 /** A doctor who keeps people waiting is not asked again. */
 const DEADLINE_MS = 20_000;

@@ -1,7 +1,7 @@
 import type { Check, Finding } from "./finding.ts";
 
 /** Operations that wait for a person. */
-export const stalledCheck: Check = {
+export const operationCheck: Check = {
   name: "operations",
   run: async ({ appliance: { runner, operatorRequests } }) => {
     const stuck = runner.list().filter(({ state }) => state === "stuck");
