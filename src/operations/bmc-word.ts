@@ -1,3 +1,4 @@
+import pLimit from "p-limit";
 import type { BootEntry } from "../boot/boot-entry.ts";
 import { toApplianceError } from "../errors.ts";
 import type { Appliance } from "./appliance.ts";
@@ -9,14 +10,18 @@ const AT_A_TIME = 8;
 /** What a node's BMC says of its restarts. */
 export type Word = { isRestarted: boolean; finding: string; remedy: string };
 
-type Asked = Word & { entry: BootEntry; at: number };
+/** `nextAt`: when to ask anew; never while the answer to the last question is out. */
+type Asked = Word & { entry: BootEntry; nextAt: number };
 
-/** Asks BMCs whether their nodes were restarted since their OS came up, in the background, each every ten seconds at most. */
+/**
+ * Asks BMCs whether their nodes were restarted since their OS came up, in the background, each every ten seconds at most,
+ * and in turn: those that are dead and take all their time keep nobody from the others.
+ */
 export class BmcWord {
   readonly #appliance: Appliance;
   readonly #stop: AbortSignal;
   readonly #asked = new WeakMap<BootEntry, Asked>();
-  #underWay = 0;
+  readonly #inTurn = pLimit(AT_A_TIME);
 
   constructor(appliance: Appliance, stop: AbortSignal) {
     this.#appliance = appliance;
@@ -26,11 +31,17 @@ export class BmcWord {
   /** The last word about this boot entry; asks anew for later where that is old. */
   ask(entry: BootEntry, now: number): Word {
     const remedy = `ingot node power ${entry.nodeName} reset`;
-    const asked = this.#asked.get(entry) ?? { entry, at: 0, isRestarted: false, finding: "its BMC is asked", remedy };
+    const asked = this.#asked.get(entry) ?? {
+      entry,
+      nextAt: 0,
+      isRestarted: false,
+      finding: "its BMC is asked",
+      remedy,
+    };
     this.#asked.set(entry, asked);
-    if (!asked.isRestarted && now - asked.at >= EVERY_MS && this.#underWay < AT_A_TIME) {
-      asked.at = now;
-      void this.#askNow(asked);
+    if (!asked.isRestarted && now >= asked.nextAt) {
+      asked.nextAt = Number.POSITIVE_INFINITY;
+      void this.#inTurn(() => this.#askNow(asked));
     }
     const { isRestarted, finding } = asked;
     return { isRestarted, finding, remedy: asked.remedy };
@@ -39,7 +50,6 @@ export class BmcWord {
   async #askNow(asked: Asked): Promise<void> {
     const { nodes, powerOf, config, clock } = this.#appliance;
     const deadline = AbortSignal.timeout(config.operations.bmcSeconds * 1000);
-    this.#underWay += 1;
     try {
       const age = await powerOf(nodes.get(asked.entry.node)).sinceRestart(AbortSignal.any([this.#stop, deadline]));
       asked.isRestarted = age !== undefined && clock.now() - age * 1000 > (asked.entry.disarmedAt ?? 0);
@@ -49,7 +59,7 @@ export class BmcWord {
       asked.finding = message;
       if (typeof details.remedy === "string") asked.remedy = details.remedy;
     } finally {
-      this.#underWay -= 1;
+      asked.nextAt = clock.now() + EVERY_MS;
     }
   }
 }
