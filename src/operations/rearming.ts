@@ -102,7 +102,7 @@ export class Rearming {
     const addresses = new Set([...(entry.address ? [entry.address] : []), ...sessions.flatMap((one) => one.addresses)]);
     const heardAt = Math.max(...[...addresses].map((one) => heard.get(one) ?? 0), trial.heardAt ?? 0);
     trial.heardAt = heardAt || trial.since;
-    const openSince = this.#seen.openSince(entry.network);
+    const openSince = this.#seen.openSince(entry);
     const verdict = judgeOs({ askedAt: trial.since, heardAt: trial.heardAt, openSince }, now);
     if (verdict.kind === "lives") this.#reportLiving(entry, trial);
     else if (this.#appliance.config.arming === "strict") await this.#askBmc(entry, trial, now);
@@ -155,7 +155,7 @@ function lastHeard(peers: TcpPeer[], now: number): Map<string, number> {
 function waitFor(until: number | undefined, now: number): Pick<UnarmedRequest, "finding" | "remedy"> {
   if (until === undefined) {
     return {
-      finding: "the target daemon is not serving: nodes may be on their way back to it",
+      finding: "its target is not served: its OS may be on its way back to it",
       remedy: "ingot doctor",
     };
   }

@@ -91,9 +91,12 @@ export class TargetWatch {
     return this.#sessions.get(network)?.get(iqn) ?? [];
   }
 
-  /** Since when nodes can reach their targets without a break that was seen, in milliseconds since the epoch. */
-  openSince(network: string): number | undefined {
-    return this.#openSince.get(network);
+  /**
+   * Since when a boot entry's node can reach its target without a break that was seen, in milliseconds since the epoch;
+   * undefined while it can't.
+   */
+  openSince({ network, iqn }: BootEntry): number | undefined {
+    return this.#sessions.get(network)?.has(iqn) ? this.#openSince.get(network) : undefined;
   }
 
   /** Feed with all boot events: a script that was handed out begins a watch. */
@@ -162,8 +165,8 @@ export class TargetWatch {
         const spec = await this.#spec(entry);
         if (targetFaults(byIqn.get(entry.iqn), spec).length === 0) continue;
         await this.#appliance.targets.ensureTarget(control, spec, signal);
-        // a daemon that lost a target was started anew: its nodes are on their way back
-        if (!byIqn.has(entry.iqn)) this.#openSince.delete(network.name);
+        // sessions may have ended with what was there before, or with the whole daemon: nodes are on their way back
+        this.#openSince.delete(network.name);
       } catch (error) {
         const { message, retryable } = toApplianceError(error);
         if (retryable || signal.aborted) throw error;

@@ -161,7 +161,7 @@ describe("a node whose OS was up asks to boot", () => {
     await asks();
     await passes(40_000);
     expect(isArmed()).toBe(false);
-    expect(requests.get("node-1")?.finding).toMatch(/target daemon is not serving/);
+    expect(requests.get("node-1")?.finding).toMatch(/target is not served/);
     asksAgain();
     state.openSince = 100 * MINUTE + 40_000;
     await passes(15_000);

@@ -17,7 +17,7 @@ let watch: TargetWatch | undefined;
 afterEach(() => watch?.stop());
 
 /** A watch over networks rack1 (daemon 1) and rack2 (daemon 2), already looking. */
-function watching(daemons: [MemoryTargetServer, MemoryTargetServer], entries: BootEntry[]): void {
+function watching(daemons: [MemoryTargetServer, MemoryTargetServer], entries: BootEntry[]): TargetWatch {
   const of = (control: number) => daemons[control - 1] as MemoryTargetServer;
   const records = new MemoryRecords();
   for (const entry of entries) {
@@ -43,7 +43,10 @@ function watching(daemons: [MemoryTargetServer, MemoryTargetServer], entries: Bo
   };
   watch = new TargetWatch(appliance as unknown as Appliance);
   watch.start();
+  return watch;
 }
+
+const bound = (one: TargetWatch) => ({ openSince: (entry: BootEntry) => one.openSince(entry) });
 
 /** A daemon that refuses one disk. */
 class PickyServer extends MemoryTargetServer {
@@ -72,6 +75,13 @@ describe("a target daemon that came back empty", () => {
     watching([daemon, new MemoryTargetServer()], entries);
     await vi.waitFor(() => expect(daemon.portals).toHaveLength(1));
     expect([...daemon.targets.keys()]).toEqual([iqn("disk-2")]);
+  });
+
+  it("is open to those nodes alone whose targets are there", async () => {
+    const daemon = new PickyServer("disk-lost", new ApplianceError("DRIVER_FAILED", "tgtd can't open it"));
+    const { openSince } = bound(watching([daemon, new MemoryTargetServer()], entries));
+    await vi.waitFor(() => expect(openSince(entries[1]!)).toBeDefined());
+    expect(openSince(entries[0]!)).toBeUndefined();
   });
 
   it("opens no portal while a target may still come", async () => {
@@ -112,7 +122,12 @@ it("makes a target anew that acknowledges writes before they are on disk", async
   const entry = entryOf("node-1", "rack1", "disk-1");
   const backing = { type: "file", path: "/pool/disk-1" } as const;
   await daemon.ensureTarget(1, { ...entry, openTo: entry.address as Ipv4, backing });
+  const { openSince } = bound(watching([daemon, new MemoryTargetServer()], [entry]));
+  await vi.waitFor(() => expect(openSince(entry)).toBeDefined());
+  const before = openSince(entry)!;
+  await vi.waitFor(() => expect(Date.now()).toBeGreaterThan(before));
   daemon.cached.add(entry.iqn);
-  watching([daemon, new MemoryTargetServer()], [entry]);
   await vi.waitFor(() => expect(daemon.cached.size).toBe(0));
+  // its sessions ended with it: the node has to come back first
+  await vi.waitFor(() => expect(openSince(entry)).toBeGreaterThan(before));
 });
