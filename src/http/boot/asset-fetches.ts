@@ -15,7 +15,7 @@ export function assetFetches({ onTransfer, clock }: AssetFetchParts): Middleware
     if (context.req.method !== "GET") return next();
     const { outgoing } = context.env;
     const client = sourceAddress(context);
-    const file = decodeURIComponent(context.req.path.replace(/^\/assets\/+/, ""));
+    const file = decoded(context.req.path.replace(/^\/assets\/+/, ""));
     const began = clock.now();
     outgoing.once("close", () => {
       const { statusCode, writableFinished } = outgoing;
@@ -29,4 +29,13 @@ export function assetFetches({ onTransfer, clock }: AssetFetchParts): Middleware
     });
     return next();
   };
+}
+
+/** A name that is no UTF-8, or has a percent sign that means nothing, stays as it came: no file has it. */
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
 }

@@ -231,7 +231,11 @@ describe("anything else", () => {
     expect(events).toEqual([]);
   });
 
-  it.each(["/", "/boot/", "/boot", "/v1/nodes", "/assets/"])("answers 404 to %s", async (path) => {
-    expect((await request(path)).status).toBe(404);
-  });
+  it.each(["/", "/boot/", "/boot", "/v1/nodes", "/assets/", "/assets/%zz", "/assets/%ff"])(
+    "answers 404 to %s",
+    async (path) => {
+      expect((await request(path)).status).toBe(404);
+      expect(logged).toBe("");
+    },
+  );
 });
