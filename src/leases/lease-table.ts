@@ -13,8 +13,8 @@ import { type ServedSubnet, servedSubnets, subnetOf } from "./served-subnet.ts";
 /** How long a declined address rests: somebody who does not ask us uses it. */
 export const QUARANTINE_MS = 3_600_000;
 /**
- * A tenth of each pool is for registered NICs alone, and the first lease of any other is short: invented MACs can't take
- * a registered node's address, and give back what they took soon.
+ * A tenth of each pool, rounded down, is for registered NICs alone, and the first lease of any other is short: invented
+ * MACs can't take a registered node's address, and give back what they took soon.
  */
 const NODES_SHARE = 0.1;
 export const STRANGER_SECONDS = 300;
@@ -268,7 +268,7 @@ export class LeaseTable {
   /** Whether the pool has something left for this NIC, as far as its marks tell. */
   #hasShare({ mac }: LeaseOwner, subnet: ServedSubnet): boolean {
     const { size, unused } = this.#poolOf(subnet);
-    return unused > Math.ceil(size * NODES_SHARE) || this.#reservations.isRegistered(mac);
+    return unused > Math.floor(size * NODES_SHARE) || this.#reservations.isRegistered(mac);
   }
 
   #hold(owner: LeaseOwner, address: Ipv4): void {

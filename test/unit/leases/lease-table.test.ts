@@ -204,6 +204,12 @@ describe("a machine that nobody registered", () => {
     expect(await Promise.all([lease(50), lease(51), lease(52)])).toEqual(["10.0.0.28", "10.0.0.29", undefined]);
   });
 
+  it("may have the last address of a pool that is too small to share", async () => {
+    const { lease, strangers } = leaseWorld(rack({ pool: [{ from: ip("10.0.0.10"), to: ip("10.0.0.11") }] }));
+    strangers.add(macOf(2));
+    expect(await Promise.all([lease(1), lease(2)])).toEqual(["10.0.0.10", "10.0.0.11"]);
+  });
+
   it("frees its share for others when its offers and leases end", async () => {
     const { leases, lease, own, strangers, clock } = leaseWorld(rack(pool));
     for (let machine = 1; machine <= 40; machine++) strangers.add(macOf(machine));
