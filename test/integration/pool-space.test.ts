@@ -258,6 +258,14 @@ it("a pool file on a disk that can't allocate ahead is left alone: writing its b
   expect(statSync(file).blocks).toBe(blocks);
 });
 
+it("a pool that is gone is a fault of the driver, not of ours", async () => {
+  const directory = await pools.make("gone", "xfs", 320 * MIB);
+  const store = await openFileStore({ directory, importDirectories: [imports] });
+  execFileSync("umount", [directory]);
+  rmSync(directory, { recursive: true });
+  await expect(store.usage(signal)).rejects.toMatchObject({ code: "DRIVER_FAILED", details: { driver: "file" } });
+});
+
 it("a pool that is no loop mount can't grow from here, and its remedy can be run by hand", async () => {
   const error = await createFilePoolSpace("/")
     .growFilesystem(signal)

@@ -121,7 +121,10 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
       ),
     stat: (kind, id) => sizeOf(kind, id),
     list: async () => [...(await files.list("image")), ...(await files.list("disk"))],
-    usage: () => poolUsage(directory),
+    usage: () =>
+      poolUsage(directory).catch((error) => {
+        throw storeError(error, "look at pool");
+      }),
     backing: async (disk) => {
       const { filesystem } = (await mountAbove(directory)) ?? {};
       return { type: "file", path: files.path("disk", disk), unmap: filesystem === SYNCS_HOLES };
