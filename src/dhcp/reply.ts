@@ -86,16 +86,17 @@ export function buildNak(request: DhcpMessage, serverId: Ipv4, reason: string): 
 export function encodeReply(request: DhcpMessage, reply: DhcpMessage): Buffer {
   const accepted = (tryReadOption(request.options, OPTION.maxMessageBytes) ?? 0) - IP_UDP_BYTES;
   const maxBytes = Math.min(Math.max(accepted, DEFAULT_MAX_BYTES), ETHERNET_MAX_BYTES);
-  const options = new Map(reply.options);
-  for (;;) {
+  for (let shorter = reply; ; ) {
     try {
-      return encodeDhcp({ ...reply, options }, { maxBytes });
+      return encodeDhcp(shorter, { maxBytes });
     } catch (error) {
+      const options = new Map(shorter.options);
       const last = [...options.keys()].findLast((code) => !ESSENTIAL.has(code));
       if (last === undefined || !isApplianceError(error, "INVALID")) {
         throw new ApplianceError("INTERNAL", "a DHCP reply can't be encoded", { cause: error });
       }
       options.delete(last);
+      shorter = { ...shorter, options };
     }
   }
 }

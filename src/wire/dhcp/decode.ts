@@ -8,11 +8,13 @@ import { expectLength } from "./shapes/shape.ts";
 import { type Options, TlvCollector } from "./tlv.ts";
 
 /**
- * The message that a datagram holds; its values share no memory with `bytes`. INVALID, with the reason, for
+ * The message that a datagram holds; its values share no memory with `datagram`. INVALID, with the reason, for
  * anything else. Taken as firmware sends it: END may be missing, anything may follow it, and a message
  * without the magic cookie is plain BOOTP.
  */
-export function decodeDhcp(bytes: Uint8Array): DhcpMessage {
+export function decodeDhcp(datagram: Uint8Array): DhcpMessage {
+  // one copy that all values share; and views of a plain array are made faster than those of a Buffer
+  const bytes = new Uint8Array(datagram);
   if (bytes.length < HEADER_BYTES) throw garbage(`${bytes.length} bytes where at least ${HEADER_BYTES} belong`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const op = bytes[0];
@@ -39,7 +41,7 @@ export function decodeDhcp(bytes: Uint8Array): DhcpMessage {
     yiaddr: address(16),
     siaddr: address(20),
     giaddr: address(24),
-    chaddr: Uint8Array.from(bytes.subarray(28, 28 + hlen)),
+    chaddr: bytes.subarray(28, 28 + hlen),
     sname: overload & OVERLOADED.sname ? "" : untilNul(sname),
     file: overload & OVERLOADED.file ? "" : untilNul(file),
     dhcp,
@@ -74,6 +76,7 @@ function readOptions(area: Uint8Array, file: Uint8Array, sname: Uint8Array): { o
 /** One character per byte, so that encoding gives the same bytes again. */
 function untilNul(field: Uint8Array): string {
   const end = field.indexOf(0);
+  if (end === 0) return "";
   return Buffer.from(end < 0 ? field : field.subarray(0, end)).toString("latin1");
 }
 

@@ -1,5 +1,5 @@
 import { ApplianceError, type ErrorDetails } from "../../errors.ts";
-import { ipv4Bytes } from "../../values/ipv4.ts";
+import { ipv4ToNumber } from "../../values/ipv4.ts";
 import { FIRMWARE_QUIRKS } from "./firmware-quirks.ts";
 import type { DhcpMessage } from "./message.ts";
 import { OPTION } from "./options.ts";
@@ -51,16 +51,17 @@ function writeHeader(packet: Buffer, message: DhcpMessage): void {
   packet.writeUInt32BE(message.xid, 4);
   packet.writeUInt16BE(message.secs, 8);
   packet.writeUInt16BE(message.broadcast ? 0x8000 : 0, 10);
-  packet.set(ipv4Bytes(message.ciaddr), 12);
-  packet.set(ipv4Bytes(message.yiaddr), 16);
-  packet.set(ipv4Bytes(message.siaddr), 20);
-  packet.set(ipv4Bytes(message.giaddr), 24);
+  packet.writeUInt32BE(ipv4ToNumber(message.ciaddr), 12);
+  packet.writeUInt32BE(ipv4ToNumber(message.yiaddr), 16);
+  packet.writeUInt32BE(ipv4ToNumber(message.siaddr), 20);
+  packet.writeUInt32BE(ipv4ToNumber(message.giaddr), 24);
   packet.set(message.chaddr, 28);
   writeText(packet, "sname", message.sname, SNAME_OFFSET, SNAME_BYTES);
   writeText(packet, "file", message.file, FILE_OFFSET, FILE_BYTES);
 }
 
 function writeText(packet: Buffer, field: string, text: string, offset: number, room: number): void {
+  if (text === "") return;
   if (!/^[\x01-\xff]*$/.test(text)) throw unfit(`${field} has a NUL or a character beyond Latin-1`);
   if (text.length > room) throw unfit(`${field} has ${text.length} characters, ${room} fit`);
   packet.write(text, offset, "latin1");
@@ -69,28 +70,29 @@ function writeText(packet: Buffer, field: string, text: string, offset: number, 
 /** Writes all options and answers the offset behind the options field's END. */
 function writeOptions(packet: Buffer, message: DhcpMessage): number {
   const { first, others, relayAgent } = sortOptions(message.options);
-  const field = packet.subarray(HEADER_BYTES + 4);
+  const start = HEADER_BYTES + 4;
+  const length = packet.length - start;
   const reserved = size(relayAgent);
-  if (reserved >= field.length) throw noRoom(relayAgent[0]!);
-  const overloaded = size(first) + size(others) + reserved + 1 > field.length;
+  if (reserved >= length) throw noRoom(relayAgent[0]!);
+  const overloaded = size(first) + size(others) + reserved + 1 > length;
 
-  const main = new TlvArea(field.subarray(0, field.length - reserved));
+  const main = new TlvArea(packet, start, length - reserved);
   place(first, [main]);
   const spare = overloaded ? spareAreas(packet, message) : [];
   if (spare.length > 0) place([[OVERLOAD, Uint8Array.of(0)]], [main]);
-  const overloadOffset = main.used - 1;
+  const overloadOffset = start + main.used - 1;
   place(others, [main, ...spare.map(({ area }) => area)]);
   for (const { area, bit } of spare) {
     if (area.used === 0) continue;
     area.close();
-    field[overloadOffset]! |= bit;
+    packet[overloadOffset]! |= bit;
   }
 
   // RFC 3046 2.1: relays look for their option at the end of the options field and nowhere else.
-  const tail = new TlvArea(field.subarray(main.used));
+  const tail = new TlvArea(packet, start + main.used, length - main.used);
   place(relayAgent, [tail]);
   tail.close();
-  return HEADER_BYTES + 4 + main.used + tail.used;
+  return start + main.used + tail.used;
 }
 
 type Entry = [code: number, value: Uint8Array];
@@ -118,21 +120,18 @@ function sortOptions(options: Options): SortedOptions {
 }
 
 function size(entries: Entry[]): number {
-  return entries.reduce((sum, entry) => sum + entryBytes(entry), 0);
+  return entries.reduce((sum, [code, value]) => sum + entryBytes(code, value), 0);
 }
 
-function entryBytes([code, value]: Entry): number {
+function entryBytes(code: number, value: Uint8Array): number {
   return tlvBytes(value) + (TERMINATED.includes(code) ? 1 : 0);
 }
 
 /** The header fields that may hold options, in the order in which receivers join them (RFC 3396 5). */
 function spareAreas(packet: Buffer, message: DhcpMessage): { area: TlvArea; bit: number }[] {
-  const file = packet.subarray(FILE_OFFSET, FILE_OFFSET + FILE_BYTES);
-  const sname = packet.subarray(SNAME_OFFSET, SNAME_OFFSET + SNAME_BYTES);
-  return [
-    ...(message.file === "" ? [{ area: new TlvArea(file), bit: OVERLOADED.file }] : []),
-    ...(message.sname === "" ? [{ area: new TlvArea(sname), bit: OVERLOADED.sname }] : []),
-  ];
+  const file = { area: new TlvArea(packet, FILE_OFFSET, FILE_BYTES), bit: OVERLOADED.file };
+  const sname = { area: new TlvArea(packet, SNAME_OFFSET, SNAME_BYTES), bit: OVERLOADED.sname };
+  return [...(message.file === "" ? [file] : []), ...(message.sname === "" ? [sname] : [])];
 }
 
 /**
@@ -141,7 +140,8 @@ function spareAreas(packet: Buffer, message: DhcpMessage): { area: TlvArea; bit:
  */
 function place(entries: Entry[], areas: TlvArea[]): void {
   for (const [code, value] of entries) {
-    const whole = areas.find((area) => area.room >= entryBytes([code, value]));
+    const bytes = entryBytes(code, value);
+    const whole = areas.find((area) => area.room >= bytes);
     if (whole) whole.put(code, value);
     else if (!spread(code, value, areas)) throw noRoom([code, value]);
     if (TERMINATED.includes(code)) (whole ?? areas.at(-1))?.pad();

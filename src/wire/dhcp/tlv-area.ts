@@ -10,11 +10,15 @@ export function tlvBytes(value: Uint8Array): number {
 
 /** A stretch of a packet that is being filled with options; its last byte is kept for END. */
 export class TlvArea {
-  readonly #bytes: Uint8Array;
+  readonly #packet: Uint8Array;
+  readonly #start: number;
+  readonly #length: number;
   #used = 0;
 
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+  constructor(packet: Uint8Array, start: number, length: number) {
+    this.#packet = packet;
+    this.#start = start;
+    this.#length = length;
   }
 
   get used(): number {
@@ -22,7 +26,7 @@ export class TlvArea {
   }
 
   get room(): number {
-    return this.#bytes.length - 1 - this.#used;
+    return this.#length - 1 - this.#used;
   }
 
   /** Writes a code and as much of the value as fits, answering how many bytes of it that was. */
@@ -31,23 +35,25 @@ export class TlvArea {
     do {
       const length = Math.min(value.length - written, MAX_CHUNK_BYTES, this.room - 2);
       if (length < 0 || (length === 0 && value.length > 0)) break;
-      this.#bytes[this.#used] = code;
-      this.#bytes[this.#used + 1] = length;
-      this.#bytes.set(value.subarray(written, written + length), this.#used + 2);
-      this.#used += 2 + length;
-      written += length;
+      this.#append(code);
+      this.#append(length);
+      // byte by byte: most values are short, and a view of a part costs more than they do
+      for (const end = written + length; written < end; written++) this.#append(value[written]!);
     } while (written < value.length);
     return written;
   }
 
   /** Writes a PAD, if there is room. */
   pad(): void {
-    if (this.room > 0) this.#bytes[this.#used++] = PAD;
+    if (this.room > 0) this.#append(PAD);
   }
 
   /** Writes END. */
   close(): void {
-    this.#bytes[this.#used] = END;
-    this.#used++;
+    this.#append(END);
+  }
+
+  #append(byte: number): void {
+    this.#packet[this.#start + this.#used++] = byte;
   }
 }

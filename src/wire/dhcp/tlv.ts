@@ -44,7 +44,7 @@ export class TlvCollector {
     return parts && join(parts);
   }
 
-  /** All joined values, in order of first appearance. They share no memory with the areas. */
+  /** All joined values, in order of first appearance. One that is whole in its area shares its memory. */
   options(): Options {
     const options: Options = new Map();
     for (const [code, parts] of this.#parts) options.set(code, join(parts));
@@ -53,6 +53,7 @@ export class TlvCollector {
 }
 
 function join(parts: Uint8Array[]): Uint8Array {
+  if (parts.length === 1) return parts[0]!;
   const value = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
   let offset = 0;
   for (const part of parts) {

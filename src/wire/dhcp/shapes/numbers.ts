@@ -80,7 +80,8 @@ function unsignedBytes(value: number, size: number, field: string): Uint8Array {
   if (!Number.isInteger(value) || value < 0 || value >= 256 ** size) {
     throw malformed(field, `${value} doesn't fit ${size} unsigned bytes`);
   }
-  const bytes = Buffer.alloc(size);
-  bytes.writeUIntBE(value, 0, size);
+  const bytes = new Uint8Array(size);
+  for (let index = size - 1, left = value; index >= 0; index--, left = Math.floor(left / 256))
+    bytes[index] = left & 255;
   return bytes;
 }
