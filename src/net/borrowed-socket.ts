@@ -2,21 +2,16 @@ import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import koffi from "koffi";
 import { ApplianceError } from "../errors.ts";
-
-const libc = koffi.load("libc.so.6");
-const fcntl = libc.func("int fcntl(int fd, int command, ...)");
-
-// Linux: <fcntl.h>
-const F_DUPFD_CLOEXEC = 1030;
-const LEAST_FD = 3;
+import { duplicateDescriptor } from "./duplicate-descriptor.ts";
 
 /**
  * A bound UDP socket that is used for a while and must stay open after that, such as one of systemd's. Closing the result
  * leaves `fd` as it was; what came in meanwhile is read first. It may send to broadcast addresses.
  */
 export async function borrowDatagramSocket(fd: number): Promise<Socket> {
-  const second: number = fcntl(fd, F_DUPFD_CLOEXEC, "int", LEAST_FD);
-  if (second < 0) throw new ApplianceError("INTERNAL", `descriptor ${fd} can't be duplicated: errno ${koffi.errno()}`);
+  const second = duplicateDescriptor(fd);
+  if (second === undefined)
+    throw new ApplianceError("INTERNAL", `descriptor ${fd} can't be duplicated: errno ${koffi.errno()}`);
   const borrowed = createSocket("udp4");
   const listening = once(borrowed, "listening");
   borrowed.bind({ fd: second });

@@ -2,13 +2,10 @@ import { closeSync } from "node:fs";
 import type { Socket } from "node:net";
 import koffi from "koffi";
 import pLimit from "p-limit";
+import { duplicateDescriptor } from "./duplicate-descriptor.ts";
 
 const libc = koffi.load("libc.so.6");
 const sendfile = libc.func("intptr_t sendfile(int out, int in, _Inout_ int64_t *position, uintptr_t bytes)");
-const fcntl = libc.func("int fcntl(int fd, int command, int least)");
-
-/** Linux, the same on x86-64 and arm64: <fcntl.h>. */
-const F_DUPFD_CLOEXEC = 1030;
 
 /** Most bytes of one call, so that one fast reader does not keep a worker thread from the others. */
 const MAX_BYTES = 4 * 1024 * 1024;
@@ -34,8 +31,8 @@ export class SocketSendfile {
   /** Undefined where the socket has no descriptor (any more). Whoever opened it closes it. */
   static open(socket: Socket): SocketSendfile | undefined {
     const { fd = -1 } = (socket as unknown as { _handle?: { fd?: number } | null })._handle ?? {};
-    const own = fd < 0 ? -1 : (fcntl(fd, F_DUPFD_CLOEXEC, 0) as number);
-    return own < 0 ? undefined : new SocketSendfile(own);
+    const own = duplicateDescriptor(fd);
+    return own === undefined ? undefined : new SocketSendfile(own);
   }
 
   /**
