@@ -74,12 +74,17 @@ export function advance(session: BootSession | undefined, event: BootEvent): Boo
     ...current,
     ...(event.network === undefined ? {} : { network: event.network }),
     ...(event.client === undefined || event.client.stage === "os" ? {} : { client: event.client }),
-    lastAt: Math.max(current.lastAt, event.at),
+    lastAt: isStranger(event) ? current.lastAt : Math.max(current.lastAt, event.at),
     chainings: current.chainings + (mayChain(event) ? 1 : 0),
     ...chainedFrom(current, event),
   };
   if (event.stage === "refused") return { ...next, refusals: addRefusal(current.refusals, event) };
   return { ...next, stages: addStage(current.stages, event, event.stage) };
+}
+
+/** Whether somebody else asked in the machine's name: that is no sign of life of the machine. */
+function isStranger({ stage, reason }: BootEvent): boolean {
+  return stage === "refused" && reason === "foreign-address";
 }
 
 /** Whether a request of this kind belongs to another boot than `session`. */

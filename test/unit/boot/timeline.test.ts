@@ -150,6 +150,15 @@ const sessions: [name: string, events: Seen[], starts: number[]][] = [
     [0, 61],
   ],
   [
+    "a pause that a stranger fills",
+    [
+      [0, "dhcp-firmware", { client: firmware }],
+      [50, "refused", { reason: "foreign-address" }],
+      [61, "dhcp-firmware", { client: firmware }],
+    ],
+    [0, 61],
+  ],
+  [
     "firmware again after its loader was fetched",
     [
       [0, "dhcp-firmware", { client: firmware }],
