@@ -29,7 +29,7 @@ export function leaseOwners(records: Records, clock: Clock): AddressOwners {
 }
 
 export type LinkKnowledge = {
-  networks: readonly Pick<NetworkConfig, "name" | "interface" | "subnet">[];
+  networks: readonly Pick<NetworkConfig, "name" | "interface" | "subnet" | "relayedSubnets">[];
   /** Who has this address on an interface, as the kernel knows (`findNeighbour`). */
   neighbour: (interfaceName: string, address: Ipv4) => Mac | undefined;
   tokens: BootTokens;
@@ -38,8 +38,8 @@ export type LinkKnowledge = {
 };
 
 /**
- * Where another server gives the addresses: on the link by the kernel's neighbour table, behind a router by a boot token.
- * A token counts there alone: on the link it could have been overheard.
+ * Where another server gives the addresses: on the link by the kernel's neighbour table, in the network's relayed subnets
+ * by a boot token. A token counts there alone: on the link it could have been overheard, and elsewhere none is given.
  */
 export function linkOwners({ networks, neighbour, tokens, servedAt }: LinkKnowledge): AddressOwners {
   const linkOf = (address: Ipv4, name: string) => {
@@ -54,6 +54,8 @@ export function linkOwners({ networks, neighbour, tokens, servedAt }: LinkKnowle
     ownerOf,
     owns(mac, address, network, token) {
       if (linkOf(address, network) !== undefined) return ownerOf(address, network) === mac;
+      const relayed = networks.find((one) => one.name === network)?.relayedSubnets ?? [];
+      if (!relayed.some(({ subnet }) => subnetContains(subnet, address))) return false;
       return token !== undefined && tokens.fits(token, mac, network);
     },
     reports(mac, address, network) {

@@ -45,7 +45,14 @@ describe("a boot token", () => {
 describe("whose an address is where another server gives it", () => {
   const neighbours = new Map([[`eth1 ${here}`, mac]]);
   const owners = linkOwners({
-    networks: [{ name: "rack1", interface: "eth1", subnet: parseSubnet("10.20.0.0/24") }],
+    networks: [
+      {
+        name: "rack1",
+        interface: "eth1",
+        subnet: parseSubnet("10.20.0.0/24"),
+        relayedSubnets: [{ subnet: parseSubnet("10.99.0.0/24"), pool: [] }],
+      },
+    ],
     neighbour: (name, address) => neighbours.get(`${name} ${address}`),
     tokens,
     servedAt: (one) => (one === mac ? elsewhere : undefined),
@@ -64,6 +71,10 @@ describe("whose an address is where another server gives it", () => {
     expect(owners.owns(mac, elsewhere, "rack1")).toBe(false);
     expect(owners.owns(stranger, elsewhere, "rack1", tokens.issue(mac, "rack1"))).toBe(false);
     expect(owners.ownerOf(elsewhere, "rack1")).toBeUndefined();
+  });
+
+  it("is nobody's in a subnet that the network does not name, whatever token comes along", () => {
+    expect(owners.owns(mac, "10.98.0.7" as Ipv4, "rack1", tokens.issue(mac, "rack1"))).toBe(false);
   });
 
   it("is, for a report of the OS, the one that got the script", () => {
