@@ -45,14 +45,18 @@ export async function answerProxy(message: DhcpMessage, site: ProxySite): Promis
 
 /**
  * The answer on port 4011, where firmware asks a boot server (PXE 2.1, 2.2.4) or a proxy for what its offer did not say;
- * some ROMs ask although the offer was complete. It goes to where the question came from.
+ * some ROMs ask although the offer was complete. It goes to the machine's own address (`ciaddr`) where the question came
+ * from there or that is in one of the network's subnets: nobody has us send to anywhere else.
  */
 export async function answerBootServer(message: DhcpMessage, from: RemoteInfo, site: ProxySite): Promise<DhcpAnswer> {
   const type = tryReadOption(message.options, OPTION.messageType);
   if (type !== MESSAGE_TYPE.request && type !== MESSAGE_TYPE.inform) return ignored("not for a boot server");
-  const source = message.ciaddr === ANY_IPV4 ? (from.address as Ipv4) : message.ciaddr;
-  const answer = bootAnswer(message, "ack", site, source, source);
-  return { ...answer, to: { address: source, port: from.port } };
+  const source = from.address as Ipv4;
+  const to = message.ciaddr === ANY_IPV4 ? source : message.ciaddr;
+  const { subnet, relayedSubnets } = site.network;
+  const isOurs = [subnet, ...relayedSubnets.map((one) => one.subnet)].some((one) => subnetContains(one, to));
+  if (to !== source && !isOurs) return ignored("foreign ciaddr");
+  return { ...bootAnswer(message, "ack", site, to, to), to: { address: to, port: from.port } };
 }
 
 /**

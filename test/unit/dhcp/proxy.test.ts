@@ -31,7 +31,7 @@ async function wire(name: string, decision: BootDecision, isNode = true): Promis
   const message = packet(name);
   const is4011 = name.includes("4011") || name.includes("bootserver");
   const answer = is4011
-    ? await answerBootServer(message, FROM, site(decision, isNode))
+    ? await answerBootServer(message, { ...FROM, address: message.ciaddr }, site(decision, isNode))
     : await answerProxy(message, site(decision, isNode));
   if (!answer.reply) return answer.reason ?? "";
   const text = formatDhcp(decodeDhcp(encodeReply(message, answer.reply)));
@@ -131,10 +131,19 @@ describe("the answer on port 4011", () => {
   });
 
   it("goes to where the question came from", async () => {
-    const asked = await answerBootServer(packet("ovmf-pxe-request-4011"), { ...FROM, port: 68 }, site(LOADER));
+    const from = { ...FROM, address: "10.97.0.88", port: 68 };
+    const asked = await answerBootServer(packet("ovmf-pxe-request-4011"), from, site(LOADER));
     expect(asked).toMatchObject({ to: { address: "10.97.0.88", port: 68 }, address: "10.97.0.88" });
     const nameless = { ...packet("ovmf-pxe-request-4011"), ciaddr: ANY_IPV4 };
     expect((await answerBootServer(nameless, FROM, site(LOADER))).to).toEqual({ address: "10.0.0.88", port: 4011 });
+  });
+
+  it("goes to the address that the machine says it has only on our networks", async () => {
+    const claiming = { ...packet("ovmf-pxe-request-4011"), ciaddr: ip("10.0.5.88") };
+    expect((await answerBootServer(claiming, FROM, site(LOADER))).to?.address).toBe("10.0.5.88");
+    const reflecting = { ...claiming, ciaddr: ip("198.51.100.7") };
+    const refused = await answerBootServer(reflecting, FROM, site(LOADER));
+    expect(refused).toEqual({ outcome: "ignored", reason: "foreign ciaddr", events: [] });
   });
 
   it("repeats the boot server type that the client has chosen", async () => {
@@ -150,7 +159,7 @@ describe("the answer on port 4011", () => {
     expect(await fileFor("10.0.5.88")).toMatch(/token=a-token$/);
     expect(await fileFor(ANY_IPV4, "10.0.5.88")).toMatch(/token=a-token$/);
     for (const from of ["10.0.0.88", "10.99.0.88"]) {
-      expect(await fileFor(from)).toMatch(/\/boot\/[0-9a-f:]+$/);
+      expect(await fileFor(from, from)).toMatch(/\/boot\/[0-9a-f:]+$/);
       expect(await fileFor(ANY_IPV4, from)).toMatch(/\/boot\/[0-9a-f:]+$/);
     }
   });
