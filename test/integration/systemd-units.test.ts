@@ -121,7 +121,7 @@ describe("the units", () => {
     const [start] = settings("ingot-tgtd@.service", "ExecStart");
     const script = /^\/bin\/sh -c '(.*)'$/.exec(start!)?.[1]?.replaceAll("%i", "7").replaceAll("$$", "$");
     const printed = execFileSync("sh", ["-c", script!.replace("exec /usr/sbin/tgtd", "echo")], { encoding: "utf8" });
-    expect(printed.trim()).toBe("-f -C 7 -t 2 --iscsi nop_interval=5,nop_count=2000000000,portal=127.0.0.1:32607");
+    expect(printed.trim()).toBe("-f -C 7 -t 8 --iscsi nop_interval=5,nop_count=2000000000,portal=127.0.0.1:32607");
   });
 
   it("come with scripts that a shell can read", () => {

@@ -17,7 +17,8 @@ const PING_SECONDS = 5;
  * The arguments of `tgtd` for one provisioning network, the same in its systemd unit, the lab and the tests:
  * - `-f`: stay in the foreground, the supervisor owns the process;
  * - `-C`: the control number, machine-wide: it names the management socket and its lock;
- * - `-t 2`: I/O threads per LUN. The default of 16 makes 3,200 threads of 200 disks;
+ * - `-t 8`: writes and reads of a LUN that are under way at a time: each write waits for the disk, and reads must not wait
+ *   for all of them. 10 MB more than 2 would take for 200 LUNs;
  * - `nop_interval=`: each session is pinged (NOP-In, RFC 7143 11.19). An initiator that lives answers, whatever it was told
  *   of pings itself: so a session that nothing is heard of is dead. `nop_count=`: none is closed for silence by tgtd
  *   itself, since iPXE takes pings and answers none;
@@ -26,5 +27,5 @@ const PING_SECONDS = 5;
  */
 export function tgtdArguments(daemon: { control: number; loopbackPort: number }): string[] {
   const iscsi = `nop_interval=${PING_SECONDS},nop_count=2000000000,portal=127.0.0.1:${daemon.loopbackPort}`;
-  return ["-f", "-C", String(daemon.control), "-t", "2", "--iscsi", iscsi];
+  return ["-f", "-C", String(daemon.control), "-t", "8", "--iscsi", iscsi];
 }

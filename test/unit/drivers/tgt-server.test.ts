@@ -130,6 +130,6 @@ describe("a target's id", () => {
 
 it("starts tgtd on a loopback portal", () => {
   expect(tgtdArguments({ control: 5, loopbackPort: 23005 }).join(" ")).toBe(
-    "-f -C 5 -t 2 --iscsi nop_interval=5,nop_count=2000000000,portal=127.0.0.1:23005",
+    "-f -C 5 -t 8 --iscsi nop_interval=5,nop_count=2000000000,portal=127.0.0.1:23005",
   );
 });
