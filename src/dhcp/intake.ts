@@ -17,8 +17,8 @@ const MOST_QUEUED = 1024;
 type Datagram = { bytes: Buffer; from: RemoteInfo };
 
 export type IntakeOptions = {
-  /** Begins the answer to a datagram. */
-  serve: (bytes: Buffer, from: RemoteInfo) => void;
+  /** Begins the answer to a datagram; `fromNode`: a node has the NIC that it names. */
+  serve: (bytes: Buffer, from: RemoteInfo, fromNode: boolean) => void;
   /** Whether a node has this NIC. */
   isNode: (mac: Mac) => boolean;
   /** `limited`: this client sends too many. `shed`: all of them do, and it is no node's. */
@@ -80,8 +80,8 @@ export class Intake {
   }
 
   #serve(strangers: number): void {
-    for (const { bytes, from } of [...this.#nodes.splice(0), ...this.#strangers.splice(0, strangers)]) {
-      this.#options.serve(bytes, from);
-    }
+    const { serve } = this.#options;
+    for (const { bytes, from } of this.#nodes.splice(0)) serve(bytes, from, true);
+    for (const { bytes, from } of this.#strangers.splice(0, strangers)) serve(bytes, from, false);
   }
 }

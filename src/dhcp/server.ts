@@ -19,6 +19,8 @@ import { type Destination, replyDestination } from "./reply-destination.ts";
 
 /** Answers that wait for the disk at a time; beyond it packets are dropped, and clients ask again. */
 const MOST_WAITING = 10_000;
+/** Of them, those to strangers: while the disk stands still, a flood takes no node's place. */
+const MOST_STRANGERS_WAITING = 8_000;
 
 export type DhcpServerOptions = {
   network: NetworkConfig;
@@ -81,8 +83,8 @@ export function startDhcpServer(options: DhcpServerOptions): DhcpServer {
     counters.waiting = waiting.size + intake.queued;
   };
 
-  function begin(bytes: Buffer, from: RemoteInfo): void {
-    if (waiting.size >= MOST_WAITING) {
+  function begin(bytes: Buffer, from: RemoteInfo, fromNode: boolean): void {
+    if (waiting.size >= (fromNode ? MOST_WAITING : MOST_STRANGERS_WAITING)) {
       counters.dropped++;
       told.drop(counters, formatMac(bytes.subarray(CHADDR_OFFSET, CHADDR_OFFSET + 6)));
       return;

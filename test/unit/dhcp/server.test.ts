@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { BootEvent } from "../../../src/boot/boot-event.ts";
 import { startDhcpServer } from "../../../src/dhcp/server.ts";
 import { createLog } from "../../../src/log.ts";
+import { formatMac } from "../../../src/values/mac.ts";
 import { encodeDhcp } from "../../../src/wire/dhcp/encode.ts";
 import type { DhcpMessage } from "../../../src/wire/dhcp/message.ts";
 import { ip } from "../leases/world.ts";
@@ -73,6 +74,40 @@ describe("the DHCP server's packet loop", () => {
     expect(server.counters).toMatchObject({ failed: 2, replied: 0 });
     await say(request("discover"));
     expect(server.counters).toMatchObject({ received: 7, replied: 1 });
+  });
+
+  it("keeps room for nodes while the disk stands still and strangers flood it", async () => {
+    const { network, clock } = dhcpWorld();
+    const socket = new SocketStandIn();
+    const asked = new Set<string>();
+    const server = startDhcpServer({
+      network,
+      socket: socket.asSocket(),
+      answer: ({ chaddr }) => {
+        asked.add(formatMac(chaddr));
+        return new Promise(() => {});
+      },
+      events: () => {},
+      isNode: (mac) => mac.startsWith("0a:"),
+      log: createLog("silent"),
+      clock,
+    });
+    const datagram = encodeDhcp(request("discover"));
+    const deliver = (prefix: number, number: number) => {
+      const bytes = Buffer.from(datagram);
+      bytes.writeUInt8(prefix, 28);
+      bytes.writeUInt32BE(number, 29);
+      socket.deliver(bytes);
+    };
+    for (let number = 0; server.counters.dropped === 0; ) {
+      for (const until = number + 31; number < until; number++) deliver(0x02, number);
+      await turn();
+    }
+    const before = server.counters.dropped;
+    deliver(0x0a, 1);
+    await turn();
+    expect([...asked].at(-1)).toMatch(/^0a:/);
+    expect(server.counters.dropped).toBe(before);
   });
 
   it("shows a watchdog an answer that the disk keeps waiting", async () => {
