@@ -15,11 +15,12 @@ export type NamedThing = StoredThing & {
   node?: string;
 };
 
+/** A look at the pool, and what takes up most of it, the largest first. */
 export type PoolReport = PoolState & { largest: NamedThing[] };
 
 /** How full the pool is, and what takes up most of it; at most `limit` things. Looks at every file: not for a loop. */
 export async function poolReport(appliance: Appliance, limit: number): Promise<PoolReport> {
-  const signal = AbortSignal.timeout(LOOK_SECONDS * 1000);
+  const signal = lookSignal();
   const state = await appliance.pool.look(signal);
   const largest = await appliance.space.largest(limit, signal);
   return { ...state, largest: largest.map((thing) => named(appliance, thing)) };
@@ -27,10 +28,13 @@ export async function poolReport(appliance: Appliance, limit: number): Promise<P
 
 /**
  * POOL_FULL when the pool takes no clones, imports and snapshots any more; names the largest disks. What the pool watch
- * last saw decides, so that this costs nothing as long as there is room.
+ * last saw decides, so that this costs nothing as long as there is room; when it could not see, it looks again, and this
+ * fails as that does.
  */
 export async function checkPoolOpen(appliance: Appliance): Promise<void> {
-  if (!isShut(appliance.pool.level)) return;
+  const { pool } = appliance;
+  const seen = pool.level === "unknown" ? (await pool.look(lookSignal())).level : pool.level;
+  if (!isShut(seen)) return;
   const { level, usedPercent, usage, largest } = await poolReport(appliance, 1000);
   if (!isShut(level)) return;
   const disks = largest.filter(({ kind }) => kind === "disk");
@@ -47,6 +51,10 @@ export async function checkPoolOpen(appliance: Appliance): Promise<void> {
         : `${disks.length > 0 ? `release a node with its disk (largest: ${disks.slice(0, FEW).map(describe).join(", ")}), or: ` : ""}${grow}`,
     },
   });
+}
+
+function lookSignal(): AbortSignal {
+  return AbortSignal.timeout(LOOK_SECONDS * 1000);
 }
 
 function isShut(level: string): boolean {
