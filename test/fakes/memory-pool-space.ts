@@ -7,19 +7,21 @@ const MIB = 1024 ** 2;
 export class MemoryPoolSpace implements PoolSpace {
   things: StoredThing[] = [];
   ballastBytes = 0;
+  reserveBytes = 0;
   fileBytes = 100 * MIB;
   filesystemBytes = 100 * MIB;
   usedBytes = 50 * MIB;
 
   /** As the image store tells it. */
   usage(): PoolUsage {
-    const { filesystemBytes, fileBytes, usedBytes, ballastBytes } = this;
+    const { filesystemBytes, fileBytes, usedBytes, ballastBytes, reserveBytes } = this;
+    const heldBack = ballastBytes + reserveBytes;
     const disk = { diskFreeBytes: 1000 * MIB, diskBytes: 2000 * MIB };
     return {
       totalBytes: filesystemBytes,
-      freeBytes: Math.max(0, filesystemBytes - usedBytes - ballastBytes),
+      freeBytes: Math.max(0, filesystemBytes - usedBytes - heldBack),
       filesystem: "memory",
-      ballast: { bytes: ballastBytes, isWhole: ballastBytes > 0 },
+      ballast: { bytes: heldBack, releasableBytes: ballastBytes, isWhole: ballastBytes > 0 },
       file: { path: "/memory/pool", sizeBytes: fileBytes, allocatedBytes: fileBytes, ...disk },
     };
   }

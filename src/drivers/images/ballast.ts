@@ -29,11 +29,12 @@ export class Ballast {
     this.#reserve = new PreallocatedFile(join(directory, "reserve"));
   }
 
-  /** How much both hold back now, and whether that is all that they should. */
-  async state(totalBytes: number): Promise<{ bytes: number; isWhole: boolean }> {
+  /** How much both hold back now, how much of it is the ballast's, and whether that is all that they should. */
+  async state(totalBytes: number): Promise<{ bytes: number; releasableBytes: number; isWhole: boolean }> {
     const [ballast, reserve] = await Promise.all([this.#ballast.bytes(), this.#reserve.bytes()]);
     const wanted = wantedBytes(totalBytes);
-    return { bytes: ballast + reserve, isWhole: ballast >= wanted.ballast && reserve >= wanted.reserve };
+    const isWhole = ballast >= wanted.ballast && reserve >= wanted.reserve;
+    return { bytes: ballast + reserve, releasableBytes: ballast, isWhole };
   }
 
   /** Makes what is missing of both, as far as there is room. */

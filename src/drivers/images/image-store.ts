@@ -50,8 +50,8 @@ export type PoolUsage = {
   totalBytes: number;
   freeBytes: number;
   filesystem: string;
-  /** What is held back for times of need, and whether that is all that should be. */
-  ballast: { bytes: number; isWhole: boolean };
+  /** What is held back for times of need, how much of it a release would give, and whether it is all that should be. */
+  ballast: { bytes: number; releasableBytes: number; isWhole: boolean };
   /** The file that the pool lives in, if it does; one with fewer blocks than its size is sparse. */
   file?: PoolFile;
 };

@@ -46,7 +46,7 @@ describe("the pool watch", () => {
       [949, "closed", 20],
       [950, "critical", 0],
       [1000, "critical", 0],
-      [949, "closed", 0],
+      [939, "closed", 0],
       [851, "warn", 0],
       [849, "warn", 20],
       [700, "ok", 20],
@@ -61,6 +61,43 @@ describe("the pool watch", () => {
       "pool fills up",
       "pool has room",
     ]);
+  });
+
+  it("says nothing more of a pool that hovers at a mark, until it is 1 % below", async () => {
+    for (let times = 0; times < 5; times++) {
+      expect(await at(900)).toEqual(["closed", 0]);
+      expect(await at(895)).toEqual(["warn", 0]);
+    }
+    expect([appliance.pool.level, said.length]).toEqual(["closed", 1]);
+    await at(889);
+    expect([appliance.pool.level, said.at(-1)]).toEqual(["warn", "pool fills up"]);
+  });
+
+  it("asks for no release where only the reserve is left, and answers what is held back after one", async () => {
+    await at(500);
+    const { space } = world;
+    let releases = 0;
+    const { releaseBallast } = space;
+    space.releaseBallast = () => {
+      releases += 1;
+      return releaseBallast.call(space);
+    };
+    space.reserveBytes = 10;
+    space.usedBytes = 960;
+    expect((await appliance.pool.look(signal)).usage.ballast.bytes).toBe(10);
+    await appliance.pool.look(signal);
+    expect(releases).toBe(1);
+  });
+
+  it("answers how full the pool is although the ballast can't be made, and says so once", async () => {
+    world.space.keepBallast = async () => {
+      throw new Error("file system is read-only");
+    };
+    expect([await at(500), await at(500)]).toEqual([
+      ["ok", 0],
+      ["ok", 0],
+    ]);
+    expect(said).toEqual(["can't change the pool's ballast"]);
   });
 
   it("follows marks that were changed while it runs", async () => {
@@ -118,6 +155,20 @@ describe("a closed pool", () => {
     expect(error.details.remedy).toMatch(/release a node .*node-1-1 with 4\.0 GiB.*ingot pool grow/);
     expect(appliance.images.list().map(({ name }) => name)).toEqual(["golden"]);
     expect(appliance.disks.list()).toHaveLength(2);
+  });
+
+  it("is looked at once more before anything is begun where it could not be seen", async () => {
+    const { usage } = world.images;
+    world.images.usage = async () => {
+      throw new ApplianceError("UNAVAILABLE", "away");
+    };
+    appliance.pool.start();
+    await expect.poll(() => appliance.pool.level).toBe("unknown");
+    await appliance.pool.stop();
+    const snapshot = () => snapshotDisk(appliance, { project, disk: "node-1-1", image: "snap" }, "test");
+    await expect(snapshot()).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    world.images.usage = usage;
+    await expect(snapshot()).rejects.toMatchObject({ code: "POOL_FULL" });
   });
 
   it("says which disk is on no node, and opens as soon as there is room", async () => {

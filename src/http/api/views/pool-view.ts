@@ -1,13 +1,12 @@
 import { z } from "@hono/zod-openapi";
 import type { Appliance } from "../../../operations/appliance.ts";
+import { POOL_LEVELS } from "../../../operations/pool-level.ts";
 import type { PoolReport } from "../../../operations/pool-report.ts";
-
-const LEVELS = ["ok", "warn", "closed", "critical"] as const;
 
 /** How full the pool is. */
 export const poolFillSchema = z
   .object({
-    level: z.enum(LEVELS).openapi({
+    level: z.enum(POOL_LEVELS).openapi({
       description: "closed: no new clones, imports and snapshots; critical: the ballast is given to running nodes",
     }),
     usedPercent: z.int(),

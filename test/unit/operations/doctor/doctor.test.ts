@@ -137,7 +137,7 @@ describe("the doctor", () => {
     ["btrfs", 20, ["ok", "warning"]],
     ["xfs", 10, ["ok", "failed"]],
   ])("judges a pool on %s with %i of 100 bytes free, the ballast counted in", async (filesystem, free, states) => {
-    const ballast = { bytes: 2, isWhole: true };
+    const ballast = { bytes: 2, releasableBytes: 2, isWhole: true };
     world.images.usage = async () => ({ filesystem, totalBytes: 100, freeBytes: free - ballast.bytes, ballast });
     expect(await examine("storaged")).toMatchObject([{ state: "ok" }]);
     expect((await examine("pool")).map(({ state }) => state)).toEqual(states);
