@@ -1,6 +1,6 @@
 import { armed, type BootEntry } from "../boot/boot-entry.ts";
 import type { BootEvent } from "../boot/boot-event.ts";
-import { toApplianceError } from "../errors.ts";
+import { type ApplianceError, toApplianceError } from "../errors.ts";
 import { type TcpPeer, tcpPeers } from "../net/tcp-peers.ts";
 import type { Collection } from "../store/records.ts";
 import type { Appliance } from "./appliance.ts";
@@ -38,6 +38,7 @@ export class Rearming {
   readonly #trials = new Map<string, Trial>();
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
+  #trouble: string | undefined;
 
   constructor(appliance: Appliance, seen: SeenTargets, peers: (port: number) => TcpPeer[] = tcpPeers) {
     this.#appliance = appliance;
@@ -69,11 +70,14 @@ export class Rearming {
   }
 
   async #run(): Promise<void> {
-    const { clock, log } = this.#appliance;
+    const { clock } = this.#appliance;
     // requests come from inside the boot path: not in their turn
     await clock.sleep(0);
     while (this.#trials.size > 0 && !this.#stop.signal.aborted) {
-      await this.#look(clock.now()).catch((error) => log.error({ err: error }, "can't tell which nodes are down"));
+      await this.#look(clock.now()).then(
+        () => this.#reportTrouble(undefined),
+        (error) => this.#reportTrouble(toApplianceError(error)),
+      );
       await clock.sleep(LOOK_EVERY_MS, this.#stop.signal).catch(() => {});
     }
     this.#running = undefined;
@@ -89,6 +93,17 @@ export class Rearming {
     const ports = new Set(waiting.flatMap(([{ portals }]) => portals.map(({ port }) => port)));
     const heard = lastHeard([...ports].flatMap(this.#peers), now);
     await Promise.all(waiting.map(([entry, trial]) => this.#judge(entry, trial, heard, now)));
+  }
+
+  /** Why the last look failed, logged once: until that is mended, nobody who waits is armed. */
+  #reportTrouble(error: ApplianceError | undefined): void {
+    if (error && error.message !== this.#trouble) {
+      this.#appliance.log.error({ err: error }, "can't tell which nodes are down");
+    }
+    this.#trouble = error?.message;
+    if (!error) return;
+    const remedy = typeof error.details.remedy === "string" ? error.details.remedy : "ingot doctor";
+    for (const trial of this.#trials.values()) Object.assign(trial, { finding: error.message, remedy });
   }
 
   #end(node: string, trial: Trial, entry: BootEntry | undefined): void {

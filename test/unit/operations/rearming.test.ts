@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { BootEntry } from "../../../src/boot/boot-entry.ts";
 import type { BootEvent } from "../../../src/boot/boot-event.ts";
+import { ApplianceError } from "../../../src/errors.ts";
 import type { TcpPeer } from "../../../src/net/tcp-peers.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { Rearming } from "../../../src/operations/rearming.ts";
@@ -181,6 +182,20 @@ describe("a node whose OS was up asks to boot", () => {
     await asks();
     await passes(30_000);
     expect(isArmed()).toBe(false);
+  });
+
+  it("and is told, once in the log, what keeps us from knowing", async () => {
+    const { state, asks, isArmed, passes, requests, warnings } = world();
+    Object.defineProperty(state, "peers", {
+      get: () => {
+        throw new ApplianceError("UNAVAILABLE", "no table", { details: { remedy: "modprobe tcp_diag" } });
+      },
+    });
+    await asks();
+    await passes(20_000);
+    expect(isArmed()).toBe(false);
+    expect(requests.get("node-1")).toMatchObject({ finding: "no table", remedy: "modprobe tcp_diag" });
+    expect(warnings).toEqual(["can't tell which nodes are down"]);
   });
 
   it("is judged no longer once it stopped asking", async () => {
