@@ -57,10 +57,10 @@ export function serveDhcp(parts: DhcpParts): { dhcp: DhcpServer; stop(): Promise
     }
   };
   /** A client that takes another server's offer names it in its REQUEST (option 54, RFC 2131 4.3.2). */
-  const noteForeign = ({ options }: DhcpMessage): void => {
+  const noteForeign = ({ options, chaddr }: DhcpMessage): void => {
     if (tryReadOption(options, OPTION.messageType) !== MESSAGE_TYPE.request) return;
     const server = tryReadOption(options, OPTION.serverId);
-    if (server && standing.saw(server, "request")) watch.hurry();
+    if (server && standing.saw(server, formatMac(chaddr))) watch.hurry();
   };
   const onPxe = async (message: DhcpMessage, from: RemoteInfo): Promise<DhcpAnswer> => {
     const { role } = standing;

@@ -2,6 +2,7 @@ import type { Clock } from "../clock.ts";
 import type { NetworkConfig } from "../config/schema.ts";
 import type { Log } from "../log.ts";
 import type { Ipv4 } from "../values/ipv4.ts";
+import type { Mac } from "../values/mac.ts";
 import type { Drops } from "./packet-log.ts";
 
 /**
@@ -12,6 +13,9 @@ export type DhcpRole = "server" | "proxy" | "silent" | "off";
 
 /** Another DHCP server, and how it was noticed: it answered a probe, or a client spoke of it. */
 export type ForeignServer = { address: Ipv4; firstSeenAt: number; lastSeenAt: number; by: "probe" | "request" };
+
+/** `namedBy`: the first clients that named it. `isSure`: it counts. */
+type Sighting = ForeignServer & { namedBy: readonly Mac[]; isSure: boolean };
 
 /** What is known of DHCP on one network, for people. */
 export type DhcpState = {
@@ -30,6 +34,8 @@ export type DhcpState = {
 const FORGET_MS = 15 * 60 * 1000;
 /** More are no news: somebody plays with forged packets. */
 const MAX_FOREIGN = 16;
+/** So many clients must name a server for it to count where no probe can be made: one datagram is forged too easily. */
+const WITNESSES = 2;
 
 /**
  * The part that our DHCP plays on one network, by its configured mode and by the other servers that answer probes:
@@ -45,13 +51,13 @@ const MAX_FOREIGN = 16;
  * one: while the other server restarts, nobody gives its addresses away.
  *
  * What clients say of a server is reported and looked into, and decides nothing: one forged datagram could end our DHCP.
- * Where no probe can be made, it is all that there is: it makes a proxy of `auto`.
+ * Where no probe can be made, it is all that there is: it makes a proxy of `auto` once two clients have named one server.
  */
 export class DhcpStanding {
   readonly #network: NetworkConfig;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #foreign = new Map<Ipv4, ForeignServer>();
+  readonly #foreign = new Map<Ipv4, Sighting>();
   #began: "server" | "proxy" | undefined;
   #probedAt: number | undefined;
   #trouble: DhcpState["trouble"];
@@ -80,7 +86,7 @@ export class DhcpStanding {
     return {
       mode: this.#network.dhcp,
       role: this.role,
-      foreign: [...this.#foreign.values()],
+      foreign: [...this.#foreign.values()].map(({ namedBy: _, isSure: __, ...server }) => server),
       ...(this.#probedAt === undefined ? {} : { probedAt: this.#probedAt }),
       ...(this.#trouble ? { trouble: this.#trouble } : {}),
       ...(this.#drops ? { drops: this.#drops } : {}),
@@ -92,19 +98,24 @@ export class DhcpStanding {
     this.#drops = drops;
   }
 
-  /** Another server was seen: it answered a probe, or a client asked it by name (option 54). Answers whether that is news. */
-  saw(address: Ipv4, by: ForeignServer["by"]): boolean {
+  /** Another server was seen: it answered a probe, or `client` asked it by name (option 54). Answers whether that is news. */
+  saw(address: Ipv4, client?: Mac): boolean {
     if (address === this.#network.address) return false;
     const now = this.#clock.now();
     const known = this.#foreign.get(address);
-    if (!known && !this.#makeRoom(by)) return false;
     // once it has answered a probe, probes tell when it is gone
-    const how = known?.by === "probe" ? "probe" : by;
-    this.#foreign.set(address, { address, firstSeenAt: known?.firstSeenAt ?? now, lastSeenAt: now, by: how });
+    const by = client === undefined || known?.by === "probe" ? "probe" : "request";
+    if (!known && !this.#makeRoom(by)) return false;
+    const namedBy = withClient(known?.namedBy ?? [], client);
+    const isVouched = this.#trouble !== undefined && namedBy.length >= WITNESSES;
+    const isSure = known?.isSure || by === "probe" || isVouched;
+    this.#foreign.set(address, {
+      ...{ address, firstSeenAt: known?.firstSeenAt ?? now, lastSeenAt: now, by },
+      ...{ namedBy, isSure },
+    });
     const before = this.role;
-    const isSure = by === "probe" || this.#trouble !== undefined;
     if (this.#network.dhcp === "auto" && isSure) this.#began = "proxy";
-    const isNews = known?.by !== how;
+    const isNews = !known || isSure !== known.isSure;
     if (isNews) this.#report(address, isSure, before);
     return isNews;
   }
@@ -154,6 +165,11 @@ export class DhcpStanding {
       this.#log.error({ server, remedy }, `dhcp: another DHCP server ${what}`);
     }
   }
+}
+
+function withClient(clients: readonly Mac[], client: Mac | undefined): readonly Mac[] {
+  const isKnown = client === undefined || clients.includes(client) || clients.length >= WITNESSES;
+  return isKnown ? clients : [...clients, client];
 }
 
 /** What to do about another DHCP server where `dhcp: server` wants to be the only one. */

@@ -65,7 +65,7 @@ async function probeOnce(watch: Omit<ServerWatch, "times">, windowMs: number, si
   try {
     socket = await watch.openSocket();
     socket.on("error", () => {}); // a probe without answers tells the same
-    const onServer = (server: NetworkConfig["address"]) => standing.saw(server, "probe");
+    const onServer = (server: NetworkConfig["address"]) => standing.saw(server);
     await probeServers({ socket, mac, address: network.address, windowMs, onServer, clock, signal });
     standing.probed(startedAt);
   } catch (error) {

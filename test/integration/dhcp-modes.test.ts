@@ -149,7 +149,7 @@ describe("another server that comes later", { timeout: 60_000 }, () => {
     expect((await ours.state()).role).toBe("server");
   });
 
-  it("is known by the clients that name it, where port 68 is taken; auto becomes a proxy", async () => {
+  it("is known by two clients that name it, where port 68 is taken; auto becomes a proxy", async () => {
     const taken = namespaces.start(HERE, ["socat", "-u", "UDP4-RECV:68", "OPEN:/dev/null"]);
     await until("port 68 taken", async () => namespaces.run(HERE, ["ss", "-lun"]).includes(":68 "));
     const ours = await startOurs({ dhcp: "auto", address: `${NET}.3` });
@@ -159,6 +159,9 @@ describe("another server that comes later", { timeout: 60_000 }, () => {
       remedy: expect.any(String),
     });
     await ask("ipxe-rom-request"); // of an offer by 10.97.0.1, which is not us here
+    await ours.sees(`${NET}.1`);
+    expect((await ours.state()).role).toBe("server");
+    await ask("ovmf-pxe-request", { from: 70 }); // the same by another machine
     await ours.becomes("proxy");
     expect((await ours.state()).foreign).toMatchObject([{ address: `${NET}.1`, by: "request" }]);
     taken.kill();
