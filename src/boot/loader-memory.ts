@@ -5,7 +5,7 @@
 export type LoaderMemory = {
   /** Loaders that led to a script, the latest first. */
   proven: readonly string[];
-  /** The loader that the last attempt got stuck after. */
+  /** The loader that the last attempt got stuck after, or that led to a script and to no disk often enough. */
   failed?: string;
   /** Boots in a row that began by themselves, shortly after each other, and came to nothing; see `loopOf`. */
   rounds: number;
@@ -45,6 +45,8 @@ const MAX_PROVEN = 4;
  * short there costs one attempt with the other loader.
  */
 const STUCK_MS = 30_000;
+/** An iPXE that gets its script and can't log in may be at fault itself: after so many rounds another one is tried. */
+const ROUNDS_PER_LOADER = 2;
 /** Two loaders have failed twice each. */
 const LOOP_ROUNDS = 4;
 /** The longest that a round takes: a large server's self-test, and a boot. After as much quiet it is tried again. */
@@ -52,7 +54,8 @@ const QUIET_MS = 15 * 60_000;
 
 /** What is known when the boot after `attempt` begins, at `now`. */
 export function learn(memory: LoaderMemory = NOTHING, attempt: Attempt, now: number): LoaderMemory {
-  return { ...learnLoader(memory, attempt), ...countRound(memory, attempt, now) };
+  const counted = countRound(memory, attempt, now);
+  return { ...learnLoader(memory, attempt, counted.rounds), ...counted };
 }
 
 /**
@@ -77,13 +80,17 @@ export function loopOf(memory: LoaderMemory | undefined, now: number): BootLoop 
   return { rounds: memory.rounds, after: memory.reachedScript ? "script" : "loader" };
 }
 
-function learnLoader(memory: LoaderMemory, attempt: Attempt): Pick<LoaderMemory, "proven" | "failed"> {
+function learnLoader(memory: LoaderMemory, attempt: Attempt, rounds: number): Pick<LoaderMemory, "proven" | "failed"> {
   const { proven, failed } = memory;
-  const { loader, reachedScript, cutAt } = attempt;
+  const { loader, reachedScript, wasSentToBoot, cutAt } = attempt;
   const kept = failed === undefined ? { proven } : { proven, failed };
   if (!loader) return kept;
   const { file } = loader;
-  if (reachedScript) return { proven: [file, ...proven.filter((one) => one !== file)].slice(0, MAX_PROVEN) };
+  if (reachedScript) {
+    const led = { proven: [file, ...proven.filter((one) => one !== file)].slice(0, MAX_PROVEN) };
+    const hadItsTurn = wasSentToBoot && rounds > 0 && rounds % ROUNDS_PER_LOADER === 0;
+    return hadItsTurn ? { ...led, failed: file } : led;
+  }
   // one that had no time to show what it can do gets it again
   const isStuck = cutAt === undefined || cutAt - loader.at >= STUCK_MS;
   return isStuck ? { proven, failed: file } : kept;

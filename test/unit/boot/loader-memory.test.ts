@@ -52,6 +52,23 @@ describe("which loader", () => {
     expect(tried).toEqual([X, Y, Z, X]);
   });
 
+  it("is the other one after two rounds that got a script and reached no disk", () => {
+    let memory: LoaderMemory | undefined;
+    const tried: string[] = [];
+    for (let round = 0; round < 6; round++) {
+      const { file } = choose(memory)!;
+      tried.push(file);
+      memory = learn(
+        memory,
+        attempt(round * MINUTE, { ...seen(file, round * MINUTE), reachedScript: true }),
+        (round + 1) * MINUTE,
+      );
+    }
+    expect(tried).toEqual([X, X, Y, Y, X, X]);
+    const held = attempt(6 * MINUTE, { ...seen(X, 6 * MINUTE), reachedScript: true, wasSentToBoot: false });
+    expect(choose(learn(memory, held, 7 * MINUTE))).toEqual({ file: X });
+  });
+
   it("stays the same after a boot that fetched none: that is TFTP's fault, not the loader's", () => {
     const { loader: _, ...unfetched } = attempt(0, { wasSentToBoot: false });
     expect(choose(after([unfetched, 2 * MINUTE]))).toEqual({ file: X });
