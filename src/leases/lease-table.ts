@@ -171,14 +171,15 @@ export class LeaseTable {
   }
 
   /**
-   * A client found its address in use by somebody else (RFC 2131 4.3.3): it rests for an hour. `pinned` is answered for a
-   * pinned one, which stays as it is: the node's target and boot entry carry it, so an operator has to find the intruder.
+   * A client found its address in use by somebody else (RFC 2131 4.3.3): it rests for an hour. `pinned` and `reserved` are
+   * answered for one that is fixed, which stays as it is: the node is known by it, so an operator has to find the intruder.
    */
-  async decline(owner: LeaseOwner, address: Ipv4): Promise<"quarantined" | "pinned" | "not-theirs"> {
+  async decline(owner: LeaseOwner, address: Ipv4): Promise<"quarantined" | "pinned" | "reserved" | "not-theirs"> {
     const lease = this.find(owner);
     const offered = this.#offers.addressFor(ownerKey(owner), this.#clock.now()) === address;
     if (lease?.address !== address && !offered) return "not-theirs";
     if (lease?.state === "pinned") return "pinned";
+    if (this.#reservations.reservationFor(owner.mac, owner.network) === address) return "reserved";
     const expiresAt = this.#clock.now() + QUARANTINE_MS;
     this.dropOffer(owner);
     await this.#leases.commit([leaseChange(address, { address, ...identity(owner), state: "declined", expiresAt })]);

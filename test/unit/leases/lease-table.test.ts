@@ -157,6 +157,17 @@ describe("a declined address", () => {
     expect(await leases.decline(owner(1), address)).toBe("pinned");
     expect(leases.find(owner(1))).toMatchObject({ address, state: "pinned" });
   });
+
+  it("stays with its node when it is reserved, leased or on offer", async () => {
+    const { leases, lease, own, reserved } = leaseWorld();
+    reserved.set(macOf(1), ip("10.0.0.99")).set(macOf(2), ip("10.0.0.98"));
+    await lease(1);
+    expect(await leases.decline(owner(1), ip("10.0.0.99"))).toBe("reserved");
+    expect(leases.find(owner(1))).toMatchObject({ address: "10.0.0.99", state: "bound" });
+    leases.offer(owner(2), own);
+    expect(await leases.decline(owner(2), ip("10.0.0.98"))).toBe("reserved");
+    expect(leases.mayHave(owner(2), own, ip("10.0.0.98"))).toBe(true);
+  });
 });
 
 describe("a reservation", () => {
