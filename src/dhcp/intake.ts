@@ -5,7 +5,9 @@ import { formatMac, type Mac } from "../values/mac.ts";
 import { CHADDR_OFFSET } from "../wire/dhcp/protocol.ts";
 
 /** What one client may send: a boot takes about ten datagrams in a minute, a client that is stuck one in a few seconds. */
-const PER_CLIENT = { most: 30, windowMs: 10_000 };
+const PER_STRANGER = { most: 30, windowMs: 10_000 };
+/** A node's share, so much larger that nobody silences it with a few datagrams in its name. */
+const PER_NODE = { most: 300, windowMs: 10_000 };
 
 /** Datagrams that libuv reads from a socket in one turn of the event loop; when there were as many, more are waiting. */
 const TURN = 32;
@@ -33,7 +35,7 @@ export type IntakeOptions = {
  */
 export class Intake {
   readonly #options: IntakeOptions;
-  readonly #clients = new Quota(PER_CLIENT);
+  readonly #quotas = { nodes: new Quota(PER_NODE), strangers: new Quota(PER_STRANGER) };
   readonly #nodes: Datagram[] = [];
   readonly #strangers: Datagram[] = [];
   #readInTurn = 0;
@@ -54,8 +56,10 @@ export class Intake {
     const mac = formatMac(bytes.subarray(CHADDR_OFFSET, CHADDR_OFFSET + 6));
     this.#readInTurn += 1;
     this.#schedule();
-    if (!this.#clients.take(mac, clock.now())) onDropped("limited", mac);
-    else if (isNode(mac)) this.#nodes.push({ bytes, from });
+    const isNodes = isNode(mac);
+    const quota = isNodes ? this.#quotas.nodes : this.#quotas.strangers;
+    if (!quota.take(mac, clock.now())) onDropped("limited", mac);
+    else if (isNodes) this.#nodes.push({ bytes, from });
     else if (this.#strangers.length < MOST_QUEUED) this.#strangers.push({ bytes, from });
     else onDropped("shed", mac);
   }

@@ -39,14 +39,18 @@ function world() {
 }
 
 describe("the intake", () => {
-  it("limits a client that sends too many, and no other", () => {
+  it.each([
+    ["stranger", "02:00:00:00:00:", 30],
+    ["node", "0a:00:00:00:00:", 300],
+  ])("limits a %s that sends too many, and no other", (_, prefix, most) => {
     const { take, intake, served, dropped, clock } = world();
-    for (let index = 0; index < 40; index++) take(NODE);
-    take("0a:00:00:00:00:02" as Mac);
+    const [one, other] = [`${prefix}01`, `${prefix}02`] as [Mac, Mac];
+    for (let index = 0; index < most + 10; index++) take(one);
+    take(other);
     clock.turn(10);
-    take(NODE);
+    take(one);
     intake.drain();
-    expect([served.length, dropped.limited.length, dropped.shed.length]).toEqual([32, 10, 0]);
+    expect([served.length, dropped.limited.length, dropped.shed.length]).toEqual([most + 2, 10, 0]);
   });
 
   it("reads on while there is more to read, then serves what waits, a burst in full", async () => {
