@@ -53,7 +53,7 @@ export class Intake {
   /** Takes a datagram as it is read; it is served, or dropped, before long. */
   take(bytes: Buffer, from: RemoteInfo): void {
     const { isNode, onDropped, clock } = this.#options;
-    const mac = formatMac(bytes.subarray(CHADDR_OFFSET, CHADDR_OFFSET + 6));
+    const mac = formatMac(bytes, CHADDR_OFFSET);
     this.#readInTurn += 1;
     this.#schedule();
     const isNodes = isNode(mac);

@@ -86,7 +86,7 @@ export function startDhcpServer(options: DhcpServerOptions): DhcpServer {
   function begin(bytes: Buffer, from: RemoteInfo, fromNode: boolean): void {
     if (waiting.size >= (fromNode ? MOST_WAITING : MOST_STRANGERS_WAITING)) {
       counters.dropped++;
-      told.drop(counters, formatMac(bytes.subarray(CHADDR_OFFSET, CHADDR_OFFSET + 6)));
+      told.drop(counters, formatMac(bytes, CHADDR_OFFSET));
       return;
     }
     const done = serve(bytes, from).finally(() => {

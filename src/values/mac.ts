@@ -22,10 +22,12 @@ export function parseMac(text: string, field = "mac"): Mac {
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
-/** A Mac from the six bytes of a packet; no check beyond the length. */
-export function formatMac(bytes: Uint8Array): Mac {
+/** A Mac from six bytes of a packet, or those that there are; no other check. */
+export function formatMac(bytes: Uint8Array, offset = 0): Mac {
   let text = "";
-  for (let at = 0; at < 6 && at < bytes.length; at++) text += at === 0 ? HEX[bytes[at]!] : `:${HEX[bytes[at]!]}`;
+  for (let at = offset; at < offset + 6 && at < bytes.length; at++) {
+    text += at === offset ? HEX[bytes[at]!] : `:${HEX[bytes[at]!]}`;
+  }
   return text as Mac;
 }
 

@@ -30,7 +30,7 @@ const TERMINATED: readonly number[] = FIRMWARE_QUIRKS.unterminatedFileName.codes
  * that no message can have.
  */
 export function encodeDhcp(message: DhcpMessage, limits: { maxBytes?: number } = {}): Buffer {
-  const packet = Buffer.alloc(Math.max(limits.maxBytes ?? DEFAULT_MAX_BYTES, MIN_MESSAGE_BYTES));
+  const packet = Buffer.allocUnsafe(Math.max(limits.maxBytes ?? DEFAULT_MAX_BYTES, MIN_MESSAGE_BYTES)).fill(0);
   writeHeader(packet, message);
   if (!message.dhcp) {
     if (message.options.size > 0) throw unfit("plain BOOTP carries no options");

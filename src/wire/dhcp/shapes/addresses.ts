@@ -1,4 +1,5 @@
-import { type Ipv4, ipv4Bytes, ipv4FromBytes } from "../../../values/ipv4.ts";
+import { type Ipv4, ipv4Bytes, ipv4FromBytes, ipv4ToNumber } from "../../../values/ipv4.ts";
+import { u32 } from "./numbers.ts";
 import { expectGroups, expectLength, malformed, type Shape } from "./shape.ts";
 
 /** One IPv4 address. */
@@ -7,7 +8,7 @@ export const ipv4: Shape<Ipv4> = {
     expectLength(bytes, 4, field);
     return ipv4FromBytes(bytes);
   },
-  encode: (address) => ipv4Bytes(address),
+  encode: (address, field) => u32.encode(ipv4ToNumber(address), field),
   format: String,
 };
 
