@@ -4,6 +4,8 @@ import type { FirmwareClass } from "./boot-client.ts";
 import type { BootEventSink } from "./boot-event.ts";
 
 const MAX_MACHINES = 1000;
+/** Kept beyond that, so that dropping is rare: the way to a map's first key leads past all that were removed before it. */
+const SPARE = 200;
 
 /** A machine that asked for an address and belongs to no node. Times in milliseconds since the epoch. */
 export type DiscoveredMachine = {
@@ -44,11 +46,19 @@ export class DiscoveredMachines {
     if (uuid) machine.uuid = uuid;
     if (vendorClass) machine.vendorClass = vendorClass;
     this.#machines.set(mac, machine);
-    if (this.#machines.size > MAX_MACHINES) this.#machines.delete(this.#machines.keys().next().value as Mac);
+    if (this.#machines.size === MAX_MACHINES + SPARE) this.#dropOldest();
   };
+
+  #dropOldest(): void {
+    for (const oldest of this.#machines.keys()) {
+      if (this.#machines.size <= MAX_MACHINES) return;
+      this.#machines.delete(oldest);
+    }
+  }
 
   /** All of them that are no node by now, the latest first. */
   list(): DiscoveredMachine[] {
+    this.#dropOldest();
     const strangers = [...this.#machines.values()].filter(({ mac }) => !this.#isNode(mac));
     return strangers.map((machine) => ({ ...machine })).reverse();
   }
