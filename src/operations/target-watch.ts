@@ -27,6 +27,8 @@ const LEAST_KERNEL_BYTES = 1024 * 1024;
 /** A boot under way: iPXE logs in first, the OS after it. */
 type Boot = {
   since: number;
+  /** A former run of this process saw it begin: the session seen first here may be the OS's. */
+  isResumed: boolean;
   /** The OS has logged in; one that phones home is watched on, since its traffic is counted at each look. */
   osSeen: boolean;
   /** Sessions that are older than this boot: half-open ones of the boot before. */
@@ -73,9 +75,8 @@ export class TargetWatch {
   start(): void {
     for (const entry of this.#entries.values()) {
       const boot = this.#appliance.boots.current(entry.mac);
-      // a boot that was under way when a former run of the process ended
       if (boot && !boot.stages.some(({ stage }) => stage === "iscsi-login-os" || stage === "ready")) {
-        this.#boots.set(entry.mac, newBoot(boot.startedAt));
+        this.#boots.set(entry.mac, { ...newBoot(boot.startedAt), isResumed: true });
       }
     }
     this.#running = Promise.all(this.#looks.map(({ network, work }) => this.#loop(network, work)));
@@ -244,12 +245,16 @@ export class TargetWatch {
 }
 
 function newBoot(since: number, older: readonly string[] = []): Boot {
-  return { since, osSeen: false, older: new Set(older), firmware: new Map() };
+  return { since, isResumed: false, osSeen: false, older: new Set(older), firmware: new Map() };
 }
 
-/** A session that has written is the OS's, if it was not known before: it may be the first one seen after a restart of this process. */
+/**
+ * A session that has written is the OS's, if it was not there from the start of the boot: a boot loader writes too, such
+ * as GRUB its environment block.
+ */
 function isFirmware(boot: Boot, { id, writtenBytes }: TargetSession): boolean {
-  return boot.firmware.has(id) || (!boot.osSeen && !writtenBytes && readByFirmware(boot) < LEAST_KERNEL_BYTES);
+  if (boot.firmware.has(id)) return !boot.isResumed || !writtenBytes;
+  return !boot.osSeen && !writtenBytes && readByFirmware(boot) < LEAST_KERNEL_BYTES;
 }
 
 function readByFirmware(boot: Boot): number {

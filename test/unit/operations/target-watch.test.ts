@@ -10,8 +10,8 @@ const session = (id: string, readBytes: number, writtenBytes = 0): TargetSession
   ...{ id, initiator: "iqn.test", addresses: ["10.20.0.7"], readBytes, writtenBytes },
 });
 
-/** A watch over one node, whose looks at the daemon are made one by one. */
-function watching(entry = bootEntry()) {
+/** A watch over one node, whose looks at the daemon are made one by one; `underWay`: its boot was, when the watch began. */
+function watching({ entry = bootEntry(), underWay = false } = {}) {
   const events: BootEvent[] = [];
   let sessions: TargetSession[] = [];
   let now = 1000;
@@ -33,7 +33,7 @@ function watching(entry = bootEntry()) {
     },
     traffic: { record: () => {} },
     runner: { holder: () => undefined },
-    boots: { current: () => undefined },
+    boots: { current: () => (underWay ? { startedAt: now, stages: [] } : undefined) },
     nodes: { findByMac: () => ({ id: entry.node }) },
     bootEvents: (event: BootEvent) => events.push(event),
     clock: {
@@ -73,8 +73,8 @@ describe("logins seen by looking at the target daemon", () => {
   let stop: () => Promise<void> = async () => {};
   afterEach(() => stop());
 
-  function start() {
-    const world = watching();
+  function start(underWay = false) {
+    const world = watching({ underWay });
     stop = () => world.watch.stop();
     return world;
   }
@@ -120,5 +120,20 @@ describe("logins seen by looking at the target daemon", () => {
     await look();
     boots();
     expect(await look(session("9", 4096, 4096))).toEqual(["iscsi-login-os"]);
+  });
+
+  it("are the OS's once it writes, where a former run saw the boot begin", async () => {
+    const { look } = start(true);
+    expect(await look(session("9", 4096))).toEqual(["iscsi-login-firmware", "first-read"]);
+    expect(await look(session("9", 8192, 512))).toEqual(["iscsi-login-os"]);
+  });
+
+  it("are still iPXE's when GRUB writes through it", async () => {
+    const { look, boots } = start();
+    await look();
+    boots();
+    expect(await look(session("1", 4096))).toEqual(["iscsi-login-firmware", "first-read"]);
+    expect(await look(session("1", 8192, 512))).toEqual([]);
+    expect(await look(session("1", 20 * MIB, 512), session("2", 0))).toEqual(["iscsi-login-os"]);
   });
 });
