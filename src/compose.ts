@@ -44,6 +44,7 @@ import { Store, type StoreOptions } from "./store/store.ts";
 import { newId } from "./values/id.ts";
 import type { Mac } from "./values/mac.ts";
 
+/** What ingotd is made from. */
 export type IngotOptions = {
   config: Config;
   /** Where the configuration was read from. */

@@ -25,6 +25,7 @@ import { CLIENT_PORT, PXE_PORT } from "./wire/dhcp/protocol.ts";
 /** Of an interface that is not there yet. */
 const ETHERNET_MTU = 1500;
 
+/** What all that one network is served is made of. */
 export type NetworkParts = {
   config: Config;
   network: NetworkConfig;

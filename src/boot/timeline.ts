@@ -11,6 +11,7 @@ const MAX_STRANGERS = 1000;
 
 type Waiter = { stage: BootStage; since: number; resolve: (session: BootSession) => void };
 
+/** What a timeline keeps boots by. */
 export type TimelineOptions = {
   /** Where the boots of nodes are kept. */
   archive: BootArchive;

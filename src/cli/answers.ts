@@ -2,6 +2,7 @@ import type { ErrorCode } from "../errors.ts";
 
 /** What the CLI reads in the API's answers (`/v1/openapi.json` has all of it). Moments are RFC 3339 text. */
 
+/** A registered machine, what it boots, and how that goes. */
 export type Node = {
   id: string;
   name: string;
@@ -46,6 +47,7 @@ export type Stall = {
   causes: { cause: string; remedy: string }[];
 };
 
+/** What disks are cloned from. */
 export type Image = {
   id: string;
   name: string;
@@ -60,6 +62,7 @@ export type Image = {
   requestedBy: string;
 };
 
+/** A node's own disk; without `node` nobody has it. */
 export type Disk = {
   id: string;
   name: string;
@@ -71,11 +74,13 @@ export type Disk = {
   requestedBy: string;
 };
 
+/** Why something failed, and what to do about it. */
 export type Failure = { code: ErrorCode; message: string; remedy?: string | undefined };
 
 /** What somebody shall do at a node without a BMC. */
 export type OperatorRequest = { node: string; action: string; since: string };
 
+/** What the appliance does, or did, step by step. */
 export type Operation = {
   id: string;
   kind: string;
@@ -98,6 +103,7 @@ export type Operation = {
   endedAt?: string | undefined;
 };
 
+/** One boot of a node, stage by stage. */
 export type Boot = {
   firmware?: string | undefined;
   network?: string | undefined;
@@ -120,6 +126,7 @@ export type Boot = {
   stall?: Stall | undefined;
 };
 
+/** Whose an address is; without `expiresAt` it stays. */
 export type Lease = {
   address: string;
   network: string;
@@ -130,6 +137,7 @@ export type Lease = {
   hostname?: string | undefined;
 };
 
+/** A machine that asked to boot and that nobody registered. */
 export type Discovered = {
   mac: string;
   network?: string | undefined;
@@ -139,6 +147,7 @@ export type Discovered = {
   lastSeenAt: string;
 };
 
+/** What DHCP does on one network; `drops` are requests dropped unread since the start. */
 export type DhcpAnswer = {
   mode: string;
   role: string;
@@ -146,6 +155,7 @@ export type DhcpAnswer = {
   drops?: { limited: number; shed: number; dropped: number } | undefined;
 };
 
+/** The appliance at a glance. */
 export type Status = {
   appliance: string;
   version: string;
@@ -172,6 +182,7 @@ export type Status = {
   operations: Operation[];
 };
 
+/** How full the pool is. */
 export type PoolFill = {
   level: "ok" | "warn" | "closed" | "critical";
   usedPercent: number;
@@ -180,6 +191,7 @@ export type PoolFill = {
   filesystem: string;
 };
 
+/** How full the pool is, what is held back of it, and what takes up most. */
 export type Pool = PoolFill & {
   directory: string;
   ballastBytes: number;
@@ -195,6 +207,7 @@ export type Pool = PoolFill & {
   }[];
 };
 
+/** One answer of the doctor's checks. */
 export type Finding = {
   check: string;
   subject: string;

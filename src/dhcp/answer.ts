@@ -39,6 +39,7 @@ export type DhcpAnswer = {
   events: Omit<BootEvent, "at">[];
 };
 
+/** The site of a network whose addresses these leases give; the options of its subnets are worked out once, here. */
 export function dhcpSite(network: NetworkConfig, leases: LeaseTable, answers: BootAnswers): DhcpSite {
   const subnets = leases.subnets(network.name);
   return { network, leases, answers, subnets: new Map(subnets.map((one) => [one, networkOptions(network, one)])) };

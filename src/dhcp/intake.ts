@@ -18,6 +18,7 @@ const MOST_QUEUED = 1024;
 
 type Datagram = { bytes: Buffer; from: RemoteInfo };
 
+/** What happens to datagrams, served or not. */
 export type IntakeOptions = {
   /** Begins the answer to a datagram; `fromNode`: a node has the NIC that it names. */
   serve: (bytes: Buffer, from: RemoteInfo, fromNode: boolean) => void;

@@ -19,6 +19,7 @@ import { type DhcpServer, startDhcpServer } from "./server.ts";
 import type { DhcpStanding } from "./standing.ts";
 import { type WatchTimes, watchServers } from "./watch-servers.ts";
 
+/** What the DHCP of one network is made of. */
 export type DhcpParts = {
   network: NetworkConfig;
   standing: DhcpStanding;

@@ -22,6 +22,7 @@ const MOST_WAITING = 10_000;
 /** Of them, those to strangers: while the disk stands still, a flood takes no node's place. */
 const MOST_STRANGERS_WAITING = 8_000;
 
+/** What a DHCP server on one socket needs. */
 export type DhcpServerOptions = {
   network: NetworkConfig;
   /** Bound to the network's interface, with the right to broadcast. The server closes it. */

@@ -28,6 +28,7 @@ const close = libc.func("int close(int fd)");
 /** Connections that wait to be accepted, as Node's own servers have it. */
 const BACKLOG = 511;
 
+/** Where a datagram socket is bound. */
 export type InterfaceSocketOptions = {
   /** Linux interface: packets of any other are never seen, and none leave by any other. */
   interface: string;

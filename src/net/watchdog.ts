@@ -14,6 +14,7 @@ export interface WatchdogProbe {
   progress(): Progress;
 }
 
+/** What systemd's watchdog is fed by. */
 export type WatchdogOptions = {
   notifier: Notifier;
   /** Where WATCHDOG_USEC and WATCHDOG_PID are; both are taken out, so that no child thinks they are meant for it. */

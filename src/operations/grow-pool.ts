@@ -57,6 +57,7 @@ export async function growPool(
   });
 }
 
+/** The steps of growing the pool: the file first, which can go back; its file system then, which never does. */
 export function growPoolProcedure({ space }: Appliance): Procedure<GrowPoolPlan> {
   return {
     kind: "grow-pool",

@@ -46,6 +46,7 @@ export async function importImage(
   });
 }
 
+/** The one step of an import: the content, which is removed again when it fails. */
 export function importProcedure(appliance: Appliance): Procedure<ImportPlan> {
   return {
     kind: "import",

@@ -48,6 +48,7 @@ function armNode({ records }: Appliance, node: string): Change[] {
   return entry?.disarmedAt === undefined ? [] : [{ collection: "bootEntries", key: node, value: armed(entry) }];
 }
 
+/** The one step of a power action; one that begins a boot arms the node. */
 export function powerProcedure(appliance: Appliance): Procedure<PowerPlan> {
   return {
     kind: "power",

@@ -26,6 +26,7 @@ export async function removeDisk(
   });
 }
 
+/** The one step of a disk's removal: its content and record. There is no way back. */
 export function removeDiskProcedure(appliance: Appliance): Procedure<RemoveDiskPlan> {
   return {
     kind: "remove-disk",

@@ -35,6 +35,7 @@ export async function removeImage(
   });
 }
 
+/** The one step of an image's removal: its content and record. There is no way back. */
 export function removeImageProcedure(appliance: Appliance): Procedure<RemoveImagePlan> {
   return {
     kind: "remove-image",

@@ -48,6 +48,7 @@ export async function revertDisk(
   });
 }
 
+/** The steps of a revert, around a node that is seen off: its target goes before the change and comes back after it. */
 export function revertProcedure(appliance: Appliance): Procedure<RevertPlan> {
   const entryOf = (plan: RevertPlan): BootEntry | undefined =>
     plan.node ? bootEntryOf(appliance.records, plan.node) : undefined;

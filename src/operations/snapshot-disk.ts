@@ -43,6 +43,7 @@ export async function snapshotDisk(
   });
 }
 
+/** The one step of a snapshot: a clone under the name of an image, which is removed again when it fails. */
 export function snapshotProcedure(appliance: Appliance): Procedure<SnapshotPlan> {
   return {
     kind: "snapshot",

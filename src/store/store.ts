@@ -13,6 +13,7 @@ const COMPACT_AT_BYTES = 4 * 1024 * 1024;
 /** A checkpoint that failed is tried again after this long: it reads all that changed. */
 const COMPACT_RETRY_MS = 10_000;
 
+/** What may be changed about a store; each has a default. */
 export type StoreOptions = {
   /** Stands between the store and its journal. Tests inject crashes here. */
   wrapJournal?: (journal: Journal) => Journal;

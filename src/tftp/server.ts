@@ -11,6 +11,7 @@ import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket, type TftpRequest }
 import { Session } from "./session.ts";
 import { type SessionLimits, Sessions } from "./sessions.ts";
 
+/** What a TFTP server on one socket is made of. */
 export type TftpServerParts = {
   /** Bound to the TFTP port. It stays the caller's: `stop` leaves it open. */
   socket: dgram.Socket;

@@ -11,6 +11,7 @@ import type { TftpServerParts } from "./server.ts";
 import { Transfer, type TransferEnd } from "./transfer.ts";
 import { openTransferSocket, type TransferSocket } from "./transfer-socket.ts";
 
+/** What one transfer needs of its server. */
 export type SessionParts = Pick<TftpServerParts, "address" | "mtu" | "onTransfer" | "log" | "clock"> & {
   files: SharedFiles;
   /** Told once, when the client answers for the first time: it is there, and asked under its own address. */

@@ -16,6 +16,7 @@ const SYNCS_HOLES = "xfs";
 /** Kept free for the metadata of clones: a pool that is full to the brim can't even copy on write. */
 const RESERVE_BYTES = 32 * 1024 * 1024;
 
+/** Where a file store keeps its things, and what it may take in. */
 export type FileStoreOptions = {
   /** On XFS or btrfs. */
   directory: string;

@@ -7,6 +7,7 @@ import { oneAtATime, quotaPerAddress } from "./request-limits.ts";
 import { type ScriptRouteParts, scriptRoute } from "./script-route.ts";
 import type { BootHttp } from "./source-address.ts";
 
+/** What the HTTP routes of one boot network are made of. */
 export type BootAppParts = ScriptRouteParts &
   ReadyRouteParts &
   AssetFetchParts & {

@@ -3,6 +3,7 @@ import type { FileTransferSink } from "../../boot/file-transfer.ts";
 import type { Clock } from "../../clock.ts";
 import { type BootHttp, sourceAddress } from "./source-address.ts";
 
+/** Who hears of fetched files. */
 export type AssetFetchParts = {
   /** Told of every whole file that was asked for, sent or not. */
   onTransfer: FileTransferSink;

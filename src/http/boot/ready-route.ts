@@ -10,6 +10,7 @@ import { type BootHttp, sourceAddress } from "./source-address.ts";
 
 const MAX_BODY_BYTES = 64 * 1024;
 
+/** What the answer to a phone-home needs. */
 export type ReadyRouteParts = {
   network: { name: string };
   answers: BootAnswers;

@@ -11,6 +11,7 @@ import type { Ipv4 } from "../../values/ipv4.ts";
 import { type Mac, parseMac } from "../../values/mac.ts";
 import { type BootHttp, sourceAddress } from "./source-address.ts";
 
+/** What an answer with a boot script needs. */
 export type ScriptRouteParts = {
   network: { name: string; address: Ipv4; httpPort: number };
   answers: BootAnswers;

@@ -21,6 +21,7 @@ export const BOOT_SERVER_LIMITS = {
   graceMs: 2_000,
 };
 
+/** What the HTTP server of one boot network is made of. */
 export type BootServerParts = BootAppParts & {
   /** Descriptor of a listening socket of this network; without it, `network.address` and `network.httpPort` are bound. */
   fd?: number;

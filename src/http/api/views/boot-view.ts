@@ -36,6 +36,7 @@ export const bootSchema = z
   })
   .openapi("Boot");
 
+/** A boot as the API shows it; `stall`: how it stands still, for the latest one alone. */
 export function viewBoot(session: BootSession, stall?: Stall): z.infer<typeof bootSchema> {
   const { id, mac, network, client, startedAt, lastAt } = session;
   return {

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import type { DhcpState } from "../../../dhcp/standing.ts";
 import { moment, momentSchema } from "./text.ts";
 
+/** What DHCP does on one network, and which other servers were seen there. */
 export const dhcpSchema = z
   .object({
     mode: z.enum(["server", "proxy", "auto", "off"]).openapi({ description: "As configured" }),
@@ -29,6 +30,7 @@ export const dhcpSchema = z
   })
   .openapi("Dhcp");
 
+/** A network's DHCP as the API shows it. */
 export function viewDhcp({ mode, role, foreign, probedAt, drops, trouble }: DhcpState): z.infer<typeof dhcpSchema> {
   return {
     mode,

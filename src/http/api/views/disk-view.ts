@@ -3,6 +3,7 @@ import type { DiskRecord } from "../../../disks/disk.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
 import { moment, momentSchema } from "./text.ts";
 
+/** A node's disk, and what it was cloned from. */
 export const diskSchema = z
   .object({
     id: z.string(),
@@ -18,6 +19,7 @@ export const diskSchema = z
   })
   .openapi("Disk");
 
+/** A disk as the API shows it: image and node by name. */
 export function viewDisk({ images, nodes }: Appliance, disk: DiskRecord): z.infer<typeof diskSchema> {
   const { id, name, project, sizeBytes, clean, requestedBy } = disk;
   return {

@@ -3,6 +3,7 @@ import type { ImageRecord } from "../../../images/image.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
 import { moment, momentSchema } from "./text.ts";
 
+/** An image, and where it comes from. */
 export const imageSchema = z
   .object({
     id: z.string(),
@@ -26,6 +27,7 @@ export const imageSchema = z
   })
   .openapi("Image");
 
+/** An image as the API shows it. */
 export function viewImage({ disks }: Appliance, image: ImageRecord): z.infer<typeof imageSchema> {
   const { id, name, project, sizeBytes, sha256, phonesHome, ready, requestedBy } = image;
   const origin =

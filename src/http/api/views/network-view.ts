@@ -4,6 +4,7 @@ import type { LeaseRecord } from "../../../leases/lease.ts";
 import type { NodeRegistry } from "../../../nodes/node-registry.ts";
 import { moment, momentSchema } from "./text.ts";
 
+/** Whose an address of a network is. */
 export const leaseSchema = z
   .object({
     address: z.string(),
@@ -16,12 +17,14 @@ export const leaseSchema = z
   })
   .openapi("Lease");
 
+/** A lease as the API shows it: with the node that has the NIC. */
 export function viewLease(nodes: NodeRegistry, lease: LeaseRecord): z.infer<typeof leaseSchema> {
   const { address, network, mac, state, hostname } = lease;
   const expiresAt = state === "pinned" ? undefined : moment(lease.expiresAt);
   return { address, network, mac, node: nodes.findByMac(mac)?.name, state, expiresAt, hostname };
 }
 
+/** A machine that asked to boot and that nobody registered. */
 export const discoveredSchema = z
   .object({
     mac: z.string(),
@@ -36,6 +39,7 @@ export const discoveredSchema = z
   })
   .openapi("Discovered");
 
+/** A discovered machine as the API shows it. */
 export function viewDiscovered(machine: DiscoveredMachine): z.infer<typeof discoveredSchema> {
   const { mac, network, address, firmware, architecture, uuid, vendorClass, firstSeenAt, lastSeenAt } = machine;
   return {

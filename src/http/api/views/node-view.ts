@@ -68,6 +68,7 @@ export const nodeSchema = z
   })
   .openapi("Node");
 
+/** A node as the API shows it: with its boot, its stall and the operation that is at it. */
 export function viewNode(appliance: Appliance, node: NodeRecord): z.infer<typeof nodeSchema> {
   const { id, name, project, firmware, loader, requestedBy } = node;
   const stall = stallOf(appliance, id);

@@ -24,6 +24,7 @@ const stepSchema = z.object({
   error: failureSchema.optional(),
 });
 
+/** What somebody shall do at a node without a BMC. */
 export const operatorRequestSchema = z
   .object({ node: z.string(), action: z.string(), since: momentSchema })
   .openapi("OperatorRequest");
@@ -63,6 +64,7 @@ export const operationSchema = z
   })
   .openapi("Operation");
 
+/** An operation as the API shows it: with its step's progress, and a bug's own words left out. */
 export function viewOperation(appliance: Appliance, operation: OperationRecord): z.infer<typeof operationSchema> {
   const { id, kind, state, summary, project, requestedBy, stuckWhile, cancelRequested } = operation;
   return {
@@ -83,6 +85,7 @@ export function viewOperation(appliance: Appliance, operation: OperationRecord):
   };
 }
 
+/** A request to the operator as the API shows it. */
 export function viewOperatorRequest({ node, action, since }: OperatorRequest): z.infer<typeof operatorRequestSchema> {
   return { node, action, since: moment(since) };
 }

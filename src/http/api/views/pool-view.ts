@@ -16,6 +16,7 @@ export const poolFillSchema = z
   })
   .openapi("PoolFill");
 
+/** How full the pool is, what is held back of it, and what takes up most. */
 export const poolSchema = poolFillSchema
   .extend({
     directory: z.string(),
@@ -43,6 +44,7 @@ export const poolSchema = poolFillSchema
   })
   .openapi("Pool");
 
+/** A look at the pool as the API shows it. */
 export function viewPool({ config }: Appliance, report: PoolReport): z.infer<typeof poolSchema> {
   const { level, usedPercent, usage, largest } = report;
   const { totalBytes, freeBytes, filesystem, ballast, file } = usage;

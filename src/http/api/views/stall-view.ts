@@ -17,6 +17,7 @@ export const stallSchema = z
   })
   .openapi("Stall");
 
+/** A stall as the API shows it. */
 export function viewStall({ kind, stage, since, symptom, attempts, causes }: Stall): z.infer<typeof stallSchema> {
   return {
     ...{ kind, stage, symptom, attempts },

@@ -7,6 +7,7 @@ import { dhcpSchema, viewDhcp } from "./dhcp-view.ts";
 import { operationSchema, viewOperation } from "./operation-view.ts";
 import { poolFillSchema } from "./pool-view.ts";
 
+/** The appliance at a glance; the pool may be a failure in place of its fill. */
 export const statusSchema = z
   .object({
     appliance: z.string().openapi({ description: "Its immutable id" }),
@@ -60,6 +61,7 @@ export function viewStatus(
   };
 }
 
+/** One answer of the doctor's checks. */
 export const findingSchema = z
   .object({
     check: z.string(),
@@ -70,6 +72,7 @@ export const findingSchema = z
   })
   .openapi("Finding");
 
+/** A finding as the API shows it. */
 export function viewFinding({ check, subject, state, message, remedy }: Finding): z.infer<typeof findingSchema> {
   return { check, subject, state, message, remedy };
 }
