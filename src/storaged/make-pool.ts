@@ -19,7 +19,8 @@ const MAKE_FILESYSTEM = {
   btrfs: ["mkfs.btrfs", "-q"],
 } as const;
 
-export type PoolFile = {
+/** The pool to make, and where. */
+export type NewPool = {
   /** Where it is mounted. */
   directory: string;
   /** The file that holds it. */
@@ -35,7 +36,7 @@ export type PoolFile = {
  * mounted as it is, whatever its size; a half-made one is never found under its name.
  * INVALID for a size too small, POOL_FULL when the disk below has no room, DRIVER_FAILED for the rest.
  */
-export async function makePool(pool: PoolFile): Promise<{ created: boolean; mounted: boolean }> {
+export async function makePool(pool: NewPool): Promise<{ created: boolean; mounted: boolean }> {
   await mkdir(pool.directory, { recursive: true });
   if (await mountedAt(pool.directory)) return { created: false, mounted: false };
   const created = !(await exists(pool.file));
@@ -51,7 +52,7 @@ export async function unmountPool(directory: string): Promise<void> {
   if (await mountedAt(directory)) await command("umount", directory);
 }
 
-async function makeFile({ file, sizeBytes, sparse = false, filesystem = "xfs" }: PoolFile): Promise<void> {
+async function makeFile({ file, sizeBytes, sparse = false, filesystem = "xfs" }: NewPool): Promise<void> {
   if (sizeBytes < MIN_BYTES) {
     throw new ApplianceError("INVALID", `size: a pool needs at least ${MIN_BYTES} bytes`, {
       details: {

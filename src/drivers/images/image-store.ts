@@ -36,7 +36,9 @@ export interface ImageStore {
   backing(disk: string): Promise<Backing>;
 }
 
+/** What a pool holds: images, and disks cloned from them. */
 export type StoredKind = "image" | "disk";
+/** The file at `path` is to become the image with this id. */
 export type ImportRequest = { image: string; path: string; format: "raw" | "qcow2" };
 /**
  * `sha256`, hex, is of the content as the node reads it. Sizes are whole sectors of 512 bytes: `paddedBytes` zeros were
@@ -55,6 +57,7 @@ export type PoolUsage = {
   /** The file that the pool lives in, if it does; one with fewer blocks than its size is sparse. */
   file?: PoolFile;
 };
+/** The file that a pool lives in: how long it is, how much of it is blocks, and the room below it. */
 export type PoolFile = {
   path: string;
   sizeBytes: number;
@@ -63,6 +66,7 @@ export type PoolFile = {
   diskFreeBytes: number;
   diskBytes: number;
 };
+/** What a target server opens to serve a disk. */
 export type Backing = {
   type: "file" | "rbd";
   path: string;
