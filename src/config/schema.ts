@@ -103,7 +103,9 @@ const network = z
       )
       .default([])
       .meta(restart)
-      .describe("Subnets whose requests arrive through a relay."),
+      .describe(
+        "Subnets whose requests arrive through a relay. In `proxy`, where boot tokens may go; only `subnet` is given then.",
+      ),
     leaseSeconds: seconds
       .default(3600)
       .meta(restart)
@@ -157,7 +159,9 @@ const watermarks = z
     close: percent.default(90).describe("From here on nothing is cloned, imported or snapshotted."),
     critical: percent
       .default(95)
-      .describe("Here the ballast is given to the disks of running nodes; imports stop short of it (as of storaged's start)."),
+      .describe(
+        "Here the ballast is given to the disks of running nodes; imports stop short of it (as of storaged's start).",
+      ),
   })
   .refine(({ warn, close, critical }) => warn < close && close < critical, {
     path: ["close"],
