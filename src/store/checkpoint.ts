@@ -2,7 +2,7 @@ import { open, readFile, rename, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type Adapter, Low } from "lowdb";
 import { ApplianceError } from "../errors.ts";
-import { syncDirectory } from "./directory.ts";
+import { syncPath } from "../net/sync-path.ts";
 
 /** A collection as its file holds it; `through` is the last journal entry that it contains. */
 export type Checkpoint = { schema: 1; through: number; records: Map<string, object> };
@@ -82,7 +82,7 @@ class DurableFile implements Adapter<Checkpoint> {
       await handle.close();
     }
     await rename(temporary, this.#file);
-    await syncDirectory(dirname(this.#file));
+    await syncPath(dirname(this.#file));
   }
 
   #corrupt(why: string, cause?: unknown): ApplianceError {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { ApplianceError } from "../errors.ts";
 import { isNoRoom } from "../net/preallocate.ts";
-import { syncDirectory } from "./directory.ts";
+import { syncPath } from "../net/sync-path.ts";
 import type { Change } from "./records.ts";
 
 /** One commit as the journal keeps it. `seq` rises by one with each. */
@@ -92,7 +92,7 @@ class FileJournal implements Journal {
   async openSegment(): Promise<void> {
     this.#file = await open(join(this.#directory, this.#segment), "a", 0o600);
     this.#bytes = (await this.#file.stat()).size;
-    await syncDirectory(this.#directory);
+    await syncPath(this.#directory);
   }
 
   append(entry: JournalEntry, durable: () => void, failed: (error: ApplianceError) => void): void {
@@ -188,7 +188,7 @@ class FileJournal implements Journal {
       const next = segments[index + 1];
       if (next !== undefined && Number.parseInt(next, 10) <= seq) await unlink(join(this.#directory, name));
     }
-    await syncDirectory(this.#directory);
+    await syncPath(this.#directory);
   }
 
   async close(): Promise<void> {

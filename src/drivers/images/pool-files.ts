@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { chmod, copyFile, link, mkdir, open, readdir, rename, rm, unlink, writeFile } from "node:fs/promises";
+import { chmod, copyFile, link, mkdir, readdir, rename, rm, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ApplianceError } from "../../errors.ts";
 import { isNoRoom } from "../../net/preallocate.ts";
+import { syncPath } from "../../net/sync-path.ts";
 import type { StoredKind } from "./image-store.ts";
 import { mountAbove } from "./mounts.ts";
 
@@ -27,9 +28,9 @@ export class PoolFiles {
   async prepare(): Promise<void> {
     for (const folder of ["images", "disks", "tmp"]) {
       await mkdir(join(this.directory, folder), { recursive: true, mode: 0o700 });
-      await syncDirectory(join(this.directory, folder));
+      await syncPath(join(this.directory, folder));
     }
-    await syncDirectory(this.directory);
+    await syncPath(this.directory);
     const folder = join(this.directory, "tmp");
     for (const name of await readdir(folder)) {
       // By name: a directory given by mistake may have a tmp of its own.
@@ -56,7 +57,7 @@ export class PoolFiles {
     const path = this.temporary();
     try {
       await share(source, path);
-      await syncFile(path);
+      await syncPath(path);
       return path;
     } catch (error) {
       await rm(path, { force: true });
@@ -76,26 +77,26 @@ export class PoolFiles {
     } finally {
       await unlink(temporary);
     }
-    await syncDirectory(this.#folder(kind));
+    await syncPath(this.#folder(kind));
     return true;
   }
 
   /** Gives a disk's file a second name, that of an image, durably. */
   async setAside(disk: string, image: string): Promise<void> {
     await link(this.path("disk", disk), this.path("image", image));
-    await syncDirectory(this.#folder("image"));
+    await syncPath(this.#folder("image"));
   }
 
   /** Puts a finished temporary file in the place of a disk. Whoever has the old one open keeps the old one. */
   async replaceDisk(temporary: string, id: string): Promise<void> {
     await chmod(temporary, MODES.disk);
     await rename(temporary, this.path("disk", id));
-    await syncDirectory(this.#folder("disk"));
+    await syncPath(this.#folder("disk"));
   }
 
   async remove(kind: StoredKind, id: string): Promise<void> {
     await rm(this.path(kind, id), { force: true });
-    await syncDirectory(this.#folder(kind));
+    await syncPath(this.#folder(kind));
   }
 
   async list(kind: StoredKind): Promise<{ kind: StoredKind; id: string }[]> {
@@ -138,18 +139,4 @@ function share(source: string, path: string): Promise<void> {
 
 function temporaryName(): string {
   return `unfinished-${randomBytes(8).toString("hex")}`;
-}
-
-async function syncFile(path: string): Promise<void> {
-  const file = await open(path, "r");
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-/** A name is durable once its directory is. */
-async function syncDirectory(path: string): Promise<void> {
-  await syncFile(path);
 }
