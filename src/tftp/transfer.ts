@@ -72,8 +72,7 @@ export class Transfer {
   async run(): Promise<TransferEnd> {
     const { socket } = this.#parts;
     socket.on("message", (bytes) => this.#received(bytes));
-    // ICMP said that nobody listens there any more.
-    socket.on("error", (error) => this.#finish(this.#lost("aborted", `the client's port is closed: ${error.message}`)));
+    socket.on("error", (error) => this.#finish(this.#broken(error)));
     this.#advance();
     await this.#watchSilence();
     return this.#end ?? { outcome: "failed" };
@@ -168,6 +167,12 @@ export class Transfer {
     // PXE ROMs and EDK2 ask with tsize, take the answer and say ERROR: that was the question.
     const askedForSize = this.#window.acked <= 0 && this.#parts.accepted.has("tsize");
     return { outcome: askedForSize ? "size-query" : "aborted", reason };
+  }
+
+  #broken(error: NodeJS.ErrnoException): TransferEnd {
+    // ICMP said that nobody listens there any more.
+    if (error.code === "ECONNREFUSED") return this.#lost("aborted", `the client's port is closed: ${error.message}`);
+    return this.#lost("failed", `the way to the client is broken: ${error.message}`);
   }
 
   /** The end of a transfer whose client is gone: firmware may well have left with all it wanted. */
