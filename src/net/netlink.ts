@@ -10,6 +10,7 @@ const SOCK_CLOEXEC = 0o2000000;
 const MSG_DONTWAIT = 0x40;
 const NLM_F_REQUEST = 0x1;
 const NLM_F_MULTI = 0x2;
+const NLM_F_DUMP_INTR = 0x10;
 const NLM_F_DUMP = 0x300;
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
@@ -21,6 +22,7 @@ const REMEDIES: Record<number, string> = {
   [constants.errno.EACCES]: OPEN_FAMILY,
   [constants.errno.EPERM]: OPEN_FAMILY,
   [constants.errno.EAFNOSUPPORT]: OPEN_FAMILY,
+  [constants.errno.EINTR]: "wait: the table was changing while it was told, and is asked for again",
   [constants.errno.ENOENT]:
     "let the kernel load its module for such questions: modprobe tcp_diag for TCP's connections",
 };
@@ -56,7 +58,7 @@ function ask(protocol: number, type: number, flags: number, body: Buffer, fine: 
     for (let isOver = false; !isOver; ) {
       const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
       const length = checked(Number(recv(fd, buffer, buffer.length, MSG_DONTWAIT)), "recv");
-      isOver = collect(buffer.subarray(0, length), bodies, fine);
+      isOver = collectNetlink(buffer.subarray(0, length), bodies, fine);
     }
     return bodies;
   } finally {
@@ -94,20 +96,25 @@ function header(type: number, flags: number, bodyBytes: number): Buffer {
   return bytes;
 }
 
-/** Adds the bodies of these messages; true when the last of the answer was among them. */
-function collect(bytes: Buffer, bodies: Buffer[], fine: readonly number[]): boolean {
+/**
+ * Adds the bodies of the messages in `bytes`; true when the last of the answer was among them, or one of the errors that
+ * are `fine`. UNAVAILABLE when the kernel refuses, breaks off, or tells that the table has changed under its hands.
+ */
+export function collectNetlink(bytes: Buffer, bodies: Buffer[], fine: readonly number[]): boolean {
   for (let at = 0; at + HEADER_BYTES <= bytes.length; ) {
     const length = bytes.readUInt32LE(at);
+    if (length < HEADER_BYTES) return true;
     const type = bytes.readUInt16LE(at + 4);
-    if (type === NLMSG_DONE || length < HEADER_BYTES) return true;
+    const flags = bytes.readUInt16LE(at + 6);
     const body = bytes.subarray(at + HEADER_BYTES, at + length);
-    if (type === NLMSG_ERROR) {
-      const errno = -body.readInt32LE(0);
-      if (fine.includes(errno)) return true;
+    if ((flags & NLM_F_DUMP_INTR) !== 0) throw refused(constants.errno.EINTR, "request");
+    if (type === NLMSG_ERROR || type === NLMSG_DONE) {
+      const errno = body.length >= 4 ? -body.readInt32LE(0) : 0;
+      if ((type === NLMSG_DONE && errno <= 0) || fine.includes(errno)) return true;
       throw refused(errno, "request");
     }
     bodies.push(body);
-    if ((bytes.readUInt16LE(at + 6) & NLM_F_MULTI) === 0) return true;
+    if ((flags & NLM_F_MULTI) === 0) return true;
     at += aligned(length);
   }
   return false;

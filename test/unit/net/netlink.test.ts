@@ -1,6 +1,12 @@
-import { networkInterfaces } from "node:os";
+import { constants, networkInterfaces } from "node:os";
 import { describe, expect, it } from "vitest";
-import { netlinkAttribute, netlinkAttributes, netlinkDump, netlinkGet } from "../../../src/net/netlink.ts";
+import {
+  collectNetlink,
+  netlinkAttribute,
+  netlinkAttributes,
+  netlinkDump,
+  netlinkGet,
+} from "../../../src/net/netlink.ts";
 
 // <linux/netlink.h>, <linux/rtnetlink.h>
 const NETLINK_ROUTE = 0;
@@ -48,6 +54,39 @@ describe("netlink", () => {
         details: expect.objectContaining({ remedy: expect.stringContaining("modprobe") }),
       }),
     );
+  });
+
+  describe("of a table", () => {
+    const NLMSG_DONE = 3;
+    const NLM_F_MULTI = 0x2;
+    const NLM_F_DUMP_INTR = 0x10;
+    const message = (type: number, flags: number, value: number) => {
+      const bytes = Buffer.alloc(20);
+      bytes.writeUInt32LE(20, 0);
+      bytes.writeUInt16LE(type, 4);
+      bytes.writeUInt16LE(NLM_F_MULTI | flags, 6);
+      bytes.writeInt32LE(value, 16);
+      return bytes;
+    };
+    const entry = message(20, 0, 7);
+    const collect = (...messages: Buffer[]) => {
+      const bodies: Buffer[] = [];
+      return { isOver: collectNetlink(Buffer.concat(messages), bodies, [constants.errno.ENOENT]), bodies };
+    };
+
+    it("answers what is told before it ends, and knows when more is to come", () => {
+      expect(collect(entry)).toMatchObject({ isOver: false, bodies: [entry.subarray(16)] });
+      expect(collect(entry, message(NLMSG_DONE, 0, 0))).toMatchObject({ isOver: true, bodies: { length: 1 } });
+      expect(collect(message(NLMSG_DONE, 0, -constants.errno.ENOENT))).toMatchObject({ isOver: true });
+    });
+
+    it.each([
+      ["broken off", [entry, message(NLMSG_DONE, 0, -constants.errno.ENOMEM)]],
+      ["that changed meanwhile, by an entry's word", [message(20, NLM_F_DUMP_INTR, 7)]],
+      ["that changed meanwhile, by the last word", [entry, message(NLMSG_DONE, NLM_F_DUMP_INTR, 0)]],
+    ])("takes one %s for no whole one", (_, messages) => {
+      expect(() => collect(...messages)).toThrow(expect.objectContaining({ code: "UNAVAILABLE", retryable: true }));
+    });
   });
 
   it("does not trip over attributes that are cut short", () => {
