@@ -26,8 +26,13 @@ export async function sendParts(
   const { socket } = outgoing;
   const kernel = socket && parts.some(isLong) ? SocketSendfile.open(socket) : undefined;
   const tooSlow = setTimeout(() => outgoing.destroy(), pieceMs);
+  const { promise: gone, reject: goAway } = Promise.withResolvers<never>();
+  gone.catch(() => {});
+  const onClose = () => goAway(new Error("the client went away"));
+  outgoing.once("close", onClose);
   const write = async (bytes: Buffer, isLast: boolean) => {
-    await written(outgoing, bytes, isLast);
+    // Node drops the callbacks of some writes whose connection ends
+    await Promise.race([written(outgoing, bytes, isLast), gone]);
     tooSlow.refresh();
   };
   try {
@@ -38,6 +43,7 @@ export async function sendParts(
     }
   } finally {
     clearTimeout(tooSlow);
+    outgoing.off("close", onClose);
     kernel?.close();
   }
 }
