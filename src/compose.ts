@@ -133,7 +133,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     pool: poolWatch,
     targets: storage.targets,
     traffic: new DiskTraffic(),
-    unarmedRequests: new Map(),
+    unarmedRequests: new WeakMap(),
     powerOf: (node) => powerControls(bmcAccount(node, environment)),
     operatorRequests,
     clock,

@@ -59,7 +59,7 @@ export class Rearming {
     trial.lastAt = at;
     trial.times += 1;
     this.#trials.set(entry.node, trial);
-    this.#appliance.unarmedRequests.set(entry.node, trial);
+    this.#appliance.unarmedRequests.set(entry, trial);
     this.#running ??= this.#run();
   }
 
@@ -108,8 +108,7 @@ export class Rearming {
 
   #end(node: string, trial: Trial, entry: BootEntry | undefined): void {
     this.#trials.delete(node);
-    if (entry?.disarmedAt === undefined) this.#appliance.unarmedRequests.delete(node);
-    else if (!trial.isReported) trial.finding = "it stopped asking before that was known";
+    if (entry?.disarmedAt !== undefined && !trial.isReported) trial.finding = "it stopped asking before that was known";
   }
 
   async #judge(entry: BootEntry, trial: Trial, heard: Map<string, number>, now: number): Promise<void> {

@@ -1,3 +1,5 @@
+import type { BootEntry } from "../boot/boot-entry.ts";
+
 /** Boot requests in the name of a node whose OS was up, and what is made of them. */
 export type UnarmedRequest = {
   /** Of the requests that go on, or went on last. */
@@ -8,5 +10,5 @@ export type UnarmedRequest = {
   remedy: string;
 };
 
-/** By node id: one for each node with a boot entry at most, in memory. */
-export type UnarmedRequests = Map<string, UnarmedRequest>;
+/** By the boot entry that was not armed, in memory: they go when it is armed, replaced or removed. */
+export type UnarmedRequests = WeakMap<BootEntry, UnarmedRequest>;

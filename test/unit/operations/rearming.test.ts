@@ -22,7 +22,7 @@ function world(changes: Partial<BootEntry> = {}, arming = "rearm") {
   const events: BootEvent[] = [];
   const warnings: string[] = [];
   const cuts: string[][] = [];
-  const requests = new Map<string, UnarmedRequest>();
+  const requests = new WeakMap<BootEntry, UnarmedRequest>();
   const power = new MemoryPower();
   let now = 100 * MINUTE;
   let asleep = () => {};
@@ -75,7 +75,10 @@ function world(changes: Partial<BootEntry> = {}, arming = "rearm") {
     events,
     warnings,
     cuts,
-    requests,
+    request: () => {
+      const entry = entries.get("node-1");
+      return entry && requests.get(entry);
+    },
     power,
     records,
     isArmed: () => entries.get("node-1")?.disarmedAt === undefined,
@@ -97,23 +100,23 @@ function world(changes: Partial<BootEntry> = {}, arming = "rearm") {
 
 describe("a node whose OS was up asks to boot", () => {
   it("and is armed at once when its OS was silent for 12 s, its half-open sessions cut", async () => {
-    const { state, asks, remote, isArmed, cuts, requests, passes } = world();
+    const { state, asks, remote, isArmed, cuts, request, passes } = world();
     Object.assign(state, { peers: [remote(12_500)], sessions: ["3", "4"] });
     await asks("dhcp-ipxe", {});
     expect(isArmed()).toBe(true);
     expect(cuts).toEqual([["3", "4"]]);
     await passes(1000);
-    expect(requests.size).toBe(0);
+    expect(request()).toBeUndefined();
   });
 
   it("and waits while it is too early to know", async () => {
-    const { state, asks, remote, isArmed, cuts, requests, passes, warnings } = world();
+    const { state, asks, remote, isArmed, cuts, request, passes, warnings } = world();
     state.peers = [remote(4000)];
     await asks("dhcp-firmware", {});
     state.peers = [remote(11_000)];
     await passes(7000);
     expect(isArmed()).toBe(false);
-    expect(requests.get("node-1")).toMatchObject({ times: 1, finding: expect.stringMatching(/1 s more of silence/) });
+    expect(request()).toMatchObject({ times: 1, finding: expect.stringMatching(/1 s more of silence/) });
     state.peers = [remote(12_000)];
     await passes(1000);
     expect(isArmed()).toBe(true);
@@ -122,7 +125,7 @@ describe("a node whose OS was up asks to boot", () => {
   });
 
   it("and is refused as long as its OS is heard, however long that takes, and reported once", async () => {
-    const { state, asks, asksAgain, remote, isArmed, events, requests, passes, warnings } = world();
+    const { state, asks, asksAgain, remote, isArmed, events, request, passes, warnings } = world();
     state.peers = [remote(1000)];
     await asks();
     for (let second = 0; second < 120; second += 2) {
@@ -134,7 +137,7 @@ describe("a node whose OS was up asks to boot", () => {
     }
     expect(warnings).toEqual(["somebody asks in the name of a running node"]);
     expect(events).toMatchObject([{ mac, stage: "refused", reason: "os-still-up" }]);
-    expect(requests.get("node-1")).toMatchObject({
+    expect(request()).toMatchObject({
       times: 61,
       remedy: expect.stringContaining("find the other machine"),
     });
@@ -157,12 +160,12 @@ describe("a node whose OS was up asks to boot", () => {
   });
 
   it("and is not armed right after the target daemon came back", async () => {
-    const { state, asks, asksAgain, isArmed, passes, requests } = world();
+    const { state, asks, asksAgain, isArmed, passes, request } = world();
     state.openSince = undefined;
     await asks();
     await passes(40_000);
     expect(isArmed()).toBe(false);
-    expect(requests.get("node-1")?.finding).toMatch(/target is not served/);
+    expect(request()?.finding).toMatch(/target is not served/);
     asksAgain();
     state.openSince = 100 * MINUTE + 40_000;
     await passes(15_000);
@@ -185,7 +188,7 @@ describe("a node whose OS was up asks to boot", () => {
   });
 
   it("and is told, once in the log, what keeps us from knowing", async () => {
-    const { state, asks, isArmed, passes, requests, warnings } = world();
+    const { state, asks, isArmed, passes, request, warnings } = world();
     Object.defineProperty(state, "peers", {
       get: () => {
         throw new ApplianceError("UNAVAILABLE", "no table", { details: { remedy: "modprobe tcp_diag" } });
@@ -194,18 +197,29 @@ describe("a node whose OS was up asks to boot", () => {
     await asks();
     await passes(20_000);
     expect(isArmed()).toBe(false);
-    expect(requests.get("node-1")).toMatchObject({ finding: "no table", remedy: "modprobe tcp_diag" });
+    expect(request()).toMatchObject({ finding: "no table", remedy: "modprobe tcp_diag" });
     expect(warnings).toEqual(["can't tell which nodes are down"]);
   });
 
   it("is judged no longer once it stopped asking", async () => {
-    const { state, asks, remote, isArmed, passes, requests } = world();
+    const { state, asks, remote, isArmed, passes, request } = world();
     state.peers = [remote(100)];
     await asks();
     state.peers = [remote(60_000)];
     await passes(MINUTE + 1);
     expect(isArmed()).toBe(false);
-    expect(requests.get("node-1")?.finding).toMatch(/stopped asking/);
+    expect(request()?.finding).toMatch(/stopped asking/);
+  });
+
+  it("and its request is forgotten with its boot entry", async () => {
+    const { state, asks, remote, passes, request, records } = world();
+    state.peers = [remote(100)];
+    await asks();
+    await passes(MINUTE + 1);
+    expect(request()).toBeDefined();
+    const again = bootEntry({ disarmedAt: 20 * MINUTE });
+    for (const value of [null, again]) await records.commit([{ collection: "bootEntries", key: "node-1", value }]);
+    expect(request()).toBeUndefined();
   });
 
   it("does not bring back a boot entry that went meanwhile", async () => {
@@ -221,13 +235,13 @@ describe("a node whose OS was up asks to boot", () => {
 
 describe("under `strict`", () => {
   it("silence arms nothing, the BMC's word does", async () => {
-    const { state, asks, remote, isArmed, passes, requests, power } = world({}, "strict");
+    const { state, asks, remote, isArmed, passes, request, power } = world({}, "strict");
     power.restartedAt = Date.now() - 95 * MINUTE;
     state.peers = [remote(60_000)];
     await asks();
     await passes(13_000);
     expect(isArmed()).toBe(false);
-    expect(requests.get("node-1")).toMatchObject({
+    expect(request()).toMatchObject({
       finding: "its BMC tells of no restart since its OS came up",
       remedy: "ingot node power node1 reset",
     });
@@ -238,7 +252,7 @@ describe("under `strict`", () => {
   });
 
   it("says what to do where there is no BMC", async () => {
-    const { asks, passes, isArmed, requests, power } = world({}, "strict");
+    const { asks, passes, isArmed, request, power } = world({}, "strict");
     power.sinceRestart = async () => {
       throw new Error("no BMC");
     };
@@ -246,12 +260,12 @@ describe("under `strict`", () => {
     await passes(1000);
     await passes(1000);
     expect(isArmed()).toBe(false);
-    expect(requests.get("node-1")?.finding).not.toBe("its BMC is asked");
+    expect(request()?.finding).not.toBe("its BMC is asked");
   });
 });
 
 it("judges nobody under `open`", () => {
-  const { asksAgain, requests } = world({}, "open");
+  const { asksAgain, request } = world({}, "open");
   asksAgain();
-  expect(requests.size).toBe(0);
+  expect(request()).toBeUndefined();
 });

@@ -90,7 +90,7 @@ export class World {
         return failing(power, (verb) => before(`power.${verb}`));
       },
       traffic: new DiskTraffic(),
-      unarmedRequests: new Map(),
+      unarmedRequests: new WeakMap(),
       operatorRequests: new OperatorRequests(clock),
       clock,
       log,

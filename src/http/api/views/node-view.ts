@@ -120,10 +120,10 @@ function viewBootEntry(appliance: Appliance, node: string): z.infer<typeof nodeS
   };
 }
 
-function viewArming({ config, unarmedRequests }: Appliance, { node, disarmedAt }: BootEntry) {
-  if (disarmedAt === undefined || config.arming === "open") return { armed: true };
-  const request = unarmedRequests.get(node);
-  if (!request || request.lastAt < disarmedAt) return { armed: false };
+function viewArming({ config, unarmedRequests }: Appliance, entry: BootEntry) {
+  if (entry.disarmedAt === undefined || config.arming === "open") return { armed: true };
+  const request = unarmedRequests.get(entry);
+  if (!request) return { armed: false };
   const { since, lastAt, times, finding, remedy } = request;
   return { armed: false, unarmedRequest: { since: moment(since), lastAt: moment(lastAt), times, finding, remedy } };
 }
