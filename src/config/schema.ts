@@ -85,7 +85,7 @@ const network = z
       .default("server")
       .meta(restart)
       .describe(
-        "What is answered: `server` gives addresses and boot answers; `proxy` boot answers alone, beside another DHCP server; `auto` is a proxy where another server is found at the start, else a server; `off` answers no DHCP: the other server must send iPXE to http://ADDRESS/boot/MAC.",
+        "What is answered: `server` gives addresses and boot answers; `proxy` boot answers alone, beside another DHCP server; `auto` is a server until it finds another one, then a proxy; `off` answers no DHCP: the other server must send iPXE to http://ADDRESS/boot/MAC.",
       ),
     besideForeignDhcp: z
       .boolean()

@@ -43,16 +43,15 @@ const WITNESSES = 2;
  * | mode     | before the first probe ended | no other server | another one                         |
  * | -------- | ---------------------------- | --------------- | ----------------------------------- |
  * | `server` | silent                       | server          | silent; server if it was one before |
- * | `auto`   | silent                       | server          | proxy; server if it was one before  |
+ * | `auto`   | silent                       | server          | proxy, until the next start         |
  * | `proxy`  | proxy                        | proxy           | proxy                               |
  * | `off`    | off                          | off             | off                                 |
  *
- * What began stays until the next start. Nodes depend on a server's addresses, and an answer to a probe may be forged or
- * a laptop's. A proxy gives away no addresses of a server that only restarts. With `besideForeignDhcp`, `server` begins at
- * once.
+ * A server that began stays one: nodes depend on its addresses. With `besideForeignDhcp` it begins at once. A proxy stays
+ * one: while the other server restarts, nobody gives its addresses away.
  *
- * What clients say of a server is reported and looked into, and decides nothing. Where no probe can be made, it is all that
- * there is: it is reported as loudly as an answer once two clients have named one server.
+ * What clients say of a server is reported and looked into, and decides nothing: one forged datagram could end our DHCP.
+ * Where no probe can be made, it is all that there is: it makes a proxy of `auto` once two clients have named one server.
  */
 export class DhcpStanding {
   readonly #network: NetworkConfig;
@@ -114,9 +113,10 @@ export class DhcpStanding {
       ...{ address, firstSeenAt: known?.firstSeenAt ?? now, lastSeenAt: now, by },
       ...{ namedBy, isSure },
     });
-    if (this.#network.dhcp === "auto" && isSure) this.#began ??= "proxy";
+    const before = this.role;
+    if (this.#network.dhcp === "auto" && isSure) this.#began = "proxy";
     const isNews = !known || isSure !== known.isSure;
-    if (isNews) this.#report(address, isSure);
+    if (isNews) this.#report(address, isSure, before);
     return isNews;
   }
 
@@ -150,18 +150,18 @@ export class DhcpStanding {
     return hearsay ? this.#foreign.delete(hearsay.address) : false;
   }
 
-  #report(server: Ipv4, isSure: boolean): void {
+  #report(server: Ipv4, isSure: boolean, before: DhcpRole): void {
     const { dhcp, besideForeignDhcp } = this.#network;
     if (dhcp === "proxy" || dhcp === "off")
       this.#log.info({ server }, "dhcp: another DHCP server is here, as expected");
     else if (!isSure) this.#log.warn({ server }, "dhcp: a client took another DHCP server's offer; looking for it");
-    else if (this.role === "proxy") this.#log.warn({ server }, "dhcp: another DHCP server is here; proxy from now on");
+    else if (dhcp === "auto")
+      this.#log.warn({ server, before }, "dhcp: another DHCP server is here; proxy from now on");
     else if (besideForeignDhcp)
       this.#log.warn({ server }, "dhcp: another DHCP server is here; serving beside it, as told");
     else {
-      const remedy = foreignRemedy(dhcp);
-      const what =
-        this.role === "server" ? "has come; nodes may get its addresses" : "is here; no address is given out";
+      const remedy = FOREIGN_REMEDY;
+      const what = before === "server" ? "has come; nodes may get its addresses" : "is here; no address is given out";
       this.#log.error({ server, remedy }, `dhcp: another DHCP server ${what}`);
     }
   }
@@ -172,9 +172,6 @@ function withClient(clients: readonly Mac[], client: Mac | undefined): readonly 
   return isKnown ? clients : [...clients, client];
 }
 
-/** What to do about another DHCP server where ours, in this mode, wants to be the only one. */
-export function foreignRemedy(mode: NetworkConfig["dhcp"]): string {
-  const yielding =
-    mode === "auto" ? "restart ingot to have it leave addresses to that one" : "set networks[].dhcp to proxy or auto";
-  return `turn that server off on this network, or ${yielding}, or set besideForeignDhcp to true where they share no addresses`;
-}
+/** What to do about another DHCP server where `dhcp: server` wants to be the only one. */
+export const FOREIGN_REMEDY =
+  "turn that server off on this network, or set networks[].dhcp to proxy or auto, or besideForeignDhcp to true where they share no addresses";

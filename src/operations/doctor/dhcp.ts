@@ -1,5 +1,5 @@
 import type { NetworkConfig } from "../../config/schema.ts";
-import { type DhcpState, foreignRemedy } from "../../dhcp/standing.ts";
+import { type DhcpState, FOREIGN_REMEDY } from "../../dhcp/standing.ts";
 import type { Check, Finding } from "./finding.ts";
 
 type Judgement = Pick<Finding, "state" | "message" | "remedy">;
@@ -35,17 +35,17 @@ function judge(
   }
   if (role === "silent") {
     const message = `silent, since DHCP server ${found} is here: no address is given out`;
-    return { state: "failed", message, remedy: foreignRemedy(mode) };
+    return { state: "failed", message, remedy: FOREIGN_REMEDY };
   }
   if (!others) return { state: "ok", message: "server, the only one as far as seen" };
   if (besideForeignDhcp) return { state: "ok", message: `server beside ${others}, as told` };
   if (!found) {
     const message = `server; a client took an offer of DHCP server ${others}, which answers no probe`;
     const look = `tcpdump -ni ${name} port 67 shows whether there is one`;
-    return { state: "warning", message, remedy: `${look}: ${foreignRemedy(mode)}` };
+    return { state: "warning", message, remedy: `${look}: ${FOREIGN_REMEDY}` };
   }
   const message = `server, but DHCP server ${found} has come: nodes may get its addresses`;
-  return { state: "failed", message, remedy: foreignRemedy(mode) };
+  return { state: "failed", message, remedy: FOREIGN_REMEDY };
 }
 
 function addresses(servers: DhcpState["foreign"]): string {
