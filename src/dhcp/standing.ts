@@ -15,7 +15,8 @@ export type DhcpRole = "server" | "proxy" | "silent" | "off";
 export type ForeignServer = { address: Ipv4; firstSeenAt: number; lastSeenAt: number; by: "probe" | "request" };
 
 /** `namedBy`: the first clients that named it. `isSure`: it counts. */
-type Sighting = ForeignServer & { namedBy: readonly Mac[]; isSure: boolean };
+/** `answeredAt`: when it first answered a probe. */
+type Sighting = ForeignServer & { namedBy: readonly Mac[]; isSure: boolean; answeredAt?: number };
 
 /** What is known of DHCP on one network, for people. */
 export type DhcpState = {
@@ -43,7 +44,8 @@ const WITNESSES = 2;
  * | mode     | before the first probe ended | no other server | another one                         |
  * | -------- | ---------------------------- | --------------- | ----------------------------------- |
  * | `server` | silent                       | server          | silent; server if it was one before |
- * | `auto`   | silent                       | server          | proxy, until the next start         |
+ * | `auto`   | silent                       | server          | proxy, until the next start; from   |
+ * |          |                              |                 | server when it answers two probes   |
  * | `proxy`  | proxy                        | proxy           | proxy                               |
  * | `off`    | off                          | off             | off                                 |
  *
@@ -86,7 +88,7 @@ export class DhcpStanding {
     return {
       mode: this.#network.dhcp,
       role: this.role,
-      foreign: [...this.#foreign.values()].map(({ namedBy: _, isSure: __, ...server }) => server),
+      foreign: [...this.#foreign.values()].map(({ namedBy: _, isSure: __, answeredAt: ___, ...server }) => server),
       ...(this.#probedAt === undefined ? {} : { probedAt: this.#probedAt }),
       ...(this.#trouble ? { trouble: this.#trouble } : {}),
       ...(this.#drops ? { drops: this.#drops } : {}),
@@ -107,17 +109,29 @@ export class DhcpStanding {
     const by = client === undefined || known?.by === "probe" ? "probe" : "request";
     if (!known && !this.#makeRoom(by)) return false;
     const namedBy = withClient(known?.namedBy ?? [], client);
+    const answeredAt = known?.answeredAt ?? (client === undefined ? now : undefined);
     const isVouched = this.#trouble !== undefined && namedBy.length >= WITNESSES;
     const isSure = known?.isSure || by === "probe" || isVouched;
     this.#foreign.set(address, {
       ...{ address, firstSeenAt: known?.firstSeenAt ?? now, lastSeenAt: now, by },
       ...{ namedBy, isSure },
+      ...(answeredAt === undefined ? {} : { answeredAt }),
     });
     const before = this.role;
-    if (this.#network.dhcp === "auto" && isSure) this.#began = "proxy";
-    const isNews = !known || isSure !== known.isSure;
+    const hasAnsweredAgain = client === undefined && answeredAt !== undefined && answeredAt < (this.#probedAt ?? 0);
+    const isConfirmed = before !== "server" || isVouched || hasAnsweredAgain;
+    if (this.#network.dhcp === "auto" && isSure && isConfirmed) this.#began = "proxy";
+    const isNews = !known || isSure !== known.isSure || this.role !== before;
     if (isNews) this.#report(address, isSure, before);
     return isNews;
+  }
+
+  /** Whether it matters that the next probe comes soon: nothing is answered, or what was found has to be confirmed. */
+  get isUnsettled(): boolean {
+    if (this.role === "silent") return true;
+    return (
+      this.#network.dhcp === "auto" && this.role === "server" && [...this.#foreign.values()].some((one) => one.isSure)
+    );
   }
 
   /** A probe ended, after all that it saw was told, or could not be made (`trouble`). */
@@ -155,9 +169,10 @@ export class DhcpStanding {
     if (dhcp === "proxy" || dhcp === "off")
       this.#log.info({ server }, "dhcp: another DHCP server is here, as expected");
     else if (!isSure) this.#log.warn({ server }, "dhcp: a client took another DHCP server's offer; looking for it");
-    else if (dhcp === "auto")
-      this.#log.warn({ server, before }, "dhcp: another DHCP server is here; proxy from now on");
-    else if (besideForeignDhcp)
+    else if (dhcp === "auto") {
+      const what = this.role === "proxy" ? "proxy from now on" : "proxy if it answers once more";
+      this.#log.warn({ server, before }, `dhcp: another DHCP server is here; ${what}`);
+    } else if (besideForeignDhcp)
       this.#log.warn({ server }, "dhcp: another DHCP server is here; serving beside it, as told");
     else {
       const remedy = FOREIGN_REMEDY;

@@ -11,7 +11,7 @@ export type WatchTimes = {
   windowMs: number;
   /** From the end of a probe to the next one. */
   everyMs: number;
-  /** The same while DHCP is silent because of another server; and the least, whatever is heard of others. */
+  /** The same while DHCP is silent because of another server, or one is to be confirmed; and the least, whatever is heard of others. */
   silentEveryMs: number;
 };
 
@@ -42,7 +42,7 @@ export function watchServers({ times = WATCH_TIMES, ...watch }: ServerWatch): Ru
   const running = (async () => {
     while (!stop.signal.aborted) {
       await probeOnce(watch, times.windowMs, stop.signal);
-      const pauseMs = standing.role === "silent" ? times.silentEveryMs : times.everyMs;
+      const pauseMs = standing.isUnsettled ? times.silentEveryMs : times.everyMs;
       const leastMs = Math.min(pauseMs, times.silentEveryMs);
       await clock.sleep(leastMs, stop.signal).catch(() => {});
       await clock.sleep(pauseMs - leastMs, AbortSignal.any([stop.signal, hurry.signal])).catch(() => {});

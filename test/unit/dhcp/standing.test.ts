@@ -71,12 +71,31 @@ describe("the part that DHCP plays", () => {
 
   it("stays a proxy's while the other server restarts", () => {
     const { dhcp } = standing({ dhcp: "auto" });
-    dhcp.probed(now);
     dhcp.saw(OTHER);
     expect(dhcp.role).toBe("proxy");
     now += 3_600_000;
     dhcp.probed(now);
     expect([dhcp.role, dhcp.state.foreign, dhcp.givesAddresses]).toEqual(["proxy", [], false]);
+  });
+
+  it("becomes a proxy's in auto when another server answers two probes, not by the answers of one", () => {
+    const { dhcp } = standing({ dhcp: "auto" });
+    dhcp.probed(now);
+    expect(dhcp.isUnsettled).toBe(false);
+    now += 300_000;
+    for (let answers = 0; answers < 4; answers++) dhcp.saw(OTHER);
+    dhcp.saw(OTHER, CLIENT);
+    now += 4_000;
+    dhcp.probed(now - 4_000);
+    dhcp.saw(OTHER, SECOND_CLIENT);
+    expect([dhcp.role, dhcp.isUnsettled]).toEqual(["server", true]);
+    now += 30_000;
+    expect(dhcp.saw(OTHER)).toBe(true);
+    expect([dhcp.role, dhcp.isUnsettled]).toEqual(["proxy", false]);
+    expect(lines.slice(-2).map(({ msg }) => msg)).toEqual([
+      "dhcp: another DHCP server is here; proxy if it answers once more",
+      "dhcp: another DHCP server is here; proxy from now on",
+    ]);
   });
 
   it("takes itself for no other, and remembers no more than sixteen", () => {
@@ -98,7 +117,7 @@ describe("the part that DHCP plays", () => {
       expect(dhcp.state.foreign).toMatchObject([{ address: OTHER, by: "request" }]);
       expect(lines[0]).toMatchObject({ level: "warn", server: OTHER });
       expect(dhcp.saw(OTHER)).toBe(true);
-      expect(lines.at(-1)?.msg).toMatch(/has come|proxy from now on/);
+      expect(lines.at(-1)?.msg).toMatch(/has come|proxy if it answers once more/);
     },
   );
 
