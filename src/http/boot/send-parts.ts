@@ -31,8 +31,8 @@ export async function sendParts(
   const onClose = () => goAway(new Error("the client went away"));
   outgoing.once("close", onClose);
   const write = async (bytes: Buffer, isLast: boolean) => {
-    // Node drops the callbacks of some writes whose connection ends
-    await Promise.race([written(outgoing, bytes, isLast), gone]);
+    // Node drops the callbacks of some writes whose connection ends; an answer that ends whole closes too
+    await (isLast ? written(outgoing, bytes, isLast) : Promise.race([written(outgoing, bytes, isLast), gone]));
     tooSlow.refresh();
   };
   try {
