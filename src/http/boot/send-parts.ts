@@ -8,6 +8,9 @@ import type { ByteRange } from "./byte-ranges.ts";
 /** What Node writes at a time; in between, the kernel sends what fits behind it. */
 const CHUNK_BYTES = 64 * 1024;
 
+/** How long the kernel may go on sending before Node writes again. */
+const KERNEL_TURN_MS = 500;
+
 /** Where the rest of a range is no longer than this, the kernel's help costs more than it saves. */
 const LEAST_SENDFILE_BYTES = 256 * 1024;
 
@@ -35,11 +38,15 @@ export async function sendParts(
     await (isLast ? written(outgoing, bytes, isLast) : Promise.race([written(outgoing, bytes, isLast), gone]));
     tooSlow.refresh();
   };
+  const goesOn = () => {
+    tooSlow.refresh();
+    return !outgoing.destroyed;
+  };
   try {
     for (const [index, part] of parts.entries()) {
       const isLast = index === parts.length - 1;
       if (typeof part === "string") await write(Buffer.from(part), isLast);
-      else await sendRange(file, part, (bytes, endsPart) => write(bytes, isLast && endsPart), kernel);
+      else await sendRange(file, part, (bytes, endsPart) => write(bytes, isLast && endsPart), kernel, goesOn);
     }
   } finally {
     clearTimeout(tooSlow);
@@ -53,6 +60,7 @@ async function sendRange(
   range: ByteRange,
   write: (bytes: Buffer, endsPart: boolean) => Promise<void>,
   kernel: SocketSendfile | undefined,
+  goesOn: () => boolean,
 ): Promise<void> {
   const end = range.last + 1;
   for (let position = range.first; position < end; ) {
@@ -61,9 +69,13 @@ async function sendRange(
     if (bytesRead === 0) throw new ApplianceError("CONFLICT", "the file became shorter while it was sent");
     position += bytesRead;
     await write(chunk.subarray(0, bytesRead), position === end);
-    if (kernel && end - position >= LEAST_SENDFILE_BYTES) {
-      // once, and then Node again: its timers see no other progress, nor does the kernel hear that a client was cut off
-      position += Math.max(0, await kernel.send(file.fd, position, end - position - CHUNK_BYTES));
+    // then Node again: its own timer for the connection sees no other progress
+    const turnEnds = performance.now() + KERNEL_TURN_MS;
+    while (kernel && end - position >= LEAST_SENDFILE_BYTES && performance.now() < turnEnds) {
+      const sent = await kernel.send(file.fd, position, end - position - CHUNK_BYTES);
+      if (sent <= 0) break;
+      position += sent;
+      if (!goesOn()) break;
     }
   }
 }
