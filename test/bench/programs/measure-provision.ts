@@ -143,9 +143,9 @@ const bound = (theirs: number) => ({ unit: "ms", better: "lower" as const, peer:
 const cases: Case[] = [
   { case: "provision-1g", ...bound(60), ours: () => provisions("one") },
   { case: "provision-10g", ...bound(60), ours: () => provisions("ten") },
-  { case: "provision-fragmented", ...bound(600), ours: () => provisions("fragmented") },
+  { case: "provision-fragmented", ...bound(1500), ours: () => provisions("fragmented") },
   { case: "snapshot", ...bound(40), ours: () => onBootedNode("one", snapshot) },
-  { case: "snapshot-fragmented", ...bound(600), ours: () => onBootedNode("fragmented", snapshot) },
+  { case: "snapshot-fragmented", ...bound(1500), ours: () => onBootedNode("fragmented", snapshot) },
   { case: "deprovision", ...bound(100), ours: releases },
   { case: "batch-24", ...bound(1000), ours: batch },
   { case: "event-loop-p99", ...bound(20), ours: async () => (await loopDelay()).p99Ms },
