@@ -27,7 +27,8 @@ export async function sendParts(
   pieceMs: number,
 ): Promise<void> {
   const { socket } = outgoing;
-  const kernel = socket && parts.some(isLong) ? SocketSendfile.open(socket) : undefined;
+  const end = Math.max(0, ...parts.map((part) => (typeof part === "string" ? 0 : part.last + 1)));
+  const kernel = socket && parts.some(isLong) ? SocketSendfile.open(socket, file.fd, end) : undefined;
   const tooSlow = setTimeout(() => outgoing.destroy(), pieceMs);
   const { promise: gone, reject: goAway } = Promise.withResolvers<never>();
   gone.catch(() => {});
@@ -72,7 +73,7 @@ async function sendRange(
     // then Node again: its own timer for the connection sees no other progress
     const turnEnds = performance.now() + KERNEL_TURN_MS;
     while (kernel && end - position >= LEAST_SENDFILE_BYTES && performance.now() < turnEnds) {
-      const sent = await kernel.send(file.fd, position, end - position - CHUNK_BYTES);
+      const sent = await kernel.send(position, end - position - CHUNK_BYTES);
       if (sent <= 0) break;
       position += sent;
       if (!goesOn()) break;

@@ -45,7 +45,7 @@ async function sending(kernel: SocketSendfile["send"]): Promise<"sent" | "cut"> 
 }
 
 it("waits for a slow disk as long as something comes", async () => {
-  const slowly: SocketSendfile["send"] = async (_file, _position, bytes) => {
+  const slowly: SocketSendfile["send"] = async (_position, bytes) => {
     vi.advanceTimersByTime(PIECE_MS / 3);
     return Math.min(bytes, 256 * 1024);
   };
