@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { asNobody } from "../lab/as-nobody.ts";
 import { Namespaces } from "./namespaces.ts";
 
 /** mo-nei-a (10.63.0.1) ---- mo-nei-b (10.63.0.2) */
@@ -17,8 +18,7 @@ afterAll(() => namespaces.remove());
 
 function find(name: string, ...addresses: string[]): (string | null)[] {
   const program = `${import.meta.dirname}/programs/find-neighbours.ts`;
-  const unprivileged = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-  return JSON.parse(namespaces.run(HERE, [...unprivileged, process.execPath, program, name, ...addresses]));
+  return JSON.parse(namespaces.run(HERE, asNobody([process.execPath, program, name, ...addresses])));
 }
 
 it("tells whose an address is, to an unprivileged process, and nothing of those that never answered", () => {
