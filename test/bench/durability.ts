@@ -14,7 +14,7 @@ import type { Ipv4 } from "../../src/values/ipv4.ts";
 import { targetIqn } from "../../src/values/iqn.ts";
 import { serveCached } from "../lab/iscsi/cached-target.ts";
 import { Initiator } from "../lab/iscsi/initiator.ts";
-import { destroyEverything, startProcess } from "../lab/lab-state.ts";
+import { destroyEverything, recordTgtdSocket, startProcess } from "../lab/lab-state.ts";
 import { installPackages } from "../lab/packages.ts";
 import { runProgram } from "../lab/program.ts";
 import { type Case, sideBySide } from "./measure/side-by-side.ts";
@@ -51,6 +51,7 @@ try {
   const signal = AbortSignal.timeout(3_600_000);
   await writeImage(join(STATE, "image.raw"));
   await store.import({ image: "image", path: join(STATE, "image.raw"), format: "raw" }, () => {}, signal);
+  await recordTgtdSocket(STATE, CONTROL);
   const argv = ["tgtd", ...tgtdArguments({ control: CONTROL, loopbackPort: PORT })];
   await startProcess(STATE, argv, { name: "tgtd", stdio: ["ignore", "ignore", "ignore"] });
   const targets = createTgtServer();

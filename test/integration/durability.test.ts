@@ -17,7 +17,7 @@ import { createDroppingDisk, type DroppingDisk } from "../lab/dropping-disk.ts";
 import { BLOCK_BYTES, BlockWriter } from "../lab/iscsi/block-writer.ts";
 import { serveCached } from "../lab/iscsi/cached-target.ts";
 import { Initiator } from "../lab/iscsi/initiator.ts";
-import { destroyEverything, endProcess, killProcess, startProcess } from "../lab/lab-state.ts";
+import { destroyEverything, endProcess, killProcess, recordTgtdSocket, startProcess } from "../lab/lab-state.ts";
 import { runProgram } from "../lab/program.ts";
 import { until } from "./until.ts";
 
@@ -77,6 +77,7 @@ async function crash(): Promise<void> {
 }
 
 async function startTgtd(): Promise<void> {
+  await recordTgtdSocket(STATE, CONTROL);
   const argv = ["tgtd", ...tgtdArguments({ control: CONTROL, loopbackPort: PORT })];
   await startProcess(STATE, argv, { name: "tgtd", stdio: ["ignore", "ignore", "ignore"] });
   await until("tgtd answers", () =>

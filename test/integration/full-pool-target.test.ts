@@ -20,7 +20,7 @@ import { makePool } from "../../src/storaged/make-pool.ts";
 import type { Ipv4 } from "../../src/values/ipv4.ts";
 import { targetIqn } from "../../src/values/iqn.ts";
 import { Initiator } from "../lab/iscsi/initiator.ts";
-import { destroyEverything, endProcess, recordLeftover, startProcess } from "../lab/lab-state.ts";
+import { destroyEverything, endProcess, recordTgtdSocket, startProcess } from "../lab/lab-state.ts";
 import { until } from "./until.ts";
 
 const STATE = "/var/tmp/ingot-full-target";
@@ -75,7 +75,7 @@ async function serve(): Promise<Initiator> {
     openTo: "127.0.0.1" as Ipv4,
     chap,
   };
-  for (const end of ["", ".lock"]) await recordLeftover(STATE, `/run/tgtd/socket.${CONTROL}${end}`);
+  await recordTgtdSocket(STATE, CONTROL);
   const argv = ["tgtd", ...tgtdArguments({ control: CONTROL, loopbackPort: PORT })];
   await startProcess(STATE, argv, { name: "tgtd", stdio: ["ignore", "ignore", "ignore"] });
   const answers = () => targets.list(CONTROL, signal).then(Boolean, () => false);

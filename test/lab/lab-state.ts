@@ -17,6 +17,12 @@ export type LabProcessOptions = {
   stdio?: ("ignore" | "pipe" | number)[];
 };
 
+/** Notes the files that a tgtd with this control number leaves behind, whatever ends it. */
+export async function recordTgtdSocket(stateDirectory: string, control: number): Promise<void> {
+  const socket = `/run/tgtd/socket.${control}`;
+  for (const path of [socket, `${socket}.lock`]) await recordLeftover(stateDirectory, path);
+}
+
 /** Starts a program and notes it. */
 export async function startProcess(
   stateDirectory: string,
@@ -47,7 +53,7 @@ export async function recordNamespace(stateDirectory: string, namespace: string)
 }
 
 /** Notes a file elsewhere that a program of the lab will leave behind. */
-export async function recordLeftover(stateDirectory: string, path: string): Promise<void> {
+async function recordLeftover(stateDirectory: string, path: string): Promise<void> {
   await writeRecord(stateDirectory, "leftovers", encodeURIComponent(path), "");
 }
 

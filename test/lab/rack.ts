@@ -7,7 +7,7 @@ import { gatherBootAssets } from "../../boot-assets/gather.ts";
 import { tgtdArguments } from "../../src/drivers/targets/tgt-daemon.ts";
 import { makePool } from "../../src/storaged/make-pool.ts";
 import { NOBODY } from "./as-nobody.ts";
-import { claim, destroyEverything, endProcess, findProcess, recordLeftover } from "./lab-state.ts";
+import { claim, destroyEverything, endProcess, findProcess, recordTgtdSocket } from "./lab-state.ts";
 import { createLabNetwork, type LabNetwork } from "./namespace.ts";
 import { runProgram } from "./program.ts";
 import { createVirtualNode, type VirtualNode, type VirtualNodeOptions } from "./virtual-node.ts";
@@ -128,8 +128,7 @@ export async function createRack(options: RackOptions): Promise<Rack> {
     ingotJson: async (...args) => JSON.parse(await ingot("--json", ...args)),
     async startTgtd(index = 0) {
       const argv = ["tgtd", ...tgtdArguments({ control: control + index, loopbackPort: 3260 + index })];
-      const socket = `/run/tgtd/socket.${control + index}`;
-      for (const path of [socket, `${socket}.lock`]) await recordLeftover(stateDirectory, path);
+      await recordTgtdSocket(stateDirectory, control + index);
       const log = logTo(`tgtd-${index}`);
       await network.start(argv, { name: `tgtd-${index}`, stdio: ["ignore", log, log] });
     },
