@@ -188,6 +188,8 @@ it("goes on when the disk below is full too: leases, and the node's writes once 
 
 it("grows under the running node, and opens again", { timeout: 180_000 }, async () => {
   const full = fill(POOL, 20);
+  // the watch looks every 10 s while there is room
+  await expect.poll(async () => (await showPool()).level, { timeout: 15_000 }).not.toBe("ok");
   expect(await ingotFails("disk", "snapshot", "node-1-1", "--as", "late")).toMatch(/takes no new clones/);
   expect(await rack.ingot("pool", "grow", `+${GROWTH_MIB}M`)).toMatch(/^grow pool to 0\.8 GiB: done in/);
   expect(await showPool()).toMatchObject({ level: "ok", file: { sizeBytes: (POOL_MIB + GROWTH_MIB) * MIB } });
