@@ -2,11 +2,18 @@ import { armed } from "../boot/boot-entry.ts";
 import type { Change } from "../store/records.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf } from "./attachment.ts";
-import type { OperationRecord, Procedure } from "./operation.ts";
+import { cutDeadSessions, sessionsOf } from "./dead-sessions.ts";
+import type { OperationRecord, Procedure, Step } from "./operation.ts";
 import type { OperatorRequest } from "./operator-requests.ts";
 import { ensureOff, powerOn, powerSeconds, tellPower } from "./power-steps.ts";
 
 export type PowerAction = "on" | "off" | "soft-off" | "reset";
+
+/** What the power was before the action; unknown where nobody but an operator could tell. */
+type Before = "on" | "off" | "unknown";
+
+/** What was seen before the action: the power, and the sessions that a boot which begins now leaves dead. */
+type Seen = { before: Before; dead: string[] };
 
 type PowerPlan = { node: string; action: PowerAction };
 
@@ -38,7 +45,7 @@ export function confirmPower(appliance: Appliance, nameOrId: string): OperatorRe
 }
 
 /** Whether a power action boots a machine that was `before`: one that runs goes on when it is switched on. */
-function beginsBoot(action: PowerAction, before: "on" | "off" | "unknown"): boolean {
+function beginsBoot(action: PowerAction, before: Before): boolean {
   return (action === "on" && before !== "on") || (action === "reset" && before !== "off");
 }
 
@@ -48,29 +55,42 @@ function armNode({ records }: Appliance, node: string): Change[] {
   return entry?.disarmedAt === undefined ? [] : [{ collection: "bootEntries", key: node, value: armed(entry) }];
 }
 
-/** The one step of a power action; one that begins a boot arms the node. */
+/**
+ * A power action; one that begins a boot arms the node and cuts what is left of its OS's sessions. Power and sessions are
+ * looked at in a step of its own: after a crash in the middle, they would tell of the action itself.
+ */
 export function powerProcedure(appliance: Appliance): Procedure<PowerPlan> {
-  return {
-    kind: "power",
-    steps: () => [
-      {
-        name: "power",
-        deadlineSeconds: (plan) => powerSeconds(appliance, appliance.nodes.get(plan.node)),
-        run: async ({ plan, signal }) => {
-          const node = appliance.nodes.get(plan.node);
-          const power = appliance.powerOf(node);
-          const before = node.power.driver === "manual" ? "unknown" : await power.status(signal);
-          if (plan.action === "on") await powerOn(appliance, node, signal);
-          else if (plan.action === "off") await ensureOff(appliance, node, {}, signal);
-          else if (plan.action === "soft-off") await power.softOff(signal);
-          else {
-            // a boot through us, as after power-on
-            if (before !== "off") tellPower(appliance, node, "power-on");
-            await power.reset(signal);
-          }
-          return beginsBoot(plan.action, before) ? { changes: armNode(appliance, plan.node) } : {};
-        },
-      },
-    ],
+  const deadlineSeconds = (plan: PowerPlan) => powerSeconds(appliance, appliance.nodes.get(plan.node));
+  const look: Step<PowerPlan> = {
+    name: "look",
+    deadlineSeconds,
+    run: async ({ plan, signal }) => {
+      const node = appliance.nodes.get(plan.node);
+      const before = node.power.driver === "manual" ? "unknown" : await appliance.powerOf(node).status(signal);
+      const entry = beginsBoot(plan.action, before) ? bootEntryOf(appliance.records, plan.node) : undefined;
+      return { output: { before, dead: entry ? await sessionsOf(appliance, entry) : [] } };
+    },
   };
+  const act: Step<PowerPlan> = {
+    name: "power",
+    deadlineSeconds,
+    run: async ({ plan, output, signal }) => {
+      const node = appliance.nodes.get(plan.node);
+      const power = appliance.powerOf(node);
+      const { before, dead } = output("look") as Seen;
+      if (plan.action === "on") await powerOn(appliance, node, signal);
+      else if (plan.action === "off") await ensureOff(appliance, node, {}, signal);
+      else if (plan.action === "soft-off") await power.softOff(signal);
+      else {
+        // a boot through us, as after power-on
+        if (before !== "off") tellPower(appliance, node, "power-on");
+        await power.reset(signal);
+      }
+      if (!beginsBoot(plan.action, before)) return;
+      const entry = bootEntryOf(appliance.records, plan.node);
+      if (entry) await cutDeadSessions(appliance, entry, dead);
+      return { changes: armNode(appliance, plan.node) };
+    },
+  };
+  return { kind: "power", steps: () => [look, act] };
 }

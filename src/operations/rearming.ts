@@ -4,8 +4,8 @@ import { type ApplianceError, toApplianceError } from "../errors.ts";
 import { type TcpPeer, tcpPeers } from "../net/tcp-peers.ts";
 import type { Collection } from "../store/records.ts";
 import type { Appliance } from "./appliance.ts";
-import { networkOf } from "./attachment.ts";
 import { BmcWord } from "./bmc-word.ts";
+import { cutDeadSessions } from "./dead-sessions.ts";
 import { judgeOs } from "./os-silence.ts";
 import type { TargetWatch } from "./target-watch.ts";
 import type { UnarmedRequest } from "./unarmed-request.ts";
@@ -13,7 +13,6 @@ import type { UnarmedRequest } from "./unarmed-request.ts";
 const LOOK_EVERY_MS = 1000;
 /** Firmware and our script ask again every few seconds; who has not for so long is no longer there. */
 const PATIENCE_MS = 60_000;
-const CUT_SECONDS = 10;
 
 /** Requests in one node's name that are being judged. */
 type Trial = UnarmedRequest & { heardAt?: number; isReported: boolean };
@@ -142,16 +141,12 @@ export class Rearming {
 
   /** What is left of the former sessions is cut, not waited for. */
   async #arm(entry: BootEntry, reason: string): Promise<void> {
-    const { log, records, targets, config } = this.#appliance;
+    const { log, records } = this.#appliance;
     // once it is armed, the next boot's own session may come
     const sessions = this.#seen.sessionsOf(entry).map(({ id }) => id);
     await records.commit([{ collection: "bootEntries", key: entry.node, value: armed(entry) }]);
     log.info({ node: entry.nodeName, mac: entry.mac, reason, cut: sessions.length }, "boot entry armed again");
-    if (sessions.length === 0) return;
-    const { control } = networkOf({ config }, entry.network).tgtd;
-    targets.cutSessions(control, entry.iqn, sessions, AbortSignal.timeout(CUT_SECONDS * 1000)).catch((error) => {
-      log.warn({ node: entry.nodeName, reason: toApplianceError(error).message }, "sessions of a dead OS not cut");
-    });
+    cutDeadSessions(this.#appliance, entry, sessions);
   }
 }
 

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { BootEntry } from "../../../src/boot/boot-entry.ts";
+import { ApplianceError } from "../../../src/errors.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { bootEntryOf } from "../../../src/operations/attachment.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
@@ -57,4 +58,35 @@ it("an action that the BMC refuses arms nothing", async () => {
     throw new Error("no");
   };
   expect(await arms("reset", "on")).toBe(false);
+});
+
+it("what is left of the sessions of an OS that we ended is cut, and no other's", async () => {
+  const { iqn } = entry();
+  const sessions = () => world.targets.sessions.get(iqn);
+  world.nodesBoot = false;
+  world.targets.sessions.set(iqn, ["left"]);
+  await arms("on", "on");
+  expect(sessions()).toEqual(["left"]);
+  world.power.get(node)!.reset = async () => {
+    world.targets.sessions.set(iqn, ["left", "new"]);
+  };
+  await arms("reset", "on");
+  expect(sessions()).toEqual(["new"]);
+});
+
+it("a power-on arms, also when a crash came between the BMC's action and its journal line", async () => {
+  await appliance.records.commit([{ collection: "bootEntries", key: node, value: { ...entry(), disarmedAt: 1 } }]);
+  const power = world.power.get(node)!;
+  power.state = "off";
+  let tries = 0;
+  const on = power.on.bind(power);
+  power.on = async () => {
+    await on();
+    tries += 1;
+    if (tries === 1) throw new ApplianceError("DRIVER_FAILED", "no answer", { retryable: true });
+  };
+  expect(await settled(appliance, await powerNode(appliance, { node: "node-1", action: "on" }, "test"))).toMatchObject({
+    state: "done",
+  });
+  expect([tries, entry().disarmedAt]).toEqual([2, undefined]);
 });
