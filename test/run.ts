@@ -7,6 +7,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { destroyAbandoned } from "./lab/lab-state.ts";
 import { installPackages } from "./lab/packages.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -78,6 +79,7 @@ const totals = { passed: 0, failed: 0, skipped: 0 };
 let failures: string[] = [];
 const reportDirectory = mkdtempSync(join(tmpdir(), "ingot-test-"));
 try {
+  for (const directory of await destroyAbandoned()) console.log(`cleaned up what was left in ${directory}`);
   for (const tier of process.argv.slice(2)) {
     const packages = PACKAGES[tier];
     if (!packages) throw new Error(`no tier "${tier}"; there are ${Object.keys(PACKAGES).join(", ")}`);

@@ -1,12 +1,18 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { runProgram } from "./program.ts";
 
 /**
  * What a lab started is written down in its state directory before it is used, so that a later start can clean
- * up after a crash: `processes/<name>` holds "<pid> <start time>", `namespaces/<name>` and `leftovers/<path>` are empty files.
+ * up after a crash: `processes/<name>` holds "<pid> <start time>", `namespaces/<name>` and `leftovers/<path>` are empty
+ * files, `owner/<pid>` holds the start time of each process that wrote down something.
  */
+
+/** Where the state directories of labs lie, and how their names begin. */
+const PLACES = ["/var/tmp", tmpdir()];
+const NAME = /^(ingot|hdp)-/;
 
 export type LabProcessOptions = {
   /** Unique in the lab: `endProcess(stateDirectory, name)` ends it. */
@@ -83,16 +89,45 @@ export async function endProcess(stateDirectory: string, name: string, patienceM
  */
 export async function claim(stateDirectory: string): Promise<void> {
   await refuseTaken(stateDirectory);
-  await writeRecord(stateDirectory, "owner", String(process.pid), `${await processStartTime(process.pid)}\n`);
+  await recordOwner(stateDirectory);
+}
+
+async function recordOwner(stateDirectory: string): Promise<void> {
+  await mkdir(join(stateDirectory, "owner"), { recursive: true });
+  await writeFile(join(stateDirectory, "owner", String(process.pid)), `${await processStartTime(process.pid)}\n`);
 }
 
 async function refuseTaken(stateDirectory: string): Promise<void> {
+  const pid = (await livingOwners(stateDirectory)).find((owner) => owner !== process.pid);
+  if (pid === undefined) return;
+  throw new Error(`${stateDirectory} belongs to process ${pid}, which runs: end it, or choose another directory`);
+}
+
+async function livingOwners(stateDirectory: string): Promise<number[]> {
+  const living: number[] = [];
   for (const pid of await listRecords(stateDirectory, "owner")) {
     const startTime = (await readFile(join(stateDirectory, "owner", pid), "utf8")).trim();
-    if (Number(pid) !== process.pid && (await processStartTime(Number(pid))) === startTime) {
-      throw new Error(`${stateDirectory} belongs to process ${pid}, which runs: end it, or choose another directory`);
+    if ((await processStartTime(Number(pid))) === startTime) living.push(Number(pid));
+  }
+  return living;
+}
+
+/**
+ * Destroys the labs on this machine whose owners are gone, and answers their directories. What they left mounted
+ * disturbs others: mkfs.btrfs looks at every mount, and fails at one whose disk lost its power.
+ */
+export async function destroyAbandoned(): Promise<string[]> {
+  const destroyed: string[] = [];
+  for (const place of PLACES) {
+    for (const name of await readdir(place)) {
+      const directory = join(place, name);
+      if (!NAME.test(name) || (await listRecords(directory, "owner")).length === 0) continue;
+      if ((await livingOwners(directory)).length > 0) continue;
+      await destroyEverything(directory);
+      destroyed.push(directory);
     }
   }
+  return destroyed;
 }
 
 /**
@@ -169,6 +204,7 @@ async function unmountBelow(directory: string): Promise<void> {
 }
 
 async function writeRecord(stateDirectory: string, kind: string, name: string, content: string): Promise<void> {
+  await recordOwner(stateDirectory);
   await mkdir(join(stateDirectory, kind), { recursive: true });
   await writeFile(join(stateDirectory, kind, name), content);
 }

@@ -1,0 +1,53 @@
+/** A lab that was killed while its pool's disk was without power: what it leaves mounted disturbs the whole machine. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { claim, destroyAbandoned, destroyEverything, killProcess } from "../lab/lab-state.ts";
+import { runProgram } from "../lab/program.ts";
+
+const ABANDONED = "/var/tmp/ingot-abandoned";
+const LIVING = "/var/tmp/ingot-living";
+const FILE = join(tmpdir(), "ingot-abandoned.btrfs");
+
+const LAB = `
+  const { createDroppingDisk } = await import("${import.meta.dirname}/../lab/dropping-disk.ts");
+  const { runProgram } = await import("${import.meta.dirname}/../lab/program.ts");
+  const { path } = await createDroppingDisk("${ABANDONED}", "disk", 320 * 1024 ** 2);
+  await runProgram("mkfs.xfs", ["-q", path]);
+  await runProgram("mkdir", ["${ABANDONED}/pool"]);
+  await runProgram("mount", ["-o", "loop,nouuid", path, "${ABANDONED}/pool"]);
+  console.log("mounted");
+  setInterval(() => {}, 1000);`;
+
+beforeAll(async () => {
+  for (const directory of [ABANDONED, LIVING]) await destroyEverything(directory);
+  await writeFile(FILE, "");
+  await truncate(FILE, 320 * 1024 ** 2);
+});
+afterAll(async () => {
+  for (const directory of [ABANDONED, LIVING]) await destroyEverything(directory);
+  await rm(FILE, { force: true });
+});
+
+it("is cleaned up by whoever comes next, and labs whose owners live are left alone", async () => {
+  const lab = spawn(process.execPath, ["--input-type=module", "-e", LAB], { stdio: ["ignore", "pipe", "ignore"] });
+  try {
+    await once(lab.stdout, "data");
+    await claim(LIVING);
+    expect(await destroyAbandoned()).not.toContain(ABANDONED);
+  } finally {
+    lab.kill("SIGKILL");
+    await once(lab, "close");
+  }
+  for (const part of ["cache", "plug"]) await killProcess(ABANDONED, `disk.${part}`);
+  await expect.poll(() => existsSync(join(ABANDONED, "disk/disk"))).toBe(false);
+  await expect(runProgram("mkfs.btrfs", ["-q", FILE])).rejects.toThrow("not connected");
+
+  expect(await destroyAbandoned()).toContain(ABANDONED);
+  expect([existsSync(ABANDONED), existsSync(LIVING)]).toEqual([false, true]);
+  await runProgram("mkfs.btrfs", ["-q", FILE]);
+});
