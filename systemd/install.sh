@@ -2,6 +2,7 @@
 # Makes an Ingot appliance of a Debian 12 machine. Run it as root, from wherever the sources lie; run it
 # again to bring an appliance up to date: configuration, state and pool are left as they are.
 # usage: systemd/install.sh [POOL_SIZE]     e.g. 200G; without it a pool has to be mounted on /var/lib/ingot-pool
+#        systemd/install.sh ceph            images and disks in a Ceph pool (pool.store: rbd)
 set -eu
 source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 home=/usr/lib/ingot
@@ -21,6 +22,7 @@ systemctl mask --quiet --now radvd.service 2>/dev/null || ln -sf /dev/null /etc/
 systemctl mask --quiet --now tgt.service 2>/dev/null || ln -sf /dev/null /etc/systemd/system/tgt.service
 DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
   ipmitool ipxe qemu-utils radvd rsync tgt util-linux xfsprogs
+[ "${1:-}" != ceph ] || DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends ceph-common tgt-rbd
 
 echo "== user and directories"
 getent passwd ingot >/dev/null || adduser --system --group --home /var/lib/ingot --no-create-home --quiet ingot
@@ -44,7 +46,10 @@ echo "== configuration"
 "$home/node" "$home/src/main.ts" --check-config /etc/ingot/ingot.yaml
 
 echo "== pool"
-if ! mountpoint -q "$pool"; then
+if [ "${1:-}" = ceph ]; then
+  install -d -m 0700 /var/lib/ingot-spool
+  install -D -m 0644 "$home/systemd/ingot-storaged-ceph.conf" /etc/systemd/system/ingot-storaged.service.d/ceph.conf
+elif ! mountpoint -q "$pool"; then
   [ $# -ge 1 ] || [ -e "$pool_file" ] || fail "nothing is mounted on $pool: mount an XFS or btrfs there, or name a size for a pool file"
   "$home/node" "$home/src/storaged/make-pool.ts" --directory "$pool" --file "$pool_file" --size "${1:-1G}"
   # fstrim would give blocks of the pool file back to the disk below, which may not have them when the pool needs them

@@ -11,9 +11,22 @@ import { destroyAbandoned } from "./lab/lab-state.ts";
 import { installPackages } from "./lab/packages.ts";
 
 const root = resolve(import.meta.dirname, "..");
+const E2E = [
+  "lab",
+  "ceph",
+  "curl",
+  "dnsmasq-base",
+  "kea-dhcp4-server",
+  "libiscsi-bin",
+  "tcpdump",
+  "udhcpc",
+  "nftables",
+  "fio",
+];
 const PACKAGES: Record<string, string[]> = {
   fast: [],
   integration: [
+    "ceph",
     "tgt",
     "ipmitool",
     "openipmi",
@@ -47,21 +60,8 @@ const PACKAGES: Record<string, string[]> = {
     "tshark",
     "nftables",
   ],
-  e2e: ["lab", "curl", "dnsmasq-base", "kea-dhcp4-server", "libiscsi-bin", "tcpdump", "udhcpc", "nftables", "fio"],
-  full: [
-    "lab",
-    "curl",
-    "dnsmasq-base",
-    "kea-dhcp4-server",
-    "libiscsi-bin",
-    "tcpdump",
-    "udhcpc",
-    "debootstrap",
-    "nftables",
-    "fio",
-    "nbdkit",
-    "libnbd-bin",
-  ],
+  e2e: E2E,
+  full: [...E2E, "debootstrap", "nbdkit", "libnbd-bin"],
 };
 
 type Report = {

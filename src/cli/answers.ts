@@ -193,7 +193,7 @@ export type PoolFill = {
 
 /** How full the pool is, what is held back of it, and what takes up most. */
 export type Pool = PoolFill & {
-  directory: string;
+  place: string;
   ballastBytes: number;
   watermarks: { warn: number; close: number; critical: number };
   file?: { path: string; sizeBytes: number; allocatedBytes: number; diskFreeBytes: number } | undefined;

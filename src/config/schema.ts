@@ -44,6 +44,10 @@ const interfaceName = z
   .regex(/^(?!\.\.?$)[^\s/:]{1,15}$/, "write an interface as `ip link` lists it, 1 to 15 characters")
   .meta({ kind: "interface" });
 const port = z.number().int().min(1).max(65535);
+const cephName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, "use 1 to 63 letters, digits, dots, dashes, underscores")
+  .meta({ kind: "name" });
 const seconds = z.number().int().positive().meta({ kind: "seconds" });
 const count = z.number().int().positive().meta({ kind: "count" });
 
@@ -216,10 +220,30 @@ export const configSchema = z
       .describe("TFTP limits."),
     pool: z
       .strictObject({
+        store: z
+          .enum(["file", "rbd"])
+          .default("file")
+          .meta(restart)
+          .describe("Where images and disks live: `file`, in a local directory; `rbd`, in a Ceph pool."),
         directory: path
           .default("/var/lib/ingot-pool")
           .meta(restart)
-          .describe("Image pool, on XFS or btrfs (reflinks)."),
+          .describe("Of `file`: the image pool, on XFS or btrfs (reflinks)."),
+        rbd: z
+          .strictObject({
+            conf: path
+              .default("/etc/ceph/ceph.conf")
+              .meta(restart)
+              .describe("Ceph's configuration file; it names the monitors and the user's keyring."),
+            user: cephName.default("ingot").meta(restart).describe("User of cephx, without `client.`."),
+            pool: cephName.default("ingot").meta(restart).describe("Ceph pool; several appliances may share one."),
+            spoolDirectory: path
+              .default("/var/lib/ingot-spool")
+              .meta(restart)
+              .describe("Where images are unpacked on their way to Ceph; as large as the largest."),
+          })
+          .prefault({})
+          .describe("Of `rbd`: the cluster."),
         importDirectories: z
           .array(path)
           .default(["/var/lib/ingot-import"])
@@ -228,7 +252,7 @@ export const configSchema = z
         watermarks,
       })
       .prefault({})
-      .describe("The local reflink pool."),
+      .describe("The image pool."),
     chap: z
       .enum(["one-way", "mutual"])
       .default("one-way")

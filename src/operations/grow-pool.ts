@@ -1,3 +1,5 @@
+import { poolPlace } from "../config/pool-place.ts";
+import type { Config } from "../config/schema.ts";
 import { ApplianceError } from "../errors.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
@@ -30,18 +32,7 @@ export async function growPool(
     });
   }
   const { file, filesystem } = (await appliance.pool.look(AbortSignal.timeout(LOOK_SECONDS * 1000))).usage;
-  const { directory } = appliance.config.pool;
-  if (!file) {
-    throw new ApplianceError("UNSUPPORTED", `pool: ${directory} lives on a device of its own, not in a file`, {
-      details: {
-        field: "pool.directory",
-        value: directory,
-        remedy: `enlarge that device (lvextend, or growpart for a partition), then run: ${
-          filesystem === "btrfs" ? `btrfs filesystem resize max ${directory}` : `xfs_growfs -d ${directory}`
-        }`,
-      },
-    });
-  }
+  if (!file) throw growsByHand(appliance.config.pool, filesystem);
   const wanted = sizeBytes ?? file.sizeBytes + (addedBytes as number);
   if (wanted < file.sizeBytes) {
     throw new ApplianceError("INVALID", `size: the pool's file has ${toGib(file.sizeBytes)} already`, {
@@ -77,6 +68,19 @@ export function growPoolProcedure({ space }: Appliance): Procedure<GrowPoolPlan>
       },
     ],
   };
+}
+
+function growsByHand(pool: Config["pool"], filesystem: string): ApplianceError {
+  const { store, directory } = pool;
+  const command = filesystem === "btrfs" ? `btrfs filesystem resize max ${directory}` : `xfs_growfs -d ${directory}`;
+  const remedy =
+    store === "rbd"
+      ? "give the cluster more OSDs, or the pool a larger quota: ceph osd pool get-quota"
+      : `enlarge that device (lvextend, or growpart for a partition), then run: ${command}`;
+  const where = store === "rbd" ? "in a cluster" : "on a device of its own";
+  return new ApplianceError("UNSUPPORTED", `pool: ${poolPlace(pool)} lives ${where}, not in a file`, {
+    details: { field: "pool", value: poolPlace(pool), remedy },
+  });
 }
 
 function toGib(bytes: number): string {

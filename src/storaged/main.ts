@@ -7,8 +7,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { loadConfig } from "../config/load.ts";
-import { createFilePoolSpace } from "../drivers/images/file-pool-space.ts";
-import { openFileStore } from "../drivers/images/file-store.ts";
+import { openPool } from "../drivers/images/open-pool.ts";
 import { createTgtServer } from "../drivers/targets/tgt-server.ts";
 import { toApplianceError } from "../errors.ts";
 import { createLog } from "../log.ts";
@@ -33,9 +32,8 @@ async function main(): Promise<void> {
   const log = createLog(config.log.level).child({ component: "storaged" });
   const inherited = findInherited(takeInheritedSockets(process.env), "storaged", "stream");
 
-  const images = await openFileStore(config.pool);
-  const space = createFilePoolSpace(config.pool.directory);
-  const targets = createTgtServer();
+  const { images, space, place, beforeOpening } = await openPool(config.pool);
+  const targets = createTgtServer({ beforeOpening });
   const controls = config.networks.map((network) => network.tgtd.control);
   const verbs = storageVerbs({ images, space, targets }, createDiskCheck(images, targets, controls));
   const server = createStorageServer(verbs, log);
@@ -43,7 +41,7 @@ async function main(): Promise<void> {
   const path = join(config.runtimeDirectory, "storaged.sock");
   if (inherited === undefined) await listenOnPath(server, path, values.group);
   else await listen(server, { fd: inherited });
-  log.info({ pool: config.pool.directory, inherited: inherited !== undefined }, "listening");
+  log.info({ pool: place, inherited: inherited !== undefined }, "listening");
 
   // Calls under way are not waited for: each is idempotent, and its caller repeats it.
   for (const signal of ["SIGTERM", "SIGINT"] as const) {

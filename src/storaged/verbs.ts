@@ -35,7 +35,12 @@ const portal = z.strictObject({ address, port: z.number().int().min(1).max(65535
 const target = z.strictObject({
   iqn,
   lun: z.number().int().min(1).max(255),
-  backing: z.strictObject({ type: z.enum(["file", "rbd"]), path: z.string().max(1024), unmap: z.boolean().optional() }),
+  backing: z.strictObject({
+    type: z.enum(["file", "rbd"]),
+    path: z.string().max(1024),
+    options: z.string().max(1024).optional(),
+    unmap: z.boolean().optional(),
+  }),
   openTo: z.union([address, iqn]),
   chap,
 });

@@ -3,15 +3,19 @@
  * what it keeps.
  */
 import { createHash } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openFileStore } from "../../src/drivers/images/file-store.ts";
 import type { ImageStore, StoredKind } from "../../src/drivers/images/image-store.ts";
+import { createRbdCommand } from "../../src/drivers/images/rbd/rbd-command.ts";
+import { openRbdStore } from "../../src/drivers/images/rbd/rbd-store.ts";
 import { MemoryImageStore } from "../fakes/memory-image-store.ts";
 import { MemoryTargetServer } from "../fakes/memory-target-server.ts";
 import { LoopPools } from "../integration/loop-pools.ts";
 import { throughStoraged } from "../integration/storaged-in-process.ts";
+import { createCephCluster, loopbackHost } from "../lab/ceph.ts";
+import { destroyEverything } from "../lab/lab-state.ts";
 
 type Subject = {
   store: ImageStore;
@@ -21,9 +25,10 @@ type Subject = {
   content(kind: StoredKind, id: string): Promise<string>;
   /** Plays the node: changes a disk. */
   scribble(disk: string): Promise<void>;
-  close?(): void;
+  close?(): unknown;
 };
 
+const CLUSTER = "/var/tmp/ingot-contract-ceph";
 const signal = AbortSignal.timeout(100_000);
 let pools: LoopPools;
 
@@ -50,6 +55,39 @@ async function fileSubject(name: string, filesystem: "xfs" | "btrfs"): Promise<S
   };
 }
 
+async function rbdSubject(): Promise<Subject> {
+  await destroyEverything(CLUSTER);
+  const cluster = await createCephCluster(loopbackHost(CLUSTER), { port: 33_300 });
+  const imports = pools.plain("rbd-imports");
+  const { conf, user, pool } = cluster;
+  const access = { conf, user, pool };
+  return {
+    store: openRbdStore({
+      pool: createRbdCommand(access),
+      access,
+      importDirectories: [imports],
+      spoolDirectory: pools.plain("rbd-spool"),
+    }),
+    file: async (file, content) => {
+      await writeFile(join(imports, file), content);
+      return join(imports, file);
+    },
+    content: async (_, id) => {
+      const path = join(imports, "exported");
+      await rm(path, { force: true });
+      await cluster.rbd("export", "--no-progress", `${pool}/${id}`, path);
+      return createHash("sha256")
+        .update(await readFile(path))
+        .digest("hex");
+    },
+    scribble: async (disk) => {
+      const one = ["--io-type", "write", "--io-size", "4096", "--io-total", "4096", "--io-threads", "1"];
+      await cluster.rbd("bench", ...one, `${pool}/${disk}`);
+    },
+    close: () => destroyEverything(CLUSTER),
+  };
+}
+
 const SUBJECTS: Record<string, () => Promise<Subject>> = {
   "file store on XFS": () => fileSubject("xfs", "xfs"),
   "file store on btrfs": () => fileSubject("btrfs", "btrfs"),
@@ -59,6 +97,7 @@ const SUBJECTS: Record<string, () => Promise<Subject>> = {
     const { images, close } = await throughStoraged(socket, subject.store, new MemoryTargetServer());
     return { ...subject, store: images, close };
   },
+  "rbd store, by command": rbdSubject,
   "memory store (fake)": async () => {
     const store = new MemoryImageStore();
     return {

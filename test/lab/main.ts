@@ -22,6 +22,7 @@ real firmware, a real iSCSI target and a real BMC protocol, and stays up.
   --nodes N                nodes in the rack (1)
   --firmware bios|uefi     their firmware (bios)
   --image tiny|debian      a 59 MiB Linux, or a full Debian (tiny)
+  --storage file|rbd       a local pool, or a Ceph of one node (file)
   --once                   boot every node, print timelines and one line of
                            JSON, tear down; exit 0 only if all came up
   --idle-minutes N         then measure for so long what the idle node reads and
@@ -51,6 +52,7 @@ const { values: options } = parseArgs({
     nodes: { type: "string", default: "1" },
     firmware: { type: "string", default: "bios" },
     image: { type: "string", default: "tiny" },
+    storage: { type: "string", default: "file" },
     once: { type: "boolean", default: false },
     "idle-minutes": { type: "string" },
     name: { type: "string", default: "lab" },
@@ -71,10 +73,12 @@ if (options.help) {
   fail(`--firmware: "${options.firmware}" is neither bios nor uefi`);
 } else if (options.image !== "tiny" && options.image !== "debian") {
   fail(`--image: "${options.image}" is neither tiny nor debian`);
+} else if (options.storage !== "file" && options.storage !== "rbd") {
+  fail(`--storage: "${options.storage}" is neither file nor rbd`);
 } else if (process.getuid?.() !== 0) {
   fail("the lab makes network namespaces and mounts a pool: run it as root");
 } else {
-  await lab(options.firmware, options.image);
+  await lab(options.firmware, options.image, options.storage);
 }
 
 function fail(message: string): void {
@@ -82,9 +86,9 @@ function fail(message: string): void {
   process.exitCode = 2;
 }
 
-async function lab(firmware: "bios" | "uefi", image: "tiny" | "debian"): Promise<void> {
+async function lab(firmware: "bios" | "uefi", image: "tiny" | "debian", storage: "file" | "rbd"): Promise<void> {
   say("packages");
-  installPackages(["lab", ...(image === "debian" ? ["debootstrap"] : [])]);
+  installPackages(["lab", ...(image === "debian" ? ["debootstrap"] : []), ...(storage === "rbd" ? ["ceph"] : [])]);
   // these need the packages, or are slow to load
   const { buildTinyImage } = await import("./image/tiny-image.ts");
   const { createRack } = await import("./rack.ts");
@@ -104,9 +108,9 @@ async function lab(firmware: "bios" | "uefi", image: "tiny" | "debian"): Promise
       image === "tiny"
         ? await buildTinyImage({ tag: "lab" })
         : await (await import("./image/debian-image.ts")).buildDebianImage();
-    say("network, pool, target server, ingot-storaged, ingotd");
+    say(`network, ${storage === "rbd" ? "Ceph" : "pool"}, target server, ingot-storaged, ingotd`);
     const rack = await Promise.race([
-      createRack({ stateDirectory: options.state, name: options.name, control: freeControl() }),
+      createRack({ stateDirectory: options.state, name: options.name, control: freeControl(), storage }),
       interrupted,
     ]);
     const result = await Promise.race([run(rack, firmware, image, file), interrupted]);

@@ -28,12 +28,17 @@ const LAB_PACKAGES = [
   "zstd",
 ];
 
+/** A Ceph of one node, and what an appliance needs to use one. */
+const CEPH_PACKAGES = ["ceph-common", "ceph-mgr", "ceph-mon", "ceph-osd", "tgt-rbd"];
+
+const GROUPS: Record<string, string[]> = { lab: LAB_PACKAGES, ceph: CEPH_PACKAGES };
+
 // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own placeholder
 const STATUS = "${db:Status-Abbrev}";
 
-/** Installs the Debian packages among `names` that are missing (`lab` stands for all that the lab needs). Daemons they bring are not started. */
+/** Installs the Debian packages among `names` that are missing (`lab` and `ceph` stand for all that those need). Daemons they bring are not started. */
 export function installPackages(names: string[]): void {
-  const wanted = names.flatMap((name) => (name === "lab" ? LAB_PACKAGES : [name]));
+  const wanted = names.flatMap((name) => GROUPS[name] ?? [name]);
   const missing = wanted.filter((name) => {
     const { stdout } = spawnSync("dpkg-query", ["-W", "-f", STATUS, name], { encoding: "utf8" });
     return !stdout?.startsWith("ii");

@@ -7,6 +7,7 @@ import { gatherBootAssets } from "../../boot-assets/gather.ts";
 import { tgtdArguments } from "../../src/drivers/targets/tgt-daemon.ts";
 import { makePool } from "../../src/storaged/make-pool.ts";
 import { NOBODY } from "./as-nobody.ts";
+import { type CephCluster, createCephCluster } from "./ceph.ts";
 import { claim, destroyEverything, endProcess, findProcess, recordTgtdSocket } from "./lab-state.ts";
 import { createLabNetwork, type LabNetwork } from "./namespace.ts";
 import { runProgram } from "./program.ts";
@@ -27,6 +28,8 @@ export type RackOptions = {
   networks?: number;
   /** Length of the networks' prefix (24); shorter ones overlap, so only for a single network. */
   prefix?: number;
+  /** Where images and disks live (`file`); `rbd` starts a Ceph of one node. */
+  storage?: "file" | "rbd";
   /** Size of the pool's file (8 GiB), which is sparse. */
   poolBytes?: number;
   /** Merged over the configuration of the rack. */
@@ -45,6 +48,8 @@ export type RackNode = VirtualNode & { network: string };
 export type Rack = {
   network: LabNetwork;
   stateDirectory: string;
+  /** With storage `rbd`. */
+  ceph?: CephCluster;
   /** Control number of the first network's tgtd. */
   control: number;
   configFile: string;
@@ -96,14 +101,17 @@ export async function createRack(options: RackOptions): Promise<Rack> {
     namespace: `ingot-${name}`,
     bridges: interfaces.map((one, index) => ({ name: one, address: addresses[index] as string, prefix })),
   });
+  const ceph = options.storage === "rbd" ? await createCephCluster(network, { sizeBytes: poolBytes }) : undefined;
   const configFile = join(stateDirectory, "ingot.yaml");
-  await writeFile(configFile, stringify(configuration(options, paths, interfaces, addresses)));
-  await makePool({
-    directory: paths.pool,
-    file: (await options.poolFile?.(stateDirectory)) ?? join(stateDirectory, "pool.xfs"),
-    sizeBytes: poolBytes,
-    sparse: true,
-  });
+  await writeFile(configFile, stringify(configuration(options, paths, interfaces, addresses, ceph)));
+  if (!ceph) {
+    await makePool({
+      directory: paths.pool,
+      file: (await options.poolFile?.(stateDirectory)) ?? join(stateDirectory, "pool.xfs"),
+      sizeBytes: poolBytes,
+      sparse: true,
+    });
+  }
   await gatherBootAssets(paths.assets);
 
   const apiSocket = join(paths.run, "api.sock");
@@ -118,6 +126,7 @@ export async function createRack(options: RackOptions): Promise<Rack> {
   const rack: Rack = {
     network,
     stateDirectory,
+    ...(ceph ? { ceph } : {}),
     control,
     configFile,
     apiSocket,
@@ -214,6 +223,7 @@ async function makeDirectories(stateDirectory: string) {
     state: join(stateDirectory, "state"),
     run: join(stateDirectory, "run"),
     pool: join(stateDirectory, "pool"),
+    spool: join(stateDirectory, "spool"),
     import: join(stateDirectory, "import"),
     assets: join(stateDirectory, "assets"),
     secrets: join(stateDirectory, "bmc"),
@@ -227,14 +237,24 @@ async function makeDirectories(stateDirectory: string) {
   return paths;
 }
 
-function configuration(options: RackOptions, paths: Paths, interfaces: string[], addresses: string[]) {
+function configuration(
+  options: RackOptions,
+  paths: Paths,
+  interfaces: string[],
+  addresses: string[],
+  ceph: CephCluster | undefined,
+) {
   const { prefix = PREFIX } = options;
+  const rbd = ceph && { conf: ceph.conf, user: ceph.user, pool: ceph.pool, spoolDirectory: paths.spool };
   return {
     stateDirectory: paths.state,
     runtimeDirectory: paths.run,
     assetsDirectory: paths.assets,
     log: { level: "debug" },
-    pool: { directory: paths.pool, importDirectories: [paths.import] },
+    pool: {
+      importDirectories: [paths.import],
+      ...(rbd ? { store: "rbd", rbd } : { directory: paths.pool }),
+    },
     networks: interfaces.map((name, index) => ({
       name,
       interface: name,

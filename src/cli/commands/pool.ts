@@ -48,9 +48,9 @@ const COLUMNS: Column<Thing>[] = [
 const SHARED = "USED counts what a thing shares with others: a clone its image's content. Removing it frees the rest.";
 
 function formatPool(pool: Pool, width: number): string {
-  const { level, usedPercent, totalBytes, freeBytes, ballastBytes, filesystem, directory, watermarks, file } = pool;
+  const { level, usedPercent, totalBytes, freeBytes, ballastBytes, filesystem, place, watermarks, file } = pool;
   const facts = formatFacts({
-    pool: `${directory} (${filesystem})`,
+    pool: `${place} (${filesystem})`,
     level: `${level}: ${MEANINGS[level]}`,
     used: `${usedPercent} % of ${formatBytes(totalBytes)}; ${formatBytes(freeBytes)} free, ${formatBytes(ballastBytes)} held back`,
     marks: `warn at ${watermarks.warn} %, close at ${watermarks.close} %, critical at ${watermarks.critical} %`,

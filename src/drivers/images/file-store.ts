@@ -1,11 +1,11 @@
-import { stat } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { ApplianceError, isApplianceError } from "../../errors.ts";
 import { isNoRoom } from "../../net/preallocate.ts";
 import { abortedError, driverFailed } from "../failure.ts";
 import { Turns } from "../turns.ts";
 import { Ballast } from "./ballast.ts";
 import type { ImageStore, PoolUsage, StoredKind, StoredSize } from "./image-store.ts";
-import { importImage } from "./import-image.ts";
+import { hashImage, importImage } from "./import-image.ts";
 import { mountAbove } from "./mounts.ts";
 import { checkReflinks, PoolFiles } from "./pool-files.ts";
 import { poolUsage } from "./pool-usage.ts";
@@ -78,6 +78,11 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
     throw new ApplianceError("NOT_FOUND", `${kind}: ${id} is not in the pool`, { details: { field: kind, value: id } });
   };
 
+  const openImage = (id: string) =>
+    open(files.path("image", id), "r").catch((error) => {
+      if (error.code !== "ENOENT") throw error;
+    });
+
   const derive = async (from: [StoredKind, string], to: [StoredKind, string]) => {
     if (!(await sizeOf(...to))) {
       await checkThere(...from);
@@ -107,9 +112,12 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
       }),
     remove: (kind, id, signal) => change("remove", kind, id, signal, () => ballast.lend(() => files.remove(kind, id))),
     import: (request, progress, signal) =>
-      change("import", "image", request.image, signal, () =>
-        importImage({
-          files,
+      change("import", "image", request.image, signal, async () => {
+        const existing = await openImage(request.image);
+        if (existing) return hashImage(existing, { progress, signal }).finally(() => existing.close());
+        return importImage({
+          temporary: files.temporary(),
+          publish: (temporary) => files.publish(temporary, "image", request.image),
           importDirectories,
           request,
           progress,
@@ -118,8 +126,8 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
             const usage = await poolUsage(directory);
             checkFree(usage, bytes, usage.totalBytes * (1 - watermarks.critical / 100));
           },
-        }),
-      ),
+        });
+      }),
     stat: (kind, id) => sizeOf(kind, id),
     list: async () => [...(await files.list("image")), ...(await files.list("disk"))],
     usage: () =>

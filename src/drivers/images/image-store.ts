@@ -70,6 +70,8 @@ export type PoolFile = {
 export type Backing = {
   type: "file" | "rbd";
   path: string;
+  /** What the target server's driver of this type is told beside the path (tgt: `bsopts`). */
+  options?: string;
   /** Whether nodes may give blocks back (SCSI's UNMAP): only where that is as durable as a write. */
   unmap?: boolean;
 };

@@ -5,7 +5,6 @@ import { openConfined } from "../../net/confined-file.ts";
 import { throwIfAborted } from "../failure.ts";
 import type { ImportRequest, ImportResult } from "./image-store.ts";
 import { convertQcow2, readInChild } from "./import-child.ts";
-import type { PoolFiles } from "./pool-files.ts";
 import { QCOW2_HEADER_BYTES, qcow2SizeBytes } from "./qcow2-header.ts";
 
 const SECTOR_BYTES = 512;
@@ -13,7 +12,10 @@ const SECTOR_BYTES = 512;
 const LOOK_EVERY_BYTES = 16 * 1024 * 1024;
 
 export type Import = {
-  files: PoolFiles;
+  /** Where the content is made: a file that is not there yet, in a folder that keeps others out. Gone in the end. */
+  temporary: string;
+  /** Takes over the content once it is whole. */
+  publish: (temporary: string, result: ImportResult) => Promise<unknown>;
   importDirectories: string[];
   request: ImportRequest;
   progress: (doneBytes: number, totalBytes: number) => void;
@@ -22,15 +24,10 @@ export type Import = {
   checkFree: (bytes: number) => Promise<void>;
 };
 
-/** Brings a file into the pool as an image. One that is there already is only hashed. */
+/** Makes the content of an image from a file, and hands it on. Fails as ImageStore's `import`. */
 export async function importImage(one: Import): Promise<ImportResult> {
-  const { files, request } = one;
-  const existing = await open(files.path("image", request.image), "r").catch((error) => {
-    if (error.code !== "ENOENT") throw error;
-  });
-  if (existing) return hashImage(existing, one, 0);
+  const { temporary, request } = one;
   const source = await openSource(request.path, one.importDirectories);
-  const temporary = files.temporary();
   try {
     const sourceBytes = await statedSize(source, request.format);
     const sizeBytes = Math.ceil(sourceBytes / SECTOR_BYTES) * SECTOR_BYTES;
@@ -39,11 +36,12 @@ export async function importImage(one: Import): Promise<ImportResult> {
     const target = await open(temporary, "wx+", 0o600);
     try {
       await target.truncate(sizeBytes);
-      const result = await (request.format === "raw" ? copyRaw : copyQcow2)(source, target, sizeBytes, guarded);
+      const content = await (request.format === "raw" ? copyRaw : copyQcow2)(source, target, sizeBytes, guarded);
+      const result = { ...content, paddedBytes: sizeBytes - sourceBytes };
       await target.sync();
       throwIfAborted(guarded.signal, "file", "import");
-      await files.publish(temporary, "image", request.image);
-      return { ...result, paddedBytes: sizeBytes - sourceBytes };
+      await one.publish(temporary, result);
+      return result;
     } finally {
       await target.close();
     }
@@ -85,14 +83,14 @@ async function copyQcow2(source: FileHandle, target: FileHandle, sizeBytes: numb
   return { sizeBytes, sha256 };
 }
 
-async function hashImage(image: FileHandle, { progress, signal }: Import, paddedBytes: number): Promise<ImportResult> {
-  try {
-    const { size: sizeBytes } = await image.stat();
-    const sha256 = await readInChild("hash", { source: image.fd }, (done) => progress(done, sizeBytes), signal);
-    return { sizeBytes, sha256, paddedBytes };
-  } finally {
-    await image.close();
-  }
+/** What the import of an image that is there already would answer; it is read for it. */
+export async function hashImage(
+  image: FileHandle,
+  { progress, signal }: Pick<Import, "progress" | "signal">,
+): Promise<ImportResult> {
+  const { size: sizeBytes } = await image.stat();
+  const sha256 = await readInChild("hash", { source: image.fd }, (done) => progress(done, sizeBytes), signal);
+  return { sizeBytes, sha256, paddedBytes: 0 };
 }
 
 /** FORBIDDEN for a path outside the import directories, by name or by a link. */

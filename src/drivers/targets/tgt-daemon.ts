@@ -1,9 +1,21 @@
 import type { Clock } from "../../clock.ts";
+import type { Backing } from "../images/image-store.ts";
 import { parseTargets, type ShownTarget } from "./tgt-text.ts";
 import type { TgtRequest } from "./tgt-wire.ts";
 
 /** One tgtd during one call: requests to it end with the call's signal. */
-export type Daemon = { ask: (request: TgtRequest) => Promise<string>; signal: AbortSignal; clock: Clock };
+export type Daemon = {
+  ask: (request: TgtRequest) => Promise<string>;
+  beforeOpening: BeforeOpening;
+  signal: AbortSignal;
+  clock: Clock;
+};
+
+/**
+ * Makes a backing ready to be opened, and to be written to by one daemon alone. tgtd is one event loop: while it opens
+ * what doesn't answer, all of its targets stand still.
+ */
+export type BeforeOpening = (backing: Backing, signal: AbortSignal) => Promise<void>;
 
 /** All targets with LUNs, accounts, access rules and sessions, in one request. */
 export async function showTargets(daemon: Daemon): Promise<ShownTarget[]> {

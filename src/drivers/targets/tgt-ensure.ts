@@ -80,8 +80,14 @@ async function ensureUnit(daemon: Daemon, target: ShownTarget, spec: TargetSpec)
   const unit = target.units.find((one) => one.lun === lun);
   if (unit && fits(unit)) return;
   if (!unit) {
+    await daemon.beforeOpening(backing, daemon.signal);
     const { store, flags } = BACKINGS[backing.type];
-    const parameters = { path: backing.path, bstype: store, ...(flags === "" ? {} : { bsoflags: flags }) };
+    const parameters = {
+      path: backing.path,
+      bstype: store,
+      ...(flags === "" ? {} : { bsoflags: flags }),
+      ...(backing.options === undefined ? {} : { bsopts: backing.options }),
+    };
     await daemon.ask({ mode: "unit", operation: "new", tid, lun, parameters }).catch((cause) => {
       if (!tgtRefused(cause, "invalid request", "no such logical unit")) throw cause;
       throw driverFailed("tgt", "new LUN", `tgtd can't open ${backing.path}`, {

@@ -3,21 +3,29 @@ import { abortedError } from "../failure.ts";
 import { Turns } from "../turns.ts";
 import type { TargetServer, TargetState } from "./target-server.ts";
 import { createTgtClient, type TgtClient } from "./tgt-client.ts";
-import { type Daemon, showTargets } from "./tgt-daemon.ts";
+import { type BeforeOpening, type Daemon, showTargets } from "./tgt-daemon.ts";
 import { ensureTarget, isWriteThrough } from "./tgt-ensure.ts";
 import { cutSessions, removeTarget } from "./tgt-remove.ts";
 import { parsePortals, parseTraffic, type ShownTarget, type UnitTraffic } from "./tgt-text.ts";
+
+/** What the server may be given; each has a default. */
+export type TgtServerOptions = { client?: TgtClient; clock?: Clock; beforeOpening?: BeforeOpening };
 
 /**
  * The target server on tgt. A daemon is adopted as it stands; it must be the appliance's own, since accounts
  * that no target uses are deleted. Changes to one daemon happen one after the other, reads at any time.
  * An acknowledged write is on disk: it outlives tgtd and a crash of the appliance's machine.
  */
-export function createTgtServer(client: TgtClient = createTgtClient(), clock: Clock = systemClock): TargetServer {
+export function createTgtServer({
+  client = createTgtClient(),
+  clock = systemClock,
+  beforeOpening = async () => {},
+}: TgtServerOptions = {}): TargetServer {
   const turns = new Turns();
   const daemon = (control: number, signal: AbortSignal): Daemon => ({
     signal,
     clock,
+    beforeOpening,
     ask: (request) => client(control, request, signal),
   });
   const change = (control: number, signal: AbortSignal, run: (daemon: Daemon) => Promise<void>) =>

@@ -1,9 +1,14 @@
+import { poolPlace } from "../../config/pool-place.ts";
 import type { PoolUsage } from "../../drivers/images/image-store.ts";
 import { isApplianceError, toApplianceError } from "../../errors.ts";
 import { isSparse, type PoolLevel, poolFill } from "../pool-level.ts";
 import type { Check, Finding } from "./finding.ts";
 
-const REFLINK_FILESYSTEMS = ["xfs", "btrfs"];
+const CLONES: Record<string, string> = {
+  xfs: "xfs, which clones by reflink",
+  btrfs: "btrfs, which clones by reflink",
+  ceph: "the cluster answers, and takes this user",
+};
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
 
@@ -11,33 +16,33 @@ const GIB = 1024 ** 3;
 export const poolCheck: Check = {
   name: "pool",
   run: async ({ appliance: { store, config } }, signal) => {
-    const { directory, watermarks } = config.pool;
+    const place = poolPlace(config.pool);
     const reached: Finding = { check: "storaged", subject: "ingot-storaged", state: "ok", message: "answers" };
     try {
       const usage = await store.usage(signal);
-      const { level, usedPercent } = poolFill(usage, watermarks);
+      const { level, usedPercent } = poolFill(usage, config.pool.watermarks);
       return [
         reached,
-        lookAtFilesystem(directory, usage.filesystem),
-        lookAtRoom(directory, usage, level, usedPercent),
+        lookAtFilesystem(place, usage.filesystem),
+        lookAtRoom(place, usage, level, usedPercent),
         ...lookAtFile(usage),
       ];
     } catch (error) {
-      if (isApplianceError(error, "UNAVAILABLE") || isApplianceError(error, "TIMEOUT")) {
-        const remedy = "systemctl status ingot-storaged, then journalctl -u ingot-storaged";
-        return [{ ...reached, state: "failed", message: error.message, remedy }];
-      }
       const { message, details } = toApplianceError(error);
-      const remedy = details.remedy ?? `see whether the pool is mounted: findmnt ${directory}`;
-      return [reached, { check: "pool", subject: directory, state: "failed", message, remedy }];
+      const isDown = isApplianceError(error, "UNAVAILABLE") || isApplianceError(error, "TIMEOUT");
+      if (isDown && details.ceph === undefined) {
+        const remedy = "systemctl status ingot-storaged, then journalctl -u ingot-storaged";
+        return [{ ...reached, state: "failed", message, remedy }];
+      }
+      const remedy = details.remedy ?? `see whether the pool is mounted: findmnt ${config.pool.directory}`;
+      return [reached, { check: "pool", subject: place, state: "failed", message, remedy }];
     }
   },
 };
 
 function lookAtFilesystem(subject: string, filesystem: string): Finding {
-  if (REFLINK_FILESYSTEMS.includes(filesystem)) {
-    return { check: "pool", subject, state: "ok", message: `${filesystem}, which clones by reflink` };
-  }
+  const clones = CLONES[filesystem];
+  if (clones) return { check: "pool", subject, state: "ok", message: clones };
   return {
     check: "pool",
     subject,

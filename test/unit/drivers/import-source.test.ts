@@ -3,7 +3,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { importImage } from "../../../src/drivers/images/import-image.ts";
-import { PoolFiles } from "../../../src/drivers/images/pool-files.ts";
 
 const root = mkdtempSync(join(tmpdir(), "ingot-import-"));
 const imports = join(root, "imports");
@@ -19,7 +18,8 @@ it.each([
   ["NOT_FOUND", join(imports, "absent.raw")],
 ])("refuses with %s, the path and a remedy: %s", async (code, path) => {
   const refused = importImage({
-    files: new PoolFiles(root),
+    temporary: join(root, "temporary"),
+    publish: async () => {},
     importDirectories: [imports],
     request: { image: "img-1", path, format: "raw" },
     progress: () => {},

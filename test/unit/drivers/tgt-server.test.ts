@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { systemClock } from "../../../src/clock.ts";
 import type { TargetSpec } from "../../../src/drivers/targets/target-server.ts";
 import type { TgtClient } from "../../../src/drivers/targets/tgt-client.ts";
 import { tgtdArguments } from "../../../src/drivers/targets/tgt-daemon.ts";
@@ -26,7 +25,7 @@ function scripted(shown: string) {
     changes.push([request.mode, request.operation, request.direction ?? "", ...keys].filter(Boolean).join(" "));
     return "";
   };
-  return { targets: createTgtServer(client, systemClock), changes };
+  return { targets: createTgtServer({ client }), changes };
 }
 
 describe("a new target", () => {

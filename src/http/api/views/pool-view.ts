@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { poolPlace } from "../../../config/pool-place.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
 import { POOL_LEVELS } from "../../../operations/pool-level.ts";
 import type { PoolReport } from "../../../operations/pool-report.ts";
@@ -19,7 +20,7 @@ export const poolFillSchema = z
 /** How full the pool is, what is held back of it, and what takes up most. */
 export const poolSchema = poolFillSchema
   .extend({
-    directory: z.string(),
+    place: z.string().openapi({ description: "A directory of the appliance, or a pool of a Ceph cluster" }),
     ballastBytes: z.int().openapi({ description: "Held back for times of need" }),
     watermarks: z.object({ warn: z.int(), close: z.int(), critical: z.int() }).openapi({ description: "Percent" }),
     file: z
@@ -48,9 +49,9 @@ export const poolSchema = poolFillSchema
 export function viewPool({ config }: Appliance, report: PoolReport): z.infer<typeof poolSchema> {
   const { level, usedPercent, usage, largest } = report;
   const { totalBytes, freeBytes, filesystem, ballast, file } = usage;
-  const { directory, watermarks } = config.pool;
+  const { watermarks } = config.pool;
   return {
-    ...{ level, usedPercent, totalBytes, freeBytes, filesystem, directory },
+    ...{ level, usedPercent, totalBytes, freeBytes, filesystem, place: poolPlace(config.pool) },
     ballastBytes: ballast.bytes,
     watermarks,
     ...(file ? { file: pick(file) } : {}),

@@ -1,0 +1,38 @@
+import { poolPlace } from "../../config/pool-place.ts";
+import type { Config } from "../../config/schema.ts";
+import type { BeforeOpening } from "../targets/tgt-daemon.ts";
+import { createFilePoolSpace } from "./file-pool-space.ts";
+import { openFileStore } from "./file-store.ts";
+import type { ImageStore } from "./image-store.ts";
+import type { PoolSpace } from "./pool-space.ts";
+import { createRbdCommand } from "./rbd/rbd-command.ts";
+import { createRbdPoolSpace } from "./rbd/rbd-pool-space.ts";
+import { openRbdStore, shutOutFormer } from "./rbd/rbd-store.ts";
+
+/** A pool in use. */
+export type OpenPool = {
+  images: ImageStore;
+  space: PoolSpace;
+  /** What people call it. */
+  place: string;
+  /** For the target server. */
+  beforeOpening: BeforeOpening;
+};
+
+/** The pool that the configuration names; rejects as `openFileStore` where it can't be used at all. */
+export async function openPool(config: Config["pool"]): Promise<OpenPool> {
+  const place = poolPlace(config);
+  if (config.store === "file") {
+    const space = createFilePoolSpace(config.directory);
+    return { images: await openFileStore(config), space, place, beforeOpening: async () => {} };
+  }
+  const { spoolDirectory, ...access } = config.rbd;
+  const { importDirectories } = config;
+  const pool = createRbdCommand(access);
+  return {
+    images: openRbdStore({ pool, access, importDirectories, spoolDirectory }),
+    space: createRbdPoolSpace(pool, place),
+    place,
+    beforeOpening: shutOutFormer(pool, access),
+  };
+}

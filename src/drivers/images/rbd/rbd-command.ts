@@ -1,0 +1,157 @@
+import { spawn } from "node:child_process";
+import { constants } from "node:os";
+import { abortedError, driverFailed } from "../../failure.ts";
+import { cephError, isRefused } from "./rbd-fault.ts";
+import type { RbdAccess, RbdPool } from "./rbd-pool.ts";
+
+type Run = (action: string, image: string, args: string[]) => Promise<string>;
+
+/** The pool through the `rbd` command line: slow (a process and a connection per verb), and nothing can hang with it. */
+export function createRbdCommand(access: RbdAccess): RbdPool {
+  const { pool } = access;
+  const spec = (image: string) => `${pool}/${image}`;
+  const rbd =
+    (signal: AbortSignal): Run =>
+    (action, image, args) =>
+      runCeph("rbd", [...credentials(access), ...PATIENCE, ...SHORT, ...args], { action, image, signal });
+  const json = async <T>(signal: AbortSignal, action: string, image: string, args: string[]): Promise<T> =>
+    JSON.parse(await rbd(signal)(action, image, [...args, "--format", "json"])) as T;
+
+  return {
+    list: (signal) => json<string[]>(signal, "list images", "", ["ls", pool]),
+    async size(image, signal) {
+      try {
+        return (await json<{ size: number }>(signal, "look at image", image, ["info", spec(image)])).size;
+      } catch (error) {
+        if (isRefused(error, "none")) return undefined;
+        throw error;
+      }
+    },
+    async used(image, signal) {
+      const { images } = await json<{ images: { used_size: number }[] }>(signal, "measure image", image, [
+        "du",
+        spec(image),
+      ]);
+      return images.reduce((sum, one) => sum + one.used_size, 0);
+    },
+    async clone(parent, child, signal) {
+      const from = `${spec(parent.image)}@${parent.snapshot}`;
+      await rbd(signal)("clone", child, ["clone", "--rbd-default-clone-format", "2", from, spec(child)]);
+    },
+    async createSnapshot(image, snapshot, signal) {
+      await rbd(signal)("snapshot", image, ["snap", "create", "--no-progress", `${spec(image)}@${snapshot}`]);
+    },
+    async removeSnapshot(image, snapshot, signal) {
+      await rbd(signal)("remove snapshot", image, ["snap", "rm", "--no-progress", `${spec(image)}@${snapshot}`]);
+    },
+    async rename(from, to, signal) {
+      await rbd(signal)("rename", from, ["rename", spec(from), spec(to)]);
+    },
+    async breakLock(image, signal) {
+      const locks = await json<{ id: string; locker: string }[]>(signal, "look at locks", image, [
+        "lock",
+        "ls",
+        spec(image),
+      ]);
+      for (const { id, locker } of locks) {
+        await rbd(signal)("break lock", image, ["lock", "rm", spec(image), id, locker]);
+      }
+    },
+    async remove(image, signal) {
+      await rbd(signal)("remove", image, ["rm", "--no-progress", spec(image)]);
+    },
+    async moveToTrash(image, signal) {
+      await rbd(signal)("move to trash", image, ["trash", "mv", spec(image)]);
+    },
+    listTrash: (signal) => json(signal, "list trash", "", ["trash", "ls", pool]),
+    async removeTrash(id, signal) {
+      await rbd(signal)("empty trash", id, ["trash", "rm", "--no-progress", `${pool}/${id}`]);
+    },
+    async setMetadata(image, key, value, signal) {
+      await rbd(signal)("describe image", image, ["image-meta", "set", spec(image), key, value]);
+    },
+    async metadata(image, key, signal) {
+      const all = await json<Record<string, string>>(signal, "read metadata", image, [
+        "image-meta",
+        "list",
+        spec(image),
+      ]);
+      return all[key];
+    },
+    async importFile(file, image, progress, signal) {
+      const onText = (text: string) => {
+        const percent = /(\d+)% complete/.exec(text)?.[1];
+        if (percent !== undefined) progress(Number(percent));
+      };
+      const args = [...credentials(access), ...PATIENCE, "import", file, spec(image)];
+      await runCeph("rbd", args, { action: "import", image, signal, onText });
+    },
+    async usage(signal) {
+      const args = [...credentials(access), "--connect-timeout", CONNECT_SECONDS, "df", "--format", "json"];
+      const said = await runCeph("ceph", args, { action: "look at pool", image: "", signal });
+      const { pools } = JSON.parse(said) as { pools: { name: string; stats: { stored: number; max_avail: number } }[] };
+      const stats = pools.find(({ name }) => name === pool)?.stats;
+      if (!stats) {
+        throw driverFailed("rbd", "look at pool", `there is no pool ${pool}`, {
+          details: {
+            field: "pool.rbd.pool",
+            value: pool,
+            remedy: `ceph osd pool create ${pool}; rbd pool init ${pool}`,
+          },
+        });
+      }
+      return { storedBytes: stats.stored, freeBytes: stats.max_avail };
+    },
+  };
+}
+
+function credentials({ conf, user }: RbdAccess): string[] {
+  return ["--conf", conf, "--id", user];
+}
+
+/** How long a cluster is waited for: Ceph's own programs would wait for minutes, or for ever. */
+const CONNECT_SECONDS = "6";
+const PATIENCE = ["--client-mount-timeout", CONNECT_SECONDS, "--rados-mon-op-timeout", "20"];
+/** For verbs that move no content: a cluster that is well is done with each request of them at once. */
+const SHORT = ["--rados-osd-op-timeout", "30"];
+
+type CephCall = { action: string; image: string; signal: AbortSignal; onText?: (text: string) => void };
+
+/** Runs a program of Ceph to its end. They end with the errno of what failed. */
+function runCeph(
+  program: "rbd" | "ceph",
+  args: string[],
+  { action, image, signal, onText }: CephCall,
+): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
+      cwd: "/",
+    });
+    const output: Buffer[] = [];
+    let complaint = "";
+    child.stdout.on("data", (chunk: Buffer) => output.push(chunk));
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      complaint = (complaint + text).slice(-4000);
+      onText?.(text);
+    });
+    const kill = () => child.kill("SIGKILL");
+    signal.addEventListener("abort", kill, { once: true });
+    if (signal.aborted) kill();
+    child.on("error", (cause) => {
+      signal.removeEventListener("abort", kill);
+      const remedy = "install ceph-common on the appliance";
+      reject(driverFailed("rbd", action, `can't run ${program}`, { cause, details: { remedy } }));
+    });
+    child.on("close", (code, killedBy) => {
+      signal.removeEventListener("abort", kill);
+      if (code === 0) return resolve(Buffer.concat(output).toString());
+      if (signal.aborted) return reject(abortedError(signal, "rbd", action));
+      const said = complaint.trim().split("\n").at(-1) ?? "";
+      // the `ceph` program says 1 when it gave up on the cluster
+      const errno = program === "ceph" && code === 1 ? constants.errno.ETIMEDOUT : (code ?? 0);
+      reject(cephError(errno, action, image, said || `${program} ended with ${killedBy ?? code}`));
+    });
+  });
+}

@@ -1,0 +1,42 @@
+/**
+ * One Ceph pool as librbd sees it: images by name, each verb once and nothing around it. Verbs fail with an `RbdFault`
+ * where Ceph refuses, and with UNAVAILABLE, TIMEOUT, CANCELLED or DRIVER_FAILED (`details.ceph`) where it can't be asked.
+ */
+export interface RbdPool {
+  /** Names of all images, whoever made them. */
+  list(signal: AbortSignal): Promise<string[]>;
+  /** Bytes of an image; undefined where there is none. */
+  size(image: string, signal: AbortSignal): Promise<number | undefined>;
+  /** Bytes that are allocated to an image itself: what it shares with its parent is not counted. */
+  used(image: string, signal: AbortSignal): Promise<number>;
+  /** A writable child of a snapshot (clone format 2: the snapshot needs no protection). */
+  clone(parent: { image: string; snapshot: string }, child: string, signal: AbortSignal): Promise<void>;
+  createSnapshot(image: string, snapshot: string, signal: AbortSignal): Promise<void>;
+  /** One with children goes to the image's own trash, and ends with the last of them. */
+  removeSnapshot(image: string, snapshot: string, signal: AbortSignal): Promise<void>;
+  rename(from: string, to: string, signal: AbortSignal): Promise<void>;
+  /** Shuts out whoever holds an image for writing: what is still under way of it never arrives (blocklist). */
+  breakLock(image: string, signal: AbortSignal): Promise<void>;
+  remove(image: string, signal: AbortSignal): Promise<void>;
+  /** Takes an image out of the list: for one whose snapshots have children. */
+  moveToTrash(image: string, signal: AbortSignal): Promise<void>;
+  /** What is in the trash. */
+  listTrash(signal: AbortSignal): Promise<{ id: string; name: string }[]>;
+  removeTrash(id: string, signal: AbortSignal): Promise<void>;
+  setMetadata(image: string, key: string, value: string, signal: AbortSignal): Promise<void>;
+  /** Undefined where the image has no such key. */
+  metadata(image: string, key: string, signal: AbortSignal): Promise<string | undefined>;
+  /** A new image with the content of a file, holes left out. */
+  importFile(file: string, image: string, progress: (percent: number) => void, signal: AbortSignal): Promise<void>;
+  /** Bytes that the pool holds and can still take, copies not counted. */
+  usage(signal: AbortSignal): Promise<{ storedBytes: number; freeBytes: number }>;
+}
+
+/** Which pool, and as whom. */
+export type RbdAccess = {
+  /** Ceph's configuration file, which names monitors and keyring. */
+  conf: string;
+  /** The cephx user, without `client.` */
+  user: string;
+  pool: string;
+};

@@ -1,0 +1,258 @@
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { ApplianceError, isApplianceError } from "../../../errors.ts";
+import { abortedError, driverFailed } from "../../failure.ts";
+import type { BeforeOpening } from "../../targets/tgt-daemon.ts";
+import { Turns } from "../../turns.ts";
+import type { ImageStore, ImportRequest, ImportResult, StoredKind } from "../image-store.ts";
+import { importImage } from "../import-image.ts";
+import { isRefused } from "./rbd-fault.ts";
+import type { RbdAccess, RbdPool } from "./rbd-pool.ts";
+
+/** The snapshot that an image is: clones are its children. */
+const CONTENT = "content";
+/** What is in the making, and what is on its way out: never listed, and made anew or taken away by whoever finds it. */
+const NEW = "new.";
+const OLD = "old.";
+const PREFIXES: Record<StoredKind, string> = { image: "img-", disk: "disk-" };
+const ID_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** Image metadata of ours; those that begin with `conf_` are librbd's own: settings of whoever opens the image. */
+const META = { sha256: "ingot.sha256", padded: "ingot.padded" };
+/** An acknowledged write is in the cluster, not in the cache of tgtd; children inherit it. */
+const NO_CACHE = ["conf_rbd_cache", "false"] as const;
+
+/** How long a cluster that is well takes to answer, with some patience. */
+const PROBE_MS = 10_000;
+
+export type RbdStoreOptions = {
+  pool: RbdPool;
+  access: RbdAccess;
+  /** Import takes files below these alone. */
+  importDirectories: string[];
+  /** Where files are unpacked on their way into the pool. */
+  spoolDirectory: string;
+};
+
+/**
+ * The image store in a Ceph pool. An image is an RBD image with a snapshot `content`, a disk is a clone of one; their
+ * names are the ids. What is not finished has another name: librbd's verbs are several steps each, and a rename is the
+ * one that counts.
+ */
+export function openRbdStore({ pool, access, importDirectories, spoolDirectory }: RbdStoreOptions): ImageStore {
+  const turns = new Turns();
+
+  /** One change at a time to an image or disk. */
+  const change = async <T>(
+    kind: StoredKind,
+    id: string,
+    action: string,
+    signal: AbortSignal,
+    run: () => Promise<T>,
+  ) => {
+    checkId(kind, id);
+    try {
+      return await turns.take(`${kind} ${id}`, run, signal);
+    } catch (error) {
+      if (signal.aborted) throw abortedError(signal, "rbd", action);
+      if (isApplianceError(error)) throw error;
+      throw driverFailed("rbd", action, (error as Error).message, { cause: error });
+    }
+  };
+
+  const checkThere = async (kind: StoredKind, id: string, signal: AbortSignal): Promise<void> => {
+    if (kind === "disk") await finishReplacement(id, signal);
+    if ((await pool.size(id, signal)) !== undefined) return;
+    throw new ApplianceError("NOT_FOUND", `${kind}: ${id} is not in the pool`, { details: { field: kind, value: id } });
+  };
+
+  /** Takes an image away, whatever hangs on it: what others share with it stays until the last of them goes. */
+  const discard = async (image: string, signal: AbortSignal): Promise<void> => {
+    await unless("none", pool.removeSnapshot(image, CONTENT, signal));
+    try {
+      await unless("none", pool.remove(image, signal));
+    } catch (error) {
+      if (!isRefused(error, "has-children")) throw error;
+      await unless("none", pool.moveToTrash(image, signal));
+    }
+  };
+
+  /** A child of an image's content, under the name of something unfinished. */
+  const begin = async (
+    parent: { image: string; snapshot: string },
+    id: string,
+    signal: AbortSignal,
+  ): Promise<string> => {
+    const unfinished = NEW + id;
+    if ((await pool.size(unfinished, signal)) !== undefined) await discard(unfinished, signal);
+    await pool.clone(parent, unfinished, signal);
+    return unfinished;
+  };
+
+  const clone = async (image: string, disk: string, signal: AbortSignal) => {
+    let sizeBytes = await pool.size(disk, signal);
+    if (sizeBytes === undefined) {
+      await checkThere("image", image, signal);
+      await pool.rename(await begin({ image, snapshot: CONTENT }, disk, signal), disk, signal);
+      sizeBytes = await pool.size(disk, signal);
+    }
+    return { sizeBytes: sizeBytes as number };
+  };
+
+  const snapshot = async (disk: string, image: string, signal: AbortSignal) => {
+    let sizeBytes = await pool.size(image, signal);
+    if (sizeBytes === undefined) {
+      await checkThere("disk", disk, signal);
+      await unless("exists", pool.createSnapshot(disk, image, signal));
+      const unfinished = await begin({ image: disk, snapshot: image }, image, signal);
+      await pool.createSnapshot(unfinished, CONTENT, signal);
+      await pool.rename(unfinished, image, signal);
+      sizeBytes = await pool.size(image, signal);
+    }
+    await unless("none", pool.removeSnapshot(disk, image, signal));
+    return { sizeBytes: sizeBytes as number };
+  };
+
+  /** Goes on where a replacement was interrupted between its two renames. */
+  const finishReplacement = async (disk: string, signal: AbortSignal): Promise<void> => {
+    if ((await pool.size(OLD + disk, signal)) === undefined) return;
+    if ((await pool.size(disk, signal)) === undefined) await pool.rename(NEW + disk, disk, signal);
+    await discard(OLD + disk, signal);
+  };
+
+  const importContent = async (
+    request: ImportRequest,
+    progress: (share: number, ofBytes: number) => void,
+    signal: AbortSignal,
+  ) => {
+    const { image } = request;
+    const spooled = join(spoolDirectory, `${image}.raw`);
+    const unfinished = NEW + image;
+    await mkdir(spoolDirectory, { recursive: true, mode: 0o700 });
+    await rm(spooled, { force: true });
+    return importImage({
+      request,
+      importDirectories,
+      signal,
+      temporary: spooled,
+      progress: (done, total) => progress(done / total / 2, total),
+      checkFree: async (bytes) => checkFree((await pool.usage(signal)).freeBytes, bytes),
+      publish: async (file, { sizeBytes, sha256, paddedBytes }) => {
+        if ((await pool.size(unfinished, signal)) !== undefined) await discard(unfinished, signal);
+        await pool.importFile(file, unfinished, (percent) => progress(0.5 + percent / 200, sizeBytes), signal);
+        await pool.setMetadata(unfinished, ...NO_CACHE, signal);
+        await pool.setMetadata(unfinished, META.sha256, sha256, signal);
+        await pool.setMetadata(unfinished, META.padded, String(paddedBytes), signal);
+        await pool.createSnapshot(unfinished, CONTENT, signal);
+        await pool.rename(unfinished, image, signal);
+      },
+    });
+  };
+
+  /** What an import answered the first time. */
+  const imported = async (image: string, sizeBytes: number, signal: AbortSignal): Promise<ImportResult> => {
+    const sha256 = (await pool.metadata(image, META.sha256, signal)) ?? "";
+    return { sizeBytes, sha256, paddedBytes: Number(await pool.metadata(image, META.padded, signal)) };
+  };
+
+  return {
+    import: (request, progress, signal) =>
+      change("image", request.image, "import", signal, async () => {
+        const sizeBytes = await pool.size(request.image, signal);
+        if (sizeBytes !== undefined) return imported(request.image, sizeBytes, signal);
+        const result = await importContent(request, (share, of) => progress(Math.floor(share * of), of), signal);
+        progress(result.sizeBytes, result.sizeBytes);
+        return result;
+      }),
+    clone: (image, disk, signal) => change("disk", disk, "clone", signal, () => clone(image, disk, signal)),
+    snapshot: (disk, image, signal) => change("image", image, "snapshot", signal, () => snapshot(disk, image, signal)),
+    setAside: (disk, image, signal) =>
+      change("image", image, "set aside", signal, async () => void (await snapshot(disk, image, signal))),
+    revert: (disk, image, signal) =>
+      change("disk", disk, "revert", signal, async () => {
+        await checkThere("disk", disk, signal);
+        await checkThere("image", image, signal);
+        const unfinished = await begin({ image, snapshot: CONTENT }, disk, signal);
+        await pool.rename(disk, OLD + disk, signal);
+        await pool.rename(unfinished, disk, signal);
+        await discard(OLD + disk, signal);
+      }),
+    remove: (kind, id, signal) =>
+      change(kind, id, "remove", signal, async () => {
+        for (const name of [NEW + id, OLD + id, id]) {
+          if ((await pool.size(name, signal)) !== undefined) await discard(name, signal);
+        }
+        await emptyTrash(pool, signal);
+      }),
+    stat: async (kind, id, signal) => {
+      checkId(kind, id);
+      const sizeBytes = await pool.size(id, signal);
+      return sizeBytes === undefined ? undefined : { sizeBytes, usedBytes: await pool.used(id, signal) };
+    },
+    list: async (signal) =>
+      (await pool.list(signal)).flatMap((id) =>
+        (["image", "disk"] as const).filter((kind) => id.startsWith(PREFIXES[kind])).map((kind) => ({ kind, id })),
+      ),
+    async usage(signal) {
+      const { storedBytes, freeBytes } = await pool.usage(signal);
+      const ballast = { bytes: 0, releasableBytes: 0, isWhole: true };
+      return { totalBytes: storedBytes + freeBytes, freeBytes, filesystem: "ceph", ballast };
+    },
+    backing: async (disk) => ({
+      type: "rbd",
+      path: `${access.pool}/${disk}`,
+      options: `conf=${access.conf};id=${access.user}`,
+    }),
+  };
+}
+
+/**
+ * Before a tgtd opens a disk: asks the cluster, which must not keep tgtd waiting, and shuts out the tgtd that had the disk
+ * before. That one is dead or cut off; Ceph would find out after 30 s, and have the new one wait for it.
+ */
+export function shutOutFormer(pool: RbdPool, access: RbdAccess): BeforeOpening {
+  return ({ path }, signal) =>
+    pool.breakLock(path.slice(access.pool.length + 1), AbortSignal.any([signal, AbortSignal.timeout(PROBE_MS)]));
+}
+
+/** Ids are names here; the kind is told by their beginning. INVALID for what is none. */
+function checkId(kind: StoredKind, id: string): void {
+  if (ID_PATTERN.test(id) && id.startsWith(PREFIXES[kind])) return;
+  throw new ApplianceError("INVALID", `${kind}: this can't be an id`, {
+    details: {
+      field: kind,
+      value: id.slice(0, 80),
+      remedy: `use ${PREFIXES[kind]}, lower-case letters, digits and dashes`,
+    },
+  });
+}
+
+function checkFree(freeBytes: number, wantedBytes: number): void {
+  if (freeBytes > wantedBytes) return;
+  throw new ApplianceError("POOL_FULL", "pool: no space left", {
+    details: {
+      driver: "rbd",
+      freeBytes,
+      wantedBytes,
+      remedy: "ingot disk rm, or give the cluster more room (ceph df)",
+    },
+  });
+}
+
+async function unless(refusal: "none" | "exists", done: Promise<void>): Promise<void> {
+  try {
+    await done;
+  } catch (error) {
+    if (!isRefused(error, refusal)) throw error;
+  }
+}
+
+/** Removes what nothing hangs on any more. */
+async function emptyTrash(pool: RbdPool, signal: AbortSignal): Promise<void> {
+  for (const { id, name } of await pool.listTrash(signal)) {
+    if (!/^(?:new\.|old\.)?(?:img|disk)-/.test(name)) continue;
+    await pool.removeTrash(id, signal).catch((error) => {
+      if (!isRefused(error, "has-children") && !isRefused(error, "none") && !isRefused(error, "busy")) throw error;
+    });
+  }
+}
