@@ -22,6 +22,8 @@ export type VirtualNodeOptions = {
   bridge: string;
   /** Default `ipxe`. */
   loader?: NodeLoader;
+  /** Whether its BIOS goes through the boot order again when nothing boots, as servers can be told to. */
+  retriesBoot?: boolean;
   nicModel?: "virtio-net-pci" | "e1000";
   memoryMib?: number;
   /** A raw disk to copy as local disk; without it an empty one of `diskMib`. */
@@ -104,6 +106,9 @@ function accelerator(): string[] {
   return process.env.INGOT_LAB_KVM === "1" ? ["-accel", "kvm", "-cpu", "host"] : ["-accel", "tcg,thread=multi"];
 }
 
+/** How long SeaBIOS shows that nothing boots before it starts again. */
+const RETRY_MS = 3000;
+
 /** QEMU's argument vector. `@network@` becomes the NIC's place in the boot order at each power-on (see chassis.sh). */
 function machine(options: VirtualNodeOptions, directory: string, tap: string): string[] {
   const { name, mac, firmware, loader = "ipxe", nicModel = "virtio-net-pci", memoryMib = 512 } = options;
@@ -130,6 +135,7 @@ function machine(options: VirtualNodeOptions, directory: string, tap: string): s
     ...["-netdev", `tap,id=net,ifname=${tap},script=no,downscript=no,vhost=off`],
     ...["-device", `${nicModel},id=boot-nic,netdev=net,mac=${mac},bootindex=@network@${rom}`],
     ...(firmware === "uefi" ? uefi : []),
+    ...(options.retriesBoot ? ["-boot", `reboot-timeout=${RETRY_MS}`] : []),
     ...without.flatMap((key) => ["-fw_cfg", `name=opt/org.tianocore/${key},string=n`]),
   ];
 }

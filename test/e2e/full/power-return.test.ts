@@ -24,7 +24,9 @@ beforeAll(async () => {
   await rack.importImage("tiny", image);
   nodes = [];
   for (let number = 1; number <= NODES; number++) {
-    nodes.push(await rack.addNode({ name: `node-${number}`, firmware: number % 2 ? "bios" : "uefi", memoryMib: 384 }));
+    const firmware = number % 2 ? "bios" : "uefi";
+    // their ROMs ask for some 20 s, and the appliance may take longer to come back
+    nodes.push(await rack.addNode({ name: `node-${number}`, firmware, memoryMib: 384, retriesBoot: true }));
   }
   await Promise.all(nodes.map(({ name }) => rack.ingot("provision", name, "--image", "tiny")));
 }, BOOT_MS + MINUTE_MS);
