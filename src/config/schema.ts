@@ -237,6 +237,13 @@ export const configSchema = z
               .describe("Ceph's configuration file; it names the monitors and the user's keyring."),
             user: cephName.default("ingot").meta(restart).describe("User of cephx, without `client.`."),
             pool: cephName.default("ingot").meta(restart).describe("Ceph pool; several appliances may share one."),
+            via: z
+              .enum(["librbd", "command"])
+              .default("librbd")
+              .meta(restart)
+              .describe(
+                "How the cluster is spoken to: `librbd`, in a process of its own; `command`, by `rbd`, ten times slower.",
+              ),
             spoolDirectory: path
               .default("/var/lib/ingot-spool")
               .meta(restart)

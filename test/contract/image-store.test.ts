@@ -8,7 +8,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openFileStore } from "../../src/drivers/images/file-store.ts";
 import type { ImageStore, StoredKind } from "../../src/drivers/images/image-store.ts";
+import { createLibrbdPool } from "../../src/drivers/images/rbd/librbd-pool.ts";
 import { createRbdCommand } from "../../src/drivers/images/rbd/rbd-command.ts";
+import type { RbdAccess, RbdPool } from "../../src/drivers/images/rbd/rbd-pool.ts";
 import { openRbdStore } from "../../src/drivers/images/rbd/rbd-store.ts";
 import { MemoryImageStore } from "../fakes/memory-image-store.ts";
 import { MemoryTargetServer } from "../fakes/memory-target-server.ts";
@@ -55,15 +57,19 @@ async function fileSubject(name: string, filesystem: "xfs" | "btrfs"): Promise<S
   };
 }
 
-async function rbdSubject(): Promise<Subject> {
+async function rbdSubject(
+  connect: (access: RbdAccess) => RbdPool & { close?(): void },
+  port: number,
+): Promise<Subject> {
   await destroyEverything(CLUSTER);
-  const cluster = await createCephCluster(loopbackHost(CLUSTER), { port: 33_300 });
+  const cluster = await createCephCluster(loopbackHost(CLUSTER), { port });
   const imports = pools.plain("rbd-imports");
   const { conf, user, pool } = cluster;
   const access = { conf, user, pool };
+  const rbd = connect(access);
   return {
     store: openRbdStore({
-      pool: createRbdCommand(access),
+      pool: rbd,
       access,
       importDirectories: [imports],
       spoolDirectory: pools.plain("rbd-spool"),
@@ -84,7 +90,10 @@ async function rbdSubject(): Promise<Subject> {
       const one = ["--io-type", "write", "--io-size", "4096", "--io-total", "4096", "--io-threads", "1"];
       await cluster.rbd("bench", ...one, `${pool}/${disk}`);
     },
-    close: () => destroyEverything(CLUSTER),
+    close: () => {
+      rbd.close?.();
+      return destroyEverything(CLUSTER);
+    },
   };
 }
 
@@ -97,7 +106,8 @@ const SUBJECTS: Record<string, () => Promise<Subject>> = {
     const { images, close } = await throughStoraged(socket, subject.store, new MemoryTargetServer());
     return { ...subject, store: images, close };
   },
-  "rbd store, by command": rbdSubject,
+  "rbd store, by librbd": () => rbdSubject(createLibrbdPool, 33_100),
+  "rbd store, by command": () => rbdSubject(createRbdCommand, 33_300),
   "memory store (fake)": async () => {
     const store = new MemoryImageStore();
     return {

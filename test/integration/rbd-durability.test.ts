@@ -6,7 +6,7 @@ import { open, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import type { ImageStore } from "../../src/drivers/images/image-store.ts";
-import { createRbdCommand } from "../../src/drivers/images/rbd/rbd-command.ts";
+import { createLibrbdPool } from "../../src/drivers/images/rbd/librbd-pool.ts";
 import { openRbdStore, shutOutFormer } from "../../src/drivers/images/rbd/rbd-store.ts";
 import type { TargetServer } from "../../src/drivers/targets/target-server.ts";
 import { tgtdArguments } from "../../src/drivers/targets/tgt-daemon.ts";
@@ -31,6 +31,7 @@ const signal = AbortSignal.timeout(600_000);
 let targets: TargetServer;
 let cluster: CephCluster;
 let store: ImageStore;
+let rbd: ReturnType<typeof createLibrbdPool>;
 
 beforeAll(async () => {
   await destroyEverything(STATE);
@@ -38,7 +39,7 @@ beforeAll(async () => {
   cluster = await createCephCluster(loopbackHost(STATE), { port: 33_600 });
   const { conf, user, pool } = cluster;
   const access = { conf, user, pool };
-  const rbd = createRbdCommand(access);
+  rbd = createLibrbdPool(access);
   targets = createTgtServer({ beforeOpening: shutOutFormer(rbd, access) });
   store = openRbdStore({ pool: rbd, access, importDirectories: [STATE], spoolDirectory: join(STATE, "spool") });
   const path = join(STATE, "golden.raw");
@@ -46,7 +47,10 @@ beforeAll(async () => {
   await store.import({ image: "img-golden", path, format: "raw" }, () => {}, signal);
 });
 afterEach(() => endProcess(STATE, "tgtd"));
-afterAll(() => destroyEverything(STATE));
+afterAll(async () => {
+  rbd?.close();
+  await destroyEverything(STATE);
+});
 
 /** A new tgtd that serves the disk, and a session with it. */
 async function serve(disk: string): Promise<Initiator> {

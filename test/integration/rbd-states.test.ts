@@ -1,9 +1,10 @@
 /** What is said of a Ceph cluster that can't be used, and that nothing waits for it for long. */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createLibrbdPool } from "../../src/drivers/images/rbd/librbd-pool.ts";
 import { createRbdCommand } from "../../src/drivers/images/rbd/rbd-command.ts";
-import type { RbdAccess } from "../../src/drivers/images/rbd/rbd-pool.ts";
+import type { RbdAccess, RbdPool } from "../../src/drivers/images/rbd/rbd-pool.ts";
 import { openRbdStore, shutOutFormer } from "../../src/drivers/images/rbd/rbd-store.ts";
 import { type CephCluster, createCephCluster, loopbackHost } from "../lab/ceph.ts";
 import { destroyEverything } from "../lab/lab-state.ts";
@@ -20,10 +21,14 @@ beforeAll(async () => {
 });
 afterAll(() => destroyEverything(STATE));
 
+const opened: (RbdPool & { close?(): void })[] = [];
+let connect: (access: RbdAccess) => RbdPool & { close?(): void };
+
 function storeOf(changes: Partial<RbdAccess> = {}) {
   const { conf, user, pool } = cluster;
   const access = { conf, user, pool, ...changes };
-  const rbd = createRbdCommand(access);
+  const rbd = connect(access);
+  opened.push(rbd);
   const store = openRbdStore({ pool: rbd, access, importDirectories: [STATE], spoolDirectory: join(STATE, "spool") });
   return { store, beforeOpening: shutOutFormer(rbd, access) };
 }
@@ -53,27 +58,64 @@ async function expectEach(
   }
 }
 
-it("a user whose key the cluster does not know is told so", async () => {
-  const conf = join(STATE, "wrong-key.conf");
-  const keyring = join(STATE, "wrong.keyring");
-  await runProgram("ceph-authtool", ["--create-keyring", keyring, "--gen-key", "--name", `client.${cluster.user}`]);
-  await writeFile(conf, (await readFile(cluster.conf, "utf8")).replace(/^keyring = .*$/m, `keyring = ${keyring}`));
-  const remedy = /pool\.rbd\.user/;
-  await expectEach(verbs({ conf }), {
-    code: "DRIVER_FAILED",
-    retryable: false,
-    details: { ceph: "not-authorised", remedy },
+describe.each([
+  ["librbd", createLibrbdPool],
+  ["command", createRbdCommand],
+] as const)("by %s", (_, one) => {
+  beforeAll(() => {
+    connect = one;
   });
-});
+  afterAll(() => {
+    for (const pool of opened.splice(0)) pool.close?.();
+  });
 
-it("a pool that is not there is named", async () => {
-  const { store } = storeOf({ pool: "elsewhere" });
-  await expect(store.usage(signal)).rejects.toThrow("there is no pool elsewhere");
-});
+  it("a user whose key the cluster does not know is told so", async () => {
+    const conf = join(STATE, "wrong-key.conf");
+    const keyring = join(STATE, "wrong.keyring");
+    await runProgram("ceph-authtool", ["--create-keyring", keyring, "--gen-key", "--name", `client.${cluster.user}`]);
+    await writeFile(conf, (await readFile(cluster.conf, "utf8")).replace(/^keyring = .*$/m, `keyring = ${keyring}`));
+    const remedy = /pool\.rbd\.user/;
+    await expectEach(verbs({ conf }), {
+      code: "DRIVER_FAILED",
+      retryable: false,
+      details: { ceph: "not-authorised", remedy },
+    });
+  });
 
-it("a cluster whose monitor hangs can't be reached, and serves again once it goes on", async () => {
-  await cluster.signal("mon", "SIGSTOP");
-  await expectEach(verbs(), UNREACHABLE);
-  await cluster.signal("mon", "SIGCONT");
-  expect(await storeOf().store.list(signal)).toEqual([]);
+  it("a pool that is not there is named, and is no pool without images", async () => {
+    for (const [verb, ask] of Object.entries(verbs({ pool: "elsewhere" }))) {
+      await expect(ask(), verb).rejects.toThrow("there is no pool elsewhere");
+    }
+    const { store } = storeOf({ pool: "elsewhere" });
+    await expect(store.remove("disk", "disk-none", signal)).rejects.toMatchObject({
+      code: "DRIVER_FAILED",
+      details: { field: "pool.rbd.pool", value: "elsewhere", remedy: expect.stringContaining("rbd pool init") },
+    });
+  });
+
+  it("a configuration that is not there is named", async () => {
+    for (const [verb, ask] of Object.entries(verbs({ conf: "/nowhere/ceph.conf" }))) {
+      await expect(ask(), verb).rejects.toThrow("there is no file /nowhere/ceph.conf");
+    }
+  });
+
+  it("a cluster whose monitor hangs can't be reached, and serves again once it goes on", async () => {
+    await cluster.signal("mon", "SIGSTOP");
+    await expectEach(verbs(), UNREACHABLE);
+    await cluster.signal("mon", "SIGCONT");
+    expect(await storeOf().store.list(signal)).toEqual([]);
+  });
+
+  it("a process that talks to it and dies takes its calls along, and the next ones find a new one", async () => {
+    const { store } = storeOf();
+    await store.list(signal);
+    const asked = store.clone("img-none", "disk-none", signal);
+    opened.at(-1)?.close?.();
+    if (one === createLibrbdPool) {
+      await expect(asked).rejects.toMatchObject({ code: "UNAVAILABLE", retryable: true });
+    } else {
+      await expect(asked).rejects.toMatchObject({ code: "NOT_FOUND" });
+    }
+    await expect.poll(() => store.list(signal)).toEqual([]);
+  });
 });

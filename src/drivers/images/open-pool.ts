@@ -5,6 +5,7 @@ import { createFilePoolSpace } from "./file-pool-space.ts";
 import { openFileStore } from "./file-store.ts";
 import type { ImageStore } from "./image-store.ts";
 import type { PoolSpace } from "./pool-space.ts";
+import { createLibrbdPool } from "./rbd/librbd-pool.ts";
 import { createRbdCommand } from "./rbd/rbd-command.ts";
 import { createRbdPoolSpace } from "./rbd/rbd-pool-space.ts";
 import { openRbdStore, shutOutFormer } from "./rbd/rbd-store.ts";
@@ -26,9 +27,9 @@ export async function openPool(config: Config["pool"]): Promise<OpenPool> {
     const space = createFilePoolSpace(config.directory);
     return { images: await openFileStore(config), space, place, beforeOpening: async () => {} };
   }
-  const { spoolDirectory, ...access } = config.rbd;
+  const { spoolDirectory, via, ...access } = config.rbd;
   const { importDirectories } = config;
-  const pool = createRbdCommand(access);
+  const pool = via === "librbd" ? createLibrbdPool(access) : createRbdCommand(access);
   return {
     images: openRbdStore({ pool, access, importDirectories, spoolDirectory }),
     space: createRbdPoolSpace(pool, place),

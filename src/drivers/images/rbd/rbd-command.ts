@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { abortedError, driverFailed } from "../../failure.ts";
-import { cephError, isRefused } from "./rbd-fault.ts";
+import { cephError, isRefused, notThere } from "./rbd-fault.ts";
 import type { RbdAccess, RbdPool } from "./rbd-pool.ts";
 
 type Run = (action: string, image: string, args: string[]) => Promise<string>;
@@ -13,7 +14,7 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
   const rbd =
     (signal: AbortSignal): Run =>
     (action, image, args) =>
-      runCeph("rbd", [...credentials(access), ...PATIENCE, ...SHORT, ...args], { action, image, signal });
+      runCeph("rbd", [...PATIENCE, ...SHORT, ...args], { access, action, image, signal });
   const json = async <T>(signal: AbortSignal, action: string, image: string, args: string[]): Promise<T> =>
     JSON.parse(await rbd(signal)(action, image, [...args, "--format", "json"])) as T;
 
@@ -83,30 +84,18 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
         const percent = /(\d+)% complete/.exec(text)?.[1];
         if (percent !== undefined) progress(Number(percent));
       };
-      const args = [...credentials(access), ...PATIENCE, "import", file, spec(image)];
-      await runCeph("rbd", args, { action: "import", image, signal, onText });
+      const args = [...PATIENCE, "import", file, spec(image)];
+      await runCeph("rbd", args, { access, action: "import", image, signal, onText });
     },
     async usage(signal) {
-      const args = [...credentials(access), "--connect-timeout", CONNECT_SECONDS, "df", "--format", "json"];
-      const said = await runCeph("ceph", args, { action: "look at pool", image: "", signal });
+      const args = ["--connect-timeout", CONNECT_SECONDS, "df", "--format", "json"];
+      const said = await runCeph("ceph", args, { access, action: "look at pool", image: "", signal });
       const { pools } = JSON.parse(said) as { pools: { name: string; stats: { stored: number; max_avail: number } }[] };
       const stats = pools.find(({ name }) => name === pool)?.stats;
-      if (!stats) {
-        throw driverFailed("rbd", "look at pool", `there is no pool ${pool}`, {
-          details: {
-            field: "pool.rbd.pool",
-            value: pool,
-            remedy: `ceph osd pool create ${pool}; rbd pool init ${pool}`,
-          },
-        });
-      }
+      if (!stats) throw notThere("pool", access);
       return { storedBytes: stats.stored, freeBytes: stats.max_avail };
     },
   };
-}
-
-function credentials({ conf, user }: RbdAccess): string[] {
-  return ["--conf", conf, "--id", user];
 }
 
 /** How long a cluster is waited for: Ceph's own programs would wait for minutes, or for ever. */
@@ -115,16 +104,25 @@ const PATIENCE = ["--client-mount-timeout", CONNECT_SECONDS, "--rados-mon-op-tim
 /** For verbs that move no content: a cluster that is well is done with each request of them at once. */
 const SHORT = ["--rados-osd-op-timeout", "30"];
 
-type CephCall = { action: string; image: string; signal: AbortSignal; onText?: (text: string) => void };
+/** What they say where the pool is not there. */
+const NO_POOL = /error opening (?:default )?pool/;
+
+type CephCall = {
+  access: RbdAccess;
+  action: string;
+  image: string;
+  signal: AbortSignal;
+  onText?: (text: string) => void;
+};
 
 /** Runs a program of Ceph to its end. They end with the errno of what failed. */
 function runCeph(
   program: "rbd" | "ceph",
   args: string[],
-  { action, image, signal, onText }: CephCall,
+  { access, action, image, signal, onText }: CephCall,
 ): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, {
+    const child = spawn(program, ["--conf", access.conf, "--id", access.user, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
       cwd: "/",
@@ -148,6 +146,8 @@ function runCeph(
       signal.removeEventListener("abort", kill);
       if (code === 0) return resolve(Buffer.concat(output).toString());
       if (signal.aborted) return reject(abortedError(signal, "rbd", action));
+      if (!existsSync(access.conf)) return reject(notThere("conf", access));
+      if (NO_POOL.test(complaint)) return reject(notThere("pool", access));
       const said = complaint.trim().split("\n").at(-1) ?? "";
       // the `ceph` program says 1 when it gave up on the cluster
       const errno = program === "ceph" && code === 1 ? constants.errno.ETIMEDOUT : (code ?? 0);

@@ -1,6 +1,7 @@
 import { constants } from "node:os";
 import { ApplianceError } from "../../../errors.ts";
 import { driverFailed } from "../../failure.ts";
+import type { RbdAccess } from "./rbd-pool.ts";
 
 /** Ceph's word for a client that the cluster shut out (EBLOCKLISTED); Node has no name for it. */
 const ESHUTDOWN = 108;
@@ -35,6 +36,17 @@ export class RbdFault extends ApplianceError {
     });
     this.refusal = refusal;
   }
+}
+
+/** The error for what the configuration names and is not there: Ceph says of it what it says of an image that is gone. */
+export function notThere(what: "conf" | "pool", { conf, pool }: RbdAccess): ApplianceError {
+  const [value, remedy] =
+    what === "conf"
+      ? [conf, `put Ceph's configuration there, and the keyring that it names`]
+      : [pool, `ceph osd pool create ${pool}; rbd pool init ${pool}`];
+  return driverFailed("rbd", "connect", `there is no ${what === "conf" ? "file" : "pool"} ${value}`, {
+    details: { field: `pool.rbd.${what}`, value, remedy },
+  });
 }
 
 /** Whether a verb was refused for this reason. */

@@ -1,0 +1,117 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { ApplianceError } from "../../../errors.ts";
+import { abortedError } from "../../failure.ts";
+import type { Librbd } from "./librbd.ts";
+import type { WorkerResponse } from "./librbd-worker.ts";
+import { createRbdCommand } from "./rbd-command.ts";
+import { cephError, notThere } from "./rbd-fault.ts";
+import type { RbdAccess, RbdPool } from "./rbd-pool.ts";
+
+const WORKER = fileURLToPath(new URL("librbd-worker.ts", import.meta.url));
+/** Calls that may wait for the cluster at a time, each on a thread. */
+const THREADS = "32";
+/** Longer than any call takes, by Ceph's own timeouts: past it, a worker that owes an answer is stuck. */
+const STUCK_MS = 60_000;
+/** These go through all objects of an image, and take as long as there are. */
+const LONG: readonly (keyof Librbd)[] = ["remove", "removeTrash"];
+
+/** Of a client that the cluster shut out: it never comes back, a new one does. */
+const ESHUTDOWN = 108;
+
+type Pending = {
+  resolve: (value: unknown) => void;
+  reject: (error: Error) => void;
+  action: string;
+  image: string;
+  stuck: NodeJS.Timeout | undefined;
+};
+type Worker = { child: ChildProcess; pending: Map<number, Pending> };
+
+/**
+ * The pool through librbd, in a process of its own that is started when it is needed and again after a fault: a tenth of
+ * the command line's time. What moves content, and what is measured, goes by the command line.
+ * Calls that the process takes along fail with UNAVAILABLE (retryable): nobody knows whether they were carried out.
+ */
+export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void } {
+  const command = createRbdCommand(access);
+  let worker: Worker | undefined;
+  let nextId = 0;
+
+  const start = (): Worker => {
+    const child = fork(WORKER, {
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C", UV_THREADPOOL_SIZE: THREADS },
+    });
+    const started: Worker = { child, pending: new Map() };
+    child.on("message", (response: WorkerResponse) => settle(started, response));
+    const gone = () => {
+      if (worker === started) worker = undefined;
+      for (const { reject, action, stuck } of started.pending.values()) {
+        clearTimeout(stuck);
+        reject(workerGone(action));
+      }
+      started.pending.clear();
+    };
+    child.on("error", gone);
+    child.on("exit", gone);
+    child.send({ access });
+    return started;
+  };
+
+  const settle = (from: Worker, response: WorkerResponse) => {
+    const call = from.pending.get(response.id);
+    from.pending.delete(response.id);
+    clearTimeout(call?.stuck);
+    if ("ok" in response) return call?.resolve(response.ok);
+    if ("missing" in response) return call?.reject(notThere(response.missing, access));
+    const { errno, said } = response;
+    call?.reject(cephError(errno, call.action, call.image, said));
+    if (errno === ESHUTDOWN) from.child.kill("SIGKILL");
+  };
+
+  const ask = async <T>(verb: keyof Librbd, action: string, args: string[], signal: AbortSignal): Promise<T> => {
+    if (signal.aborted) throw abortedError(signal, "rbd", action);
+    worker ??= start();
+    const { child, pending } = worker;
+    const id = nextId++;
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    // a call can't be ended in the middle; the process that makes it can
+    const stuck = LONG.includes(verb) ? undefined : setTimeout(() => child.kill("SIGKILL"), STUCK_MS).unref();
+    pending.set(id, { resolve, reject, action, image: args[0] ?? "", stuck });
+    const giveUp = () => reject(abortedError(signal, "rbd", action));
+    signal.addEventListener("abort", giveUp, { once: true });
+    child.send({ id, verb, args });
+    return (await promise.finally(() => signal.removeEventListener("abort", giveUp))) as T;
+  };
+
+  return {
+    ...command,
+    list: (signal) => ask("list", "list images", [], signal),
+    size: async (image, signal) => (await ask<number | null>("size", "look at image", [image], signal)) ?? undefined,
+    clone: (parent, child, signal) => ask("clone", "clone", [parent.image, parent.snapshot, child], signal),
+    createSnapshot: (image, snapshot, signal) => ask("createSnapshot", "snapshot", [image, snapshot], signal),
+    removeSnapshot: (image, snapshot, signal) => ask("removeSnapshot", "remove snapshot", [image, snapshot], signal),
+    rename: (from, to, signal) => ask("rename", "rename", [from, to], signal),
+    breakLock: (image, signal) => ask("breakLock", "break lock", [image], signal),
+    remove: (image, signal) => ask("remove", "remove", [image], signal),
+    moveToTrash: (image, signal) => ask("moveToTrash", "move to trash", [image], signal),
+    listTrash: (signal) => ask("listTrash", "list trash", [], signal),
+    removeTrash: (id, signal) => ask("removeTrash", "empty trash", [id], signal),
+    setMetadata: (image, key, value, signal) => ask("setMetadata", "describe image", [image, key, value], signal),
+    metadata: async (image, key, signal) =>
+      (await ask<string | null>("metadata", "read metadata", [image, key], signal)) ?? undefined,
+    async usage(signal) {
+      const usage = await ask<Awaited<ReturnType<Librbd["usage"]>>>("usage", "look at pool", [], signal);
+      if (!usage) throw notThere("pool", access);
+      return usage;
+    },
+    close: () => worker?.child.kill("SIGKILL"),
+  };
+}
+
+function workerGone(action: string): ApplianceError {
+  return new ApplianceError("UNAVAILABLE", `${action}: the process that talks to Ceph ended in the middle`, {
+    details: { driver: "rbd", action, remedy: "journalctl -u ingot-storaged; it is started again by itself" },
+  });
+}

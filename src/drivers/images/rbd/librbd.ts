@@ -1,0 +1,301 @@
+import koffi from "koffi";
+import type { RbdAccess } from "./rbd-pool.ts";
+
+/**
+ * librados and librbd 16 as far as the store needs them. Whatever waits for the cluster runs on libuv's threads. An
+ * image is opened, used and closed within one call: a handle used after that ends the process, which is why this runs
+ * in one of its own.
+ */
+const rados = koffi.load("librados.so.2");
+const librbd = koffi.load("librbd.so.1");
+
+const create = rados.func(
+  "int rados_create2(_Out_ void **cluster, const char *name, const char *user, uint64_t flags)",
+);
+const readConfiguration = rados.func("int rados_conf_read_file(void *cluster, const char *path)");
+const configure = rados.func("int rados_conf_set(void *cluster, const char *option, const char *value)");
+const connect = rados.func("int rados_connect(void *cluster)");
+const shutDown = rados.func("void rados_shutdown(void *cluster)");
+const instanceId = rados.func("uint64_t rados_get_instance_id(void *cluster)");
+const monCommand = rados.func(
+  "int rados_mon_command(void *cluster, const char **command, size_t words, const char *input, size_t inputBytes, _Out_ void **output, _Out_ size_t *outputBytes, _Out_ void **status, _Out_ size_t *statusBytes)",
+);
+const freeBuffer = rados.func("void rados_buffer_free(void *buffer)");
+const createContext = rados.func("int rados_ioctx_create(void *cluster, const char *pool, _Out_ void **context)");
+
+const list = librbd.func("int rbd_list(void *context, _Out_ uint8_t *names, _Inout_ size_t *bytes)");
+const open = librbd.func("int rbd_open(void *context, const char *name, _Out_ void **image, const char *snapshot)");
+const openReadOnly = librbd.func(
+  "int rbd_open_read_only(void *context, const char *name, _Out_ void **image, const char *snapshot)",
+);
+const close = librbd.func("int rbd_close(void *image)");
+const getSize = librbd.func("int rbd_get_size(void *image, _Out_ uint64_t *bytes)");
+const createOptions = librbd.func("void rbd_image_options_create(_Out_ void **options)");
+const destroyOptions = librbd.func("void rbd_image_options_destroy(void *options)");
+const setOption = librbd.func("int rbd_image_options_set_uint64(void *options, int option, uint64_t value)");
+const clone = librbd.func(
+  "int rbd_clone3(void *parentContext, const char *parent, const char *snapshot, void *context, const char *child, void *options)",
+);
+const createSnapshot = librbd.func("int rbd_snap_create(void *image, const char *snapshot)");
+const removeSnapshot = librbd.func("int rbd_snap_remove(void *image, const char *snapshot)");
+const rename = librbd.func("int rbd_rename(void *context, const char *from, const char *to)");
+const remove = librbd.func("int rbd_remove(void *context, const char *name)");
+const moveToTrash = librbd.func("int rbd_trash_move(void *context, const char *name, uint64_t delaySeconds)");
+const listTrash = librbd.func("int rbd_trash_list(void *context, _Out_ uint8_t *entries, _Inout_ size_t *count)");
+const freeTrash = librbd.func("void rbd_trash_list_cleanup(uint8_t *entries, size_t count)");
+const removeTrash = librbd.func("int rbd_trash_remove(void *context, const char *id, bool force)");
+const setMetadata = librbd.func("int rbd_metadata_set(void *image, const char *key, const char *value)");
+const getMetadata = librbd.func(
+  "int rbd_metadata_get(void *image, const char *key, _Out_ uint8_t *value, _Inout_ size_t *bytes)",
+);
+const listLockers = librbd.func(
+  "int64_t rbd_list_lockers(void *image, _Out_ int *exclusive, _Out_ uint8_t *tag, _Inout_ size_t *tagBytes, _Out_ uint8_t *clients, _Inout_ size_t *clientsBytes, _Out_ uint8_t *cookies, _Inout_ size_t *cookiesBytes, _Out_ uint8_t *addresses, _Inout_ size_t *addressesBytes)",
+);
+const breakLock = librbd.func("int rbd_break_lock(void *image, const char *client, const char *cookie)");
+
+/** <rbd/librbd.h>: RBD_IMAGE_OPTION_CLONE_FORMAT. */
+const CLONE_FORMAT = 12;
+/** <rbd/librbd.h>: rbd_trash_image_info_t on 64-bit machines: id, name, source, two times. */
+const TRASH_ENTRY_BYTES = 40;
+const ERANGE = 34;
+const ENOENT = 2;
+const TEXT_BYTES = 4096;
+
+/** How long a cluster is waited for. */
+const TIMEOUTS = { client_mount_timeout: 6, rados_mon_op_timeout: 20, rados_osd_op_timeout: 30 };
+
+type Pointer = unknown;
+
+/** What the configuration names and is not there: it has an errno of images that are gone, and must not pass for one. */
+export class NotThere extends Error {
+  readonly what: "conf" | "pool";
+  constructor(what: "conf" | "pool") {
+    super(`no such ${what}`);
+    this.what = what;
+  }
+}
+
+/** What a call ended with, where it did not succeed: an errno (positive). */
+export class LibrbdFault extends Error {
+  readonly errno: number;
+  constructor(errno: number, call: string) {
+    super(`${call}: errno ${errno}`);
+    this.errno = errno;
+  }
+}
+
+function isErrno(error: unknown, errno: number): boolean {
+  return error instanceof LibrbdFault && error.errno === errno;
+}
+
+/** Calls a function on a thread of libuv's; what it answers, or a LibrbdFault where that is negative. */
+// biome-ignore lint/suspicious/noExplicitAny: each function has a prototype of its own
+function call(name: string, native: any, ...args: unknown[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    native.async(...args, (error: unknown, result: number | bigint | undefined) => {
+      const value = Number(result ?? 0);
+      if (error) reject(error);
+      else if (value < 0) reject(new LibrbdFault(-value, name));
+      else resolve(value);
+    });
+  });
+}
+
+function check(name: string, result: number): void {
+  if (result < 0) throw new LibrbdFault(-result, name);
+}
+
+/** A connection to a cluster, and one pool of it. */
+export class Librbd {
+  readonly #cluster: Pointer;
+  readonly #context: Pointer;
+  readonly #pool: string;
+
+  private constructor(cluster: Pointer, context: Pointer, pool: string) {
+    this.#cluster = cluster;
+    this.#context = context;
+    this.#pool = pool;
+  }
+
+  /** Rejects with a LibrbdFault, or with NotThere; nothing is left open then. */
+  static async connect({ conf, user, pool }: RbdAccess): Promise<Librbd> {
+    const cluster: [Pointer] = [null];
+    check("create", create(cluster, "ceph", `client.${user}`, 0));
+    try {
+      const read = readConfiguration(cluster[0], conf);
+      if (read === -ENOENT) throw new NotThere("conf");
+      check("read configuration", read);
+      for (const [option, seconds] of Object.entries(TIMEOUTS)) {
+        check(option, configure(cluster[0], option, String(seconds)));
+      }
+      check("admin_socket", configure(cluster[0], "admin_socket", ""));
+      await call("connect", connect, cluster[0]);
+      const context: [Pointer] = [null];
+      await call("open pool", createContext, cluster[0], pool, context).catch((error) => {
+        throw isErrno(error, ENOENT) ? new NotThere("pool") : error;
+      });
+      return new Librbd(cluster[0], context[0], pool);
+    } catch (error) {
+      shutDown(cluster[0]);
+      throw error;
+    }
+  }
+
+  async list(): Promise<string[]> {
+    return texts(await grown((names, bytes) => call("list", list, this.#context, names, bytes)));
+  }
+
+  /** Null where there is no such image. */
+  async size(image: string): Promise<number | null> {
+    try {
+      return await this.#withImage(image, openReadOnly, async (handle) => {
+        const bytes: [number | bigint] = [0];
+        await call("size", getSize, handle, bytes);
+        return Number(bytes[0]);
+      });
+    } catch (error) {
+      if (isErrno(error, ENOENT)) return null;
+      throw error;
+    }
+  }
+
+  async clone(parent: string, snapshot: string, child: string): Promise<void> {
+    const options: [Pointer] = [null];
+    createOptions(options);
+    try {
+      check("clone format", setOption(options[0], CLONE_FORMAT, 2));
+      await call("clone", clone, this.#context, parent, snapshot, this.#context, child, options[0]);
+    } finally {
+      destroyOptions(options[0]);
+    }
+  }
+
+  createSnapshot(image: string, snapshot: string): Promise<number> {
+    return this.#withImage(image, open, (handle) => call("snapshot", createSnapshot, handle, snapshot));
+  }
+
+  removeSnapshot(image: string, snapshot: string): Promise<number> {
+    return this.#withImage(image, open, (handle) => call("remove snapshot", removeSnapshot, handle, snapshot));
+  }
+
+  rename(from: string, to: string): Promise<number> {
+    return call("rename", rename, this.#context, from, to);
+  }
+
+  remove(image: string): Promise<number> {
+    return call("remove", remove, this.#context, image);
+  }
+
+  moveToTrash(image: string): Promise<number> {
+    return call("move to trash", moveToTrash, this.#context, image, 0);
+  }
+
+  async listTrash(): Promise<{ id: string; name: string }[]> {
+    for (let room = 64; ; room *= 4) {
+      const entries = Buffer.alloc(room * TRASH_ENTRY_BYTES);
+      const count: [number | bigint] = [room];
+      try {
+        await call("list trash", listTrash, this.#context, entries, count);
+      } catch (error) {
+        if (isErrno(error, ERANGE)) continue;
+        throw error;
+      }
+      const found = Number(count[0]);
+      const text = (offset: number): string => koffi.decode(entries.readBigUInt64LE(offset), "char", -1);
+      const read = Array.from({ length: found }, (_, index) => ({
+        id: text(index * TRASH_ENTRY_BYTES),
+        name: text(index * TRASH_ENTRY_BYTES + 8),
+      }));
+      freeTrash(entries, found);
+      return read;
+    }
+  }
+
+  removeTrash(id: string): Promise<number> {
+    return call("remove from trash", removeTrash, this.#context, id, false);
+  }
+
+  setMetadata(image: string, key: string, value: string): Promise<number> {
+    return this.#withImage(image, open, (handle) => call("set metadata", setMetadata, handle, key, value));
+  }
+
+  /** Null where there is none. */
+  metadata(image: string, key: string): Promise<string | null> {
+    return this.#withImage(image, openReadOnly, async (handle) => {
+      try {
+        const value = await grown((bytes, length) => call("get metadata", getMetadata, handle, key, bytes, length));
+        return texts(value)[0] ?? "";
+      } catch (error) {
+        if (isErrno(error, ENOENT)) return null;
+        throw error;
+      }
+    });
+  }
+
+  /** Breaks the locks that others hold; each of them is blocklisted. */
+  breakLock(image: string): Promise<void> {
+    return this.#withImage(image, openReadOnly, async (handle) => {
+      const [clients, cookies, tag, addresses] = [0, 1, 2, 3].map(() => Buffer.alloc(TEXT_BYTES));
+      const room = () => [TEXT_BYTES] as [number | bigint];
+      const [clientBytes, cookieBytes] = [room(), room()];
+      const both = [clients, clientBytes, cookies, cookieBytes];
+      const found = await call("list locks", listLockers, handle, [0], tag, room(), ...both, addresses, room());
+      if (found === 0) return;
+      const names = texts(clients!.subarray(0, Number(clientBytes[0])));
+      const values = texts(cookies!.subarray(0, Number(cookieBytes[0])));
+      const own = `client.${instanceId(this.#cluster)}`;
+      for (const [index, client] of names.entries()) {
+        // a verb of ours that is under way gives it back in a moment
+        if (client !== own) await call("break lock", breakLock, handle, client, values[index]);
+      }
+    });
+  }
+
+  /** What `ceph df` says of the pool; null where it does not name it. */
+  async usage(): Promise<{ storedBytes: number; freeBytes: number } | null> {
+    const command = [JSON.stringify({ prefix: "df", format: "json" })];
+    const [output, status]: [[Pointer], [Pointer]] = [[null], [null]];
+    const [outputBytes, statusBytes]: [[number | bigint], [number | bigint]] = [[0], [0]];
+    const both = [output, outputBytes, status, statusBytes];
+    await call("df", monCommand, this.#cluster, command, 1, null, 0, ...both);
+    try {
+      const text = Buffer.from(koffi.decode(output[0], koffi.array("uint8_t", Number(outputBytes[0])))).toString();
+      type Pools = { pools: { name: string; stats: { stored: number; max_avail: number } }[] };
+      const stats = (JSON.parse(text) as Pools).pools.find(({ name }) => name === this.#pool)?.stats;
+      return stats ? { storedBytes: stats.stored, freeBytes: stats.max_avail } : null;
+    } finally {
+      for (const [buffer] of [output, status]) if (buffer) freeBuffer(buffer);
+    }
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: each function has a prototype of its own
+  async #withImage<T>(name: string, opening: any, use: (handle: Pointer) => Promise<T>): Promise<T> {
+    const handle: [Pointer] = [null];
+    await call("open image", opening, this.#context, name, handle, null);
+    try {
+      return await use(handle[0]);
+    } finally {
+      await call("close image", close, handle[0]);
+    }
+  }
+}
+
+/** The bytes that a call writes into a buffer which may have to be larger. */
+async function grown(fill: (bytes: Buffer, length: [number | bigint]) => Promise<unknown>): Promise<Buffer> {
+  for (let room = 4 * TEXT_BYTES; ; ) {
+    const bytes = Buffer.alloc(room);
+    const length: [number | bigint] = [room];
+    try {
+      await fill(bytes, length);
+      return bytes.subarray(0, Number(length[0]));
+    } catch (error) {
+      if (!isErrno(error, ERANGE)) throw error;
+      room = Math.max(Number(length[0]), room * 2);
+    }
+  }
+}
+
+/** Texts that end with NUL, one after the other. */
+function texts(bytes: Buffer): string[] {
+  return bytes.toString().split("\0").filter(Boolean);
+}
