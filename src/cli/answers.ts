@@ -97,6 +97,7 @@ export type Operation = {
     error?: Failure | undefined;
   }[];
   progress?: { step: string; done: number; total: number; unit: "bytes" | "seconds" } | undefined;
+  waitingFor?: Failure | undefined;
   operatorRequest?: OperatorRequest | undefined;
   error?: Failure | undefined;
   createdAt: string;

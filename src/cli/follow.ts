@@ -37,9 +37,11 @@ export async function follow(
     let operation = begun;
     let heardAt = Date.now();
     let asked: string | undefined;
+    let awaited: string | undefined;
     while (operation.state === "running" || operation.state === "undoing") {
       show.update(operation);
       asked = ask(operation, asked, terminal);
+      awaited = tellOutage(operation, awaited, terminal);
       try {
         const path = `/v1/operations/${begun.id}?waitSeconds=${LOOK_SECONDS}`;
         operation = await api.get<Operation>(path, interrupt.signal);
@@ -67,6 +69,14 @@ function ask({ operatorRequest }: Operation, asked: string | undefined, terminal
     terminal.err(`${clear}${node}: ${action}, by hand; when you saw it done: ingot node confirm ${node}\n`);
   }
   return since;
+}
+
+/** Says once what an operation waits out; answers what was said last. */
+function tellOutage({ waitingFor }: Operation, told: string | undefined, terminal: Terminal): string | undefined {
+  if (!waitingFor || waitingFor.message === told) return told;
+  const { message, remedy } = waitingFor;
+  terminal.err(`${terminal.isWatched ? CLEAR : ""}waits: ${message}${remedy ? ` -> ${remedy}` : ""}\n`);
+  return message;
 }
 
 function judge(operation: Operation): Operation {

@@ -19,6 +19,8 @@ import type {
 const TRIES = 4;
 const FIRST_PAUSE_MS = 250;
 const STORE_PAUSE_MS = 2000;
+/** Longest pause between two tries while something is waited for that has to come back. */
+const OUTAGE_PAUSE_MS = 15_000;
 /** Ended operations that are kept for people to look at. */
 const KEPT = 200;
 
@@ -35,11 +37,12 @@ export type OperationRequest<Plan> = {
   changes?: Change[];
 };
 
-type Running = { abort: AbortController; ended: Promise<void>; progress?: Progress };
+type Running = { abort: AbortController; ended: Promise<void>; progress?: Progress; waitingFor?: RecordedError };
 
 /**
  * Runs long changes step by step. Each transition is on disk before the next side effect; a failure unwinds in
- * reverse; a restart goes on where the journal ends. Steps that fail with a retryable error are tried again.
+ * reverse; a restart goes on where the journal ends. Steps that fail with a retryable error are tried again; where an
+ * operation has no other way, for as long as an outage lasts (`details.outage`).
  */
 export class OperationRunner {
   readonly #records: Records;
@@ -123,6 +126,11 @@ export class OperationRunner {
 
   progress(id: string): Progress | undefined {
     return this.#running.get(id)?.progress;
+  }
+
+  /** The outage that the operation waits out now. */
+  waitingFor(id: string): RecordedError | undefined {
+    return this.#running.get(id)?.waitingFor;
   }
 
   /** The id of the operation that holds this node, disk or image now. */
@@ -270,24 +278,42 @@ export class OperationRunner {
     if (verb === "run") {
       await this.#commit(this.#withStep(id, index, { state: "started", startedAt: this.#clock.now() }));
     }
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const result = (await this.#call(id, step, verb, running)) ?? {};
-        const change: Partial<StepRecord> = {
-          state: verb === "run" ? "succeeded" : "undone",
-          endedAt: this.#clock.now(),
-          attempts: attempt,
-          ...(result.output ? { output: result.output } : {}),
-        };
-        await this.#commit(this.#withStep(id, index, change), result.changes);
-        return;
-      } catch (error) {
-        const failure = toApplianceError(error);
-        if (!failure.retryable || failure.code === "TIMEOUT" || attempt === TRIES || running.abort.signal.aborted)
-          throw error;
-        this.#log.info({ operation: id, step: step.name, attempt, reason: failure.message }, "step tried again");
-        await this.#clock.sleep(FIRST_PAUSE_MS * 2 ** attempt, running.abort.signal);
+    try {
+      for (let attempt = 1; !(await this.#tryOnce(id, index, step, verb, running, attempt)); attempt++) {
+        await this.#clock.sleep(Math.min(FIRST_PAUSE_MS * 2 ** attempt, OUTAGE_PAUSE_MS), running.abort.signal);
       }
+    } finally {
+      delete running.waitingFor;
+    }
+  }
+
+  /** False when it failed and is to be tried again. */
+  async #tryOnce(
+    id: string,
+    index: number,
+    step: Step<unknown>,
+    verb: "run" | "undo",
+    running: Running,
+    attempt: number,
+  ): Promise<boolean> {
+    try {
+      const result = (await this.#call(id, step, verb, running)) ?? {};
+      const change: Partial<StepRecord> = {
+        state: verb === "run" ? "succeeded" : "undone",
+        endedAt: this.#clock.now(),
+        attempts: attempt,
+        ...(result.output ? { output: result.output } : {}),
+      };
+      await this.#commit(this.#withStep(id, index, change), result.changes);
+      return true;
+    } catch (error) {
+      const failure = toApplianceError(error);
+      const isWaitedOut = failure.details.outage === true && (verb === "undo" || !this.#canUnwind(this.get(id)));
+      const isEnough = failure.code === "TIMEOUT" || (attempt >= TRIES && !isWaitedOut);
+      if (!failure.retryable || isEnough || running.abort.signal.aborted) throw error;
+      this.#log.info({ operation: id, step: step.name, attempt, reason: failure.message }, "step tried again");
+      if (isWaitedOut) running.waitingFor = describeError(failure);
+      return false;
     }
   }
 

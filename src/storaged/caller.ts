@@ -134,7 +134,7 @@ function settle(pending: Map<number, Pending>, response: Response): void {
 
 function unavailable(message: string, path: string, cause?: unknown): ApplianceError {
   return new ApplianceError("UNAVAILABLE", message, {
-    details: { driver: "storaged", socket: path, remedy: "start ingot-storaged" },
+    details: { driver: "storaged", socket: path, outage: true, remedy: "start ingot-storaged" },
     cause,
   });
 }

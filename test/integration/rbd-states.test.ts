@@ -11,7 +11,11 @@ import { destroyEverything } from "../lab/lab-state.ts";
 import { runProgram } from "../lab/program.ts";
 
 const STATE = "/var/tmp/ingot-rbd-states";
-const UNREACHABLE = { code: "UNAVAILABLE", retryable: true, details: { ceph: "unreachable", remedy: /ceph -s/ } };
+const UNREACHABLE = {
+  code: "UNAVAILABLE",
+  retryable: true,
+  details: { ceph: "unreachable", outage: true, remedy: /ceph -s/ },
+};
 const signal = AbortSignal.timeout(300_000);
 let cluster: CephCluster;
 
@@ -46,14 +50,14 @@ function verbs(changes?: Partial<RbdAccess>): Record<string, () => Promise<unkno
 
 async function expectEach(
   asked: Record<string, () => Promise<unknown>>,
-  wanted: { code: string; retryable: boolean; details: { ceph: string; remedy: RegExp } },
+  wanted: { code: string; retryable: boolean; details: { ceph: string; outage?: boolean; remedy: RegExp } },
 ): Promise<void> {
-  const { code, retryable, details } = wanted;
+  const { code, retryable } = wanted;
   for (const [verb, ask] of Object.entries(asked)) {
     await expect(ask(), verb).rejects.toMatchObject({
       code,
       retryable,
-      details: { driver: "rbd", ceph: details.ceph, remedy: expect.stringMatching(details.remedy) },
+      details: { driver: "rbd", ...wanted.details, remedy: expect.stringMatching(wanted.details.remedy) },
     });
   }
 }

@@ -7,7 +7,7 @@ const BAR_WIDTH = 20;
 
 /** All about one operation: what, how far, and what stands in its way. */
 export function formatOperation(operation: Operation, width: number): string {
-  const { id, state, summary, requestedBy, createdAt, endedAt, error, stuckWhile } = operation;
+  const { id, state, summary, requestedBy, createdAt, endedAt, error, stuckWhile, waitingFor } = operation;
   const facts = formatFacts({
     operation: id,
     what: summary,
@@ -16,8 +16,9 @@ export function formatOperation(operation: Operation, width: number): string {
     began: formatMoment(createdAt),
     took: formatDuration(secondsBetween(createdAt, endedAt)),
     progress: operation.progress && formatProgress(operation),
+    "waits for": waitingFor && `${waitingFor.message} (${waitingFor.code})`,
     error: error && `${error.message} (${error.code})`,
-    remedy: error?.remedy,
+    remedy: (waitingFor ?? error)?.remedy,
   });
   return `${facts}\n${formatTable(STEP_COLUMNS, operation.steps, width)}`;
 }

@@ -112,6 +112,11 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
 
 function workerGone(action: string): ApplianceError {
   return new ApplianceError("UNAVAILABLE", `${action}: the process that talks to Ceph ended in the middle`, {
-    details: { driver: "rbd", action, remedy: "journalctl -u ingot-storaged; it is started again by itself" },
+    details: {
+      driver: "rbd",
+      action,
+      outage: true,
+      remedy: "journalctl -u ingot-storaged; it is started again by itself",
+    },
   });
 }

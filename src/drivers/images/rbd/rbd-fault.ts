@@ -70,7 +70,12 @@ export function cephError(errno: number, action: string, image: string, said: st
     case constants.errno.ETIMEDOUT:
     case ESHUTDOWN:
       return new ApplianceError("UNAVAILABLE", `${action}: Ceph can't be reached`, {
-        details: { ...details, ceph: "unreachable", remedy: "ceph -s says what is wrong with the cluster" },
+        details: {
+          ...details,
+          outage: true,
+          ceph: "unreachable",
+          remedy: "ceph -s says what is wrong with the cluster",
+        },
       });
     case constants.errno.ENOSPC:
     case constants.errno.EDQUOT:

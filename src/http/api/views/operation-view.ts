@@ -55,6 +55,7 @@ export const operationSchema = z
       .object({ step: z.string(), done: z.number(), total: z.number(), unit: z.enum(["bytes", "seconds"]) })
       .optional()
       .openapi({ description: "Of the step that runs now" }),
+    waitingFor: failureSchema.optional().openapi({ description: "An outage that it waits out, having no other way" }),
     operatorRequest: operatorRequestSchema
       .optional()
       .openapi({ description: "What it waits for somebody to do at a node without a BMC, and to confirm" }),
@@ -78,6 +79,7 @@ export function viewOperation(appliance: Appliance, operation: OperationRecord):
     cancelRequested,
     steps: operation.steps.map(viewStep),
     progress: appliance.runner.progress(id),
+    waitingFor: viewFailure(appliance.runner.waitingFor(id)),
     operatorRequest: findRequest(appliance, operation),
     error: viewFailure(operation.error),
     createdAt: moment(operation.createdAt),
