@@ -38,8 +38,13 @@ async function killAppliance(): Promise<void> {
   await Promise.all(DAEMONS.map((daemon) => killProcess(STATE, daemon)));
 }
 
-async function startAppliance(): Promise<void> {
+/** What was killed lets go of its files only once it is gone. */
+async function applianceIsGone(): Promise<void> {
   for (const daemon of DAEMONS) await writer.rack.end(daemon);
+}
+
+async function startAppliance(): Promise<void> {
+  await applianceIsGone();
   await writer.rack.startTgtd();
   await writer.rack.startStoraged();
   await writer.rack.startIngotd();
@@ -56,6 +61,7 @@ it("misses no block when the appliance's machine loses its power three times", {
     await halfWritten(writer);
     await killAppliance();
     await poolDisk.powerOff();
+    await applianceIsGone();
     await runProgram("umount", ["-d", join(STATE, "pool")]);
     await poolDisk.powerOn();
     // others' mount namespaces may hold copies of the mount that has just ended
