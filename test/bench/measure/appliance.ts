@@ -16,6 +16,7 @@ export type ClientFacts = {
   interface: string;
   ingotd: { pid: number; loopDelayFile: string };
   importDirectory: string;
+  store: "file" | "rbd";
 };
 
 /** A real appliance, and a namespace on its provisioning network whose programs play nodes: all of 10.77.16.0/20 is theirs. */
@@ -39,9 +40,10 @@ export function nodeMac(index: number): string {
 
 /** Makes it; an earlier one of that name goes. */
 export async function createBenchAppliance(
-  options: Pick<RackOptions, "name" | "control" | "config" | "networkConfig" | "poolBytes">,
+  options: Pick<RackOptions, "name" | "control" | "config" | "networkConfig" | "poolBytes" | "storage">,
 ): Promise<BenchAppliance> {
-  installPackages(["lab"]);
+  const { storage: store = "file" } = options;
+  installPackages(["lab", ...(store === "rbd" ? ["ceph"] : [])]);
   const stateDirectory = resolve(`/var/tmp/ingot-bench-${options.name}`);
   const rack = await createRack({ ...options, stateDirectory, prefix: 16 });
   const nodes = await attachNodeSide(rack, "10.77.254.254/16", "10.77.16.0/20");
@@ -63,6 +65,7 @@ export async function createBenchAppliance(
         interface: nodes.interface,
         ingotd: { pid, loopDelayFile },
         importDirectory: rack.importDirectory,
+        store,
       };
       const argv = [process.execPath, join(import.meta.dirname, "..", program), JSON.stringify(facts)];
       const child = nodes.start([...argv, ...process.argv.slice(2)], "inherit");

@@ -66,6 +66,22 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
     throw new ApplianceError("NOT_FOUND", `${kind}: ${id} is not in the pool`, { details: { field: kind, value: id } });
   };
 
+  /** Does what needs an image or a disk; whether that is there is asked only where Ceph says that something is not. */
+  const onExisting = async <T>(
+    kind: StoredKind,
+    id: string,
+    signal: AbortSignal,
+    run: () => Promise<T>,
+  ): Promise<T> => {
+    try {
+      return await run();
+    } catch (error) {
+      if (!isRefused(error, "none")) throw error;
+      await checkThere(kind, id, signal);
+      return await run();
+    }
+  };
+
   /** Takes an image away, whatever hangs on it: what others share with it stays until the last of them goes. */
   const discard = async (image: string, signal: AbortSignal): Promise<void> => {
     await unless("none", pool.removeSnapshot(image, CONTENT, signal));
@@ -84,16 +100,23 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
     signal: AbortSignal,
   ): Promise<string> => {
     const unfinished = NEW + id;
-    if ((await pool.size(unfinished, signal)) !== undefined) await discard(unfinished, signal);
-    await pool.clone(parent, unfinished, signal);
+    try {
+      await pool.clone(parent, unfinished, signal);
+    } catch (error) {
+      if (!isRefused(error, "exists")) throw error;
+      // half made, maybe
+      await discard(unfinished, signal);
+      await pool.clone(parent, unfinished, signal);
+    }
     return unfinished;
   };
 
   const clone = async (image: string, disk: string, signal: AbortSignal) => {
     let sizeBytes = await pool.size(disk, signal);
     if (sizeBytes === undefined) {
-      await checkThere("image", image, signal);
-      await pool.rename(await begin({ image, snapshot: CONTENT }, disk, signal), disk, signal);
+      const parent = { image, snapshot: CONTENT };
+      const unfinished = await onExisting("image", image, signal, () => begin(parent, disk, signal));
+      await pool.rename(unfinished, disk, signal);
       sizeBytes = await pool.size(disk, signal);
     }
     return { sizeBytes: sizeBytes as number };
@@ -102,8 +125,7 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
   const snapshot = async (disk: string, image: string, signal: AbortSignal) => {
     let sizeBytes = await pool.size(image, signal);
     if (sizeBytes === undefined) {
-      await checkThere("disk", disk, signal);
-      await unless("exists", pool.createSnapshot(disk, image, signal));
+      await onExisting("disk", disk, signal, () => unless("exists", pool.createSnapshot(disk, image, signal)));
       const unfinished = await begin({ image: disk, snapshot: image }, image, signal);
       await pool.createSnapshot(unfinished, CONTENT, signal);
       await pool.rename(unfinished, image, signal);
