@@ -67,7 +67,9 @@ export function powerProcedure(appliance: Appliance): Procedure<PowerPlan> {
     run: async ({ plan, signal }) => {
       const node = appliance.nodes.get(plan.node);
       const before = node.power.driver === "manual" ? "unknown" : await appliance.powerOf(node).status(signal);
-      const entry = beginsBoot(plan.action, before) ? bootEntryOf(appliance.records, plan.node) : undefined;
+      // where nobody can tell what the power was, its OS may live, and what it has is not ours to cut
+      const ends = before !== "unknown" && beginsBoot(plan.action, before);
+      const entry = ends ? bootEntryOf(appliance.records, plan.node) : undefined;
       return { output: { before, dead: entry ? await sessionsOf(appliance, entry) : [] } };
     },
   };

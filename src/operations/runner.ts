@@ -279,7 +279,12 @@ export class OperationRunner {
       await this.#commit(this.#withStep(id, index, { state: "started", startedAt: this.#clock.now() }));
     }
     try {
-      for (let attempt = 1; !(await this.#tryOnce(id, index, step, verb, running, attempt)); attempt++) {
+      // tries that met an outage are no verdict on the step
+      let failures = 0;
+      for (let attempt = 1; ; attempt++) {
+        const outcome = await this.#tryOnce(id, index, step, verb, running, { attempt, failures });
+        if (outcome === "done") return;
+        if (outcome === "failed") failures += 1;
         await this.#clock.sleep(Math.min(FIRST_PAUSE_MS * 2 ** attempt, OUTAGE_PAUSE_MS), running.abort.signal);
       }
     } finally {
@@ -287,15 +292,15 @@ export class OperationRunner {
     }
   }
 
-  /** False when it failed and is to be tried again. */
+  /** `failed` and `outage`: it is to be tried again. */
   async #tryOnce(
     id: string,
     index: number,
     step: Step<unknown>,
     verb: "run" | "undo",
     running: Running,
-    attempt: number,
-  ): Promise<boolean> {
+    { attempt, failures }: { attempt: number; failures: number },
+  ): Promise<"done" | "failed" | "outage"> {
     try {
       const result = (await this.#call(id, step, verb, running)) ?? {};
       const change: Partial<StepRecord> = {
@@ -305,15 +310,17 @@ export class OperationRunner {
         ...(result.output ? { output: result.output } : {}),
       };
       await this.#commit(this.#withStep(id, index, change), result.changes);
-      return true;
+      return "done";
     } catch (error) {
       const failure = toApplianceError(error);
       const isWaitedOut = failure.details.outage === true && (verb === "undo" || !this.#canUnwind(this.get(id)));
-      const isEnough = failure.code === "TIMEOUT" || (attempt >= TRIES && !isWaitedOut);
+      const isEnough = failure.code === "TIMEOUT" || (failures + 1 >= TRIES && !isWaitedOut);
       if (!failure.retryable || isEnough || running.abort.signal.aborted) throw error;
       this.#log.info({ operation: id, step: step.name, attempt, reason: failure.message }, "step tried again");
-      if (isWaitedOut) running.waitingFor = describeError(failure);
-      return false;
+      delete running.waitingFor;
+      if (!isWaitedOut) return "failed";
+      running.waitingFor = describeError(failure);
+      return "outage";
     }
   }
 

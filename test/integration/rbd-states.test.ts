@@ -105,9 +105,49 @@ describe.each([
 
   it("a cluster whose monitor hangs can't be reached, and serves again once it goes on", async () => {
     await cluster.signal("mon", "SIGSTOP");
-    await expectEach(verbs(), UNREACHABLE);
+    const { usage, opening } = verbs();
+    await expectEach({ usage: usage!, opening: opening! }, UNREACHABLE);
     await cluster.signal("mon", "SIGCONT");
     expect(await storeOf().store.list(signal)).toEqual([]);
+  });
+
+  it("so is it told of one that hangs under a connection that stands: its monitor, or its OSD", async () => {
+    const { store } = storeOf();
+    for (const [daemon, ask] of [
+      ["mon", () => store.usage(signal)],
+      ["osd", () => store.list(signal)],
+    ] as const) {
+      await store.list(signal);
+      await cluster.signal(daemon, "SIGSTOP");
+      await expectEach({ [daemon]: ask }, UNREACHABLE);
+      await cluster.signal(daemon, "SIGCONT");
+      await expect.poll(() => store.list(signal).catch(() => undefined), { timeout: 60_000 }).toEqual([]);
+    }
+  });
+
+  it("what an interrupted snapshot left on a disk goes with the disk", async () => {
+    const { store } = storeOf();
+    await cluster.rbd("create", "--size", "4M", "ingot/disk-left");
+    await cluster.rbd("snap", "create", "--no-progress", "ingot/disk-left@img-left");
+    await store.remove("disk", "disk-left", signal);
+    expect([await store.list(signal), await cluster.rbd("trash", "ls", "ingot")]).toEqual([[], ""]);
+  });
+
+  it("a disk that an interrupted rename gave two names is not taken away by either", async () => {
+    const { store } = storeOf();
+    const rados = (...args: string[]) =>
+      runProgram("rados", ["--conf", cluster.conf, "--id", cluster.user, "--pool", cluster.pool, ...args]);
+    const file = join(STATE, "rbd-id");
+    await cluster.rbd("create", "--size", "4M", "ingot/disk-two");
+    await rados("get", "rbd_id.disk-two", file);
+    await rados("put", "rbd_id.old.disk-two", file);
+    await expect(store.revert("disk-two", "img-none", signal)).rejects.toMatchObject({
+      message: expect.stringContaining("two names"),
+      details: { remedy: expect.stringContaining("rados rm rbd_id.old.disk-two") },
+    });
+    expect((await store.stat("disk", "disk-two", signal))?.sizeBytes).toBe(4 * 1024 ** 2);
+    await rados("rm", "rbd_id.old.disk-two");
+    await store.remove("disk", "disk-two", signal);
   });
 
   it("a process that talks to it and dies takes its calls along, and the next ones find a new one", async () => {

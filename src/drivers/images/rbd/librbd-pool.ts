@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { ApplianceError } from "../../../errors.ts";
-import { abortedError } from "../../failure.ts";
+import { abortedError, driverFailed } from "../../failure.ts";
 import type { Librbd } from "./librbd.ts";
 import type { WorkerResponse } from "./librbd-worker.ts";
 import { createRbdCommand } from "./rbd-command.ts";
@@ -12,7 +12,7 @@ const WORKER = fileURLToPath(new URL("librbd-worker.ts", import.meta.url));
 /** Calls that may wait for the cluster at a time, each on a thread. */
 const THREADS = "32";
 /** Longer than any call takes, by Ceph's own timeouts: past it, a worker that owes an answer is stuck. */
-const STUCK_MS = 60_000;
+const STUCK_MS = 120_000;
 /** These go through all objects of an image, and take as long as there are. */
 const LONG: readonly (keyof Librbd)[] = ["remove", "removeTrash"];
 
@@ -26,7 +26,7 @@ type Pending = {
   image: string;
   stuck: NodeJS.Timeout | undefined;
 };
-type Worker = { child: ChildProcess; pending: Map<number, Pending> };
+type Worker = { child: ChildProcess; pending: Map<number, Pending>; hasAnswered: boolean };
 
 /**
  * The pool through librbd, in a process of its own that is started when it is needed and again after a fault: a tenth of
@@ -43,13 +43,13 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
       stdio: ["ignore", "inherit", "inherit", "ipc"],
       env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C", UV_THREADPOOL_SIZE: THREADS },
     });
-    const started: Worker = { child, pending: new Map() };
+    const started: Worker = { child, pending: new Map(), hasAnswered: false };
     child.on("message", (response: WorkerResponse) => settle(started, response));
     const gone = () => {
       if (worker === started) worker = undefined;
       for (const { reject, action, stuck } of started.pending.values()) {
         clearTimeout(stuck);
-        reject(workerGone(action));
+        reject(started.hasAnswered ? workerGone(action) : workerCannotRun(action));
       }
       started.pending.clear();
     };
@@ -60,6 +60,7 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
   };
 
   const settle = (from: Worker, response: WorkerResponse) => {
+    from.hasAnswered = true;
     const call = from.pending.get(response.id);
     from.pending.delete(response.id);
     clearTimeout(call?.stuck);
@@ -79,16 +80,20 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
     // a call can't be ended in the middle; the process that makes it can
     const stuck = LONG.includes(verb) ? undefined : setTimeout(() => child.kill("SIGKILL"), STUCK_MS).unref();
     pending.set(id, { resolve, reject, action, image: args[0] ?? "", stuck });
-    const giveUp = () => reject(abortedError(signal, "rbd", action));
-    signal.addEventListener("abort", giveUp, { once: true });
     child.send({ id, verb, args });
-    return (await promise.finally(() => signal.removeEventListener("abort", giveUp))) as T;
+    try {
+      // an aborted call too: what follows it, an undo, must find it ended
+      return (await promise) as T;
+    } catch (error) {
+      throw signal.aborted ? abortedError(signal, "rbd", action) : error;
+    }
   };
 
   return {
     ...command,
     list: (signal) => ask("list", "list images", [], signal),
     size: async (image, signal) => (await ask<number | null>("size", "look at image", [image], signal)) ?? undefined,
+    id: (image, signal) => ask("id", "look at image", [image], signal),
     clone: (parent, child, signal) => ask("clone", "clone", [parent.image, parent.snapshot, child], signal),
     createSnapshot: (image, snapshot, signal) => ask("createSnapshot", "snapshot", [image, snapshot], signal),
     removeSnapshot: (image, snapshot, signal) => ask("removeSnapshot", "remove snapshot", [image, snapshot], signal),
@@ -108,6 +113,12 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
     },
     close: () => worker?.child.kill("SIGKILL"),
   };
+}
+
+function workerCannotRun(action: string): ApplianceError {
+  return driverFailed("rbd", action, "the process that talks to Ceph does not come up", {
+    details: { remedy: "journalctl -u ingot-storaged says why; it needs the packages librados2 and librbd1" },
+  });
 }
 
 function workerGone(action: string): ApplianceError {

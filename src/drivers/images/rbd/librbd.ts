@@ -29,6 +29,7 @@ const openReadOnly = librbd.func(
   "int rbd_open_read_only(void *context, const char *name, _Out_ void **image, const char *snapshot)",
 );
 const close = librbd.func("int rbd_close(void *image)");
+const getId = librbd.func("int rbd_get_id(void *image, _Out_ uint8_t *id, size_t bytes)");
 const getSize = librbd.func("int rbd_get_size(void *image, _Out_ uint64_t *bytes)");
 const createOptions = librbd.func("void rbd_image_options_create(_Out_ void **options)");
 const destroyOptions = librbd.func("void rbd_image_options_destroy(void *options)");
@@ -59,10 +60,11 @@ const CLONE_FORMAT = 12;
 const TRASH_ENTRY_BYTES = 40;
 const ERANGE = 34;
 const ENOENT = 2;
+const EACCES = 13;
 const TEXT_BYTES = 4096;
 
 /** How long a cluster is waited for. */
-const TIMEOUTS = { client_mount_timeout: 6, rados_mon_op_timeout: 20, rados_osd_op_timeout: 30 };
+const TIMEOUTS = { client_mount_timeout: 6, rados_mon_op_timeout: 8, rados_osd_op_timeout: 15 };
 
 type Pointer = unknown;
 
@@ -129,7 +131,10 @@ export class Librbd {
         check(option, configure(cluster[0], option, String(seconds)));
       }
       check("admin_socket", configure(cluster[0], "admin_socket", ""));
-      await call("connect", connect, cluster[0]);
+      // without a keyring, cephx is off, or ENOENT
+      await call("connect", connect, cluster[0]).catch((error) => {
+        throw isErrno(error, ENOENT) ? new LibrbdFault(EACCES, "connect: no keyring") : error;
+      });
       const context: [Pointer] = [null];
       await call("open pool", createContext, cluster[0], pool, context).catch((error) => {
         throw isErrno(error, ENOENT) ? new NotThere("pool") : error;
@@ -157,6 +162,15 @@ export class Librbd {
       if (isErrno(error, ENOENT)) return null;
       throw error;
     }
+  }
+
+  /** What the image is called inside, whatever its name. */
+  id(image: string): Promise<string> {
+    return this.#withImage(image, openReadOnly, async (handle) => {
+      const id = Buffer.alloc(TEXT_BYTES);
+      await call("id", getId, handle, id, TEXT_BYTES);
+      return texts(id)[0] ?? "";
+    });
   }
 
   async clone(parent: string, snapshot: string, child: string): Promise<void> {
@@ -246,7 +260,11 @@ export class Librbd {
       const own = `client.${instanceId(this.#cluster)}`;
       for (const [index, client] of names.entries()) {
         // a verb of ours that is under way gives it back in a moment
-        if (client !== own) await call("break lock", breakLock, handle, client, values[index]);
+        if (client === own) continue;
+        await call("break lock", breakLock, handle, client, values[index]).catch((error) => {
+          // given back since it was listed
+          if (!isErrno(error, ENOENT)) throw error;
+        });
       }
     });
   }

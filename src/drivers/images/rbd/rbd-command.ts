@@ -28,6 +28,21 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
         throw error;
       }
     },
+    id: async (image, signal) => (await json<{ id: string }>(signal, "look at image", image, ["info", spec(image)])).id,
+    async usedByAll(signal) {
+      type Sizes = { images: { name: string; snapshot?: string; provisioned_size: number; used_size: number }[] };
+      const { images } = await json<Sizes>(signal, "measure pool", "", ["du", "--pool", pool]);
+      const sizes = new Map<string, { image: string; sizeBytes: number; usedBytes: number }>();
+      // a line for each snapshot, and one for what came after them
+      for (const { name, provisioned_size: sizeBytes, used_size } of images) {
+        sizes.set(name, { image: name, sizeBytes, usedBytes: (sizes.get(name)?.usedBytes ?? 0) + used_size });
+      }
+      return [...sizes.values()];
+    },
+    listSnapshots: async (image, signal) =>
+      (await json<{ name: string }[]>(signal, "list snapshots", image, ["snap", "ls", spec(image)])).map(
+        ({ name }) => name,
+      ),
     async used(image, signal) {
       const { images } = await json<{ images: { used_size: number }[] }>(signal, "measure image", image, [
         "du",
@@ -100,10 +115,11 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
 
 /** How long a cluster is waited for: Ceph's own programs would wait for minutes, or for ever. */
 const CONNECT_SECONDS = "6";
-const PATIENCE = ["--client-mount-timeout", CONNECT_SECONDS, "--rados-mon-op-timeout", "20"];
+const PATIENCE = ["--client-mount-timeout", CONNECT_SECONDS, "--rados-mon-op-timeout", "8"];
 /** For verbs that move no content: a cluster that is well is done with each request of them at once. */
-const SHORT = ["--rados-osd-op-timeout", "30"];
+const SHORT = ["--rados-osd-op-timeout", "15"];
 
+const NO_KEYRING = /unable to find a keyring/;
 /** What they say where the pool is not there. */
 const NO_POOL = /error opening (?:default )?pool/;
 
@@ -147,6 +163,7 @@ function runCeph(
       if (code === 0) return resolve(Buffer.concat(output).toString());
       if (signal.aborted) return reject(abortedError(signal, "rbd", action));
       if (!existsSync(access.conf)) return reject(notThere("conf", access));
+      if (NO_KEYRING.test(complaint)) return reject(cephError(constants.errno.EACCES, action, image, "no keyring"));
       if (NO_POOL.test(complaint)) return reject(notThere("pool", access));
       const said = complaint.trim().split("\n").at(-1) ?? "";
       // the `ceph` program says 1 when it gave up on the cluster

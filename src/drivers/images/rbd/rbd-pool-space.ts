@@ -1,7 +1,7 @@
 import { ApplianceError } from "../../../errors.ts";
-import type { StoredKind } from "../image-store.ts";
 import type { PoolSpace, StoredThing } from "../pool-space.ts";
 import type { RbdPool } from "./rbd-pool.ts";
+import { kindOf } from "./rbd-store.ts";
 
 /** The room of a Ceph pool: the cluster's own watermarks guard it, and it grows with the cluster. */
 export function createRbdPoolSpace(pool: RbdPool, place: string): PoolSpace {
@@ -16,17 +16,10 @@ export function createRbdPoolSpace(pool: RbdPool, place: string): PoolSpace {
   };
   return {
     async largest(limit, signal) {
-      const things: StoredThing[] = [];
-      for (const id of await pool.list(signal)) {
-        const kind: StoredKind | undefined = id.startsWith("img-")
-          ? "image"
-          : id.startsWith("disk-")
-            ? "disk"
-            : undefined;
-        const sizeBytes = kind && (await pool.size(id, signal));
-        if (kind && sizeBytes !== undefined)
-          things.push({ kind, id, sizeBytes, usedBytes: await pool.used(id, signal) });
-      }
+      const things = (await pool.usedByAll(signal)).flatMap(({ image: id, ...sizes }): StoredThing[] => {
+        const kind = kindOf(id);
+        return kind ? [{ kind, id, ...sizes }] : [];
+      });
       return things.sort((a, b) => b.usedBytes - a.usedBytes).slice(0, limit);
     },
     keepBallast: async () => {},

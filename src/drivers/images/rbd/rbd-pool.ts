@@ -7,11 +7,17 @@ export interface RbdPool {
   list(signal: AbortSignal): Promise<string[]>;
   /** Bytes of an image; undefined where there is none. */
   size(image: string, signal: AbortSignal): Promise<number | undefined>;
+  /** What an image is called inside, whatever its name. */
+  id(image: string, signal: AbortSignal): Promise<string>;
   /** Bytes that are allocated to an image itself: what it shares with its parent is not counted. */
   used(image: string, signal: AbortSignal): Promise<number>;
+  /** Size and allocated bytes of all images. */
+  usedByAll(signal: AbortSignal): Promise<{ image: string; sizeBytes: number; usedBytes: number }[]>;
   /** A writable child of a snapshot (clone format 2: the snapshot needs no protection). */
   clone(parent: { image: string; snapshot: string }, child: string, signal: AbortSignal): Promise<void>;
   createSnapshot(image: string, snapshot: string, signal: AbortSignal): Promise<void>;
+  /** Names of an image's snapshots, but for those in its own trash. */
+  listSnapshots(image: string, signal: AbortSignal): Promise<string[]>;
   /** One with children goes to the image's own trash, and ends with the last of them. */
   removeSnapshot(image: string, snapshot: string, signal: AbortSignal): Promise<void>;
   rename(from: string, to: string, signal: AbortSignal): Promise<void>;

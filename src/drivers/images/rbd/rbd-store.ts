@@ -1,5 +1,6 @@
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ApplianceError, isApplianceError } from "../../../errors.ts";
 import { abortedError, driverFailed } from "../../failure.ts";
 import type { BeforeOpening } from "../../targets/tgt-daemon.ts";
@@ -17,13 +18,13 @@ const OLD = "old.";
 const PREFIXES: Record<StoredKind, string> = { image: "img-", disk: "disk-" };
 const ID_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
+/** What imports leave of the disk that the spool is on: journals and logs may live there too. */
+const SPOOL_SPARED = 0.1;
+
 /** Image metadata of ours; those that begin with `conf_` are librbd's own: settings of whoever opens the image. */
 const META = { sha256: "ingot.sha256", padded: "ingot.padded" };
 /** An acknowledged write is in the cluster, not in the cache of tgtd; children inherit it. */
 const NO_CACHE = ["conf_rbd_cache", "false"] as const;
-
-/** How long a cluster that is well takes to answer, with some patience. */
-const PROBE_MS = 10_000;
 
 export type RbdStoreOptions = {
   pool: RbdPool;
@@ -82,14 +83,29 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
     }
   };
 
-  /** Takes an image away, whatever hangs on it: what others share with it stays until the last of them goes. */
+  /**
+   * Takes an image away, whatever hangs on it: what others share with it stays until the last of them goes. A client that
+   * died with it open is waited for. Gone already, or half gone, is success.
+   */
   const discard = async (image: string, signal: AbortSignal): Promise<void> => {
     await unless("none", pool.removeSnapshot(image, CONTENT, signal));
+    const remove = () =>
+      unless(
+        "none",
+        whenFree(signal, () => pool.remove(image, signal)),
+      );
     try {
-      await unless("none", pool.remove(image, signal));
+      await remove();
     } catch (error) {
       if (!isRefused(error, "has-children")) throw error;
-      await unless("none", pool.moveToTrash(image, signal));
+      // what an interrupted snapshot left on it
+      for (const left of await pool.listSnapshots(image, signal)) {
+        await unless("none", pool.removeSnapshot(image, left, signal));
+      }
+      await remove().catch(async (again) => {
+        if (!isRefused(again, "has-children")) throw again;
+        await unless("none", pool.moveToTrash(image, signal));
+      });
     }
   };
 
@@ -139,8 +155,11 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
   const finishReplacement = async (disk: string, signal: AbortSignal): Promise<void> => {
     if ((await pool.size(OLD + disk, signal)) === undefined) return;
     if ((await pool.size(disk, signal)) === undefined) await pool.rename(NEW + disk, disk, signal);
+    else if ((await pool.id(disk, signal)) === (await pool.id(OLD + disk, signal))) throw halfRenamed(disk);
     await discard(OLD + disk, signal);
   };
+
+  const spoolFile = (image: string) => join(spoolDirectory, `${image}.raw`);
 
   const importContent = async (
     request: ImportRequest,
@@ -148,7 +167,7 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
     signal: AbortSignal,
   ) => {
     const { image } = request;
-    const spooled = join(spoolDirectory, `${image}.raw`);
+    const spooled = spoolFile(image);
     const unfinished = NEW + image;
     await mkdir(spoolDirectory, { recursive: true, mode: 0o700 });
     await rm(spooled, { force: true });
@@ -158,7 +177,15 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
       signal,
       temporary: spooled,
       progress: (done, total) => progress(done / total / 2, total),
-      checkFree: async (bytes) => checkFree((await pool.usage(signal)).freeBytes, bytes),
+      checkFree: async (bytes) => {
+        const { bavail, bsize, blocks } = await statfs(spoolDirectory);
+        checkFree(bavail * bsize - blocks * bsize * SPOOL_SPARED, bytes, `remove files below ${spoolDirectory}`);
+        checkFree(
+          (await pool.usage(signal)).freeBytes,
+          bytes,
+          "ingot disk rm, or give the cluster more room (ceph df)",
+        );
+      },
       publish: async (file, { sizeBytes, sha256, paddedBytes }) => {
         if ((await pool.size(unfinished, signal)) !== undefined) await discard(unfinished, signal);
         await pool.importFile(file, unfinished, (percent) => progress(0.5 + percent / 200, sizeBytes), signal);
@@ -201,9 +228,8 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
       }),
     remove: (kind, id, signal) =>
       change(kind, id, "remove", signal, async () => {
-        for (const name of [NEW + id, OLD + id, id]) {
-          if ((await pool.size(name, signal)) !== undefined) await discard(name, signal);
-        }
+        await rm(spoolFile(id), { force: true });
+        for (const name of [NEW + id, OLD + id, id]) await discard(name, signal);
         await emptyTrash(pool, signal);
       }),
     stat: async (kind, id, signal) => {
@@ -212,9 +238,10 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
       return sizeBytes === undefined ? undefined : { sizeBytes, usedBytes: await pool.used(id, signal) };
     },
     list: async (signal) =>
-      (await pool.list(signal)).flatMap((id) =>
-        (["image", "disk"] as const).filter((kind) => id.startsWith(PREFIXES[kind])).map((kind) => ({ kind, id })),
-      ),
+      (await pool.list(signal)).flatMap((id) => {
+        const kind = kindOf(id);
+        return kind ? [{ kind, id }] : [];
+      }),
     async usage(signal) {
       const { storedBytes, freeBytes } = await pool.usage(signal);
       const ballast = { bytes: 0, releasableBytes: 0, isWhole: true };
@@ -233,8 +260,7 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
  * before. That one is dead or cut off; Ceph would find out after 30 s, and have the new one wait for it.
  */
 export function shutOutFormer(pool: RbdPool, access: RbdAccess): BeforeOpening {
-  return ({ path }, signal) =>
-    pool.breakLock(path.slice(access.pool.length + 1), AbortSignal.any([signal, AbortSignal.timeout(PROBE_MS)]));
+  return ({ path }, signal) => pool.breakLock(path.slice(access.pool.length + 1), signal);
 }
 
 /** Ids are names here; the kind is told by their beginning. INVALID for what is none. */
@@ -249,15 +275,10 @@ function checkId(kind: StoredKind, id: string): void {
   });
 }
 
-function checkFree(freeBytes: number, wantedBytes: number): void {
+function checkFree(freeBytes: number, wantedBytes: number, remedy: string): void {
   if (freeBytes > wantedBytes) return;
-  throw new ApplianceError("POOL_FULL", "pool: no space left", {
-    details: {
-      driver: "rbd",
-      freeBytes,
-      wantedBytes,
-      remedy: "ingot disk rm, or give the cluster more room (ceph df)",
-    },
+  throw new ApplianceError("POOL_FULL", "pool: no space left for an import", {
+    details: { driver: "rbd", freeBytes: Math.max(0, Math.floor(freeBytes)), wantedBytes, remedy },
   });
 }
 
@@ -269,12 +290,44 @@ async function unless(refusal: "none" | "exists", done: Promise<void>): Promise<
   }
 }
 
-/** Removes what nothing hangs on any more. */
+/** A rename that was interrupted gives one image two names: whichever were taken away, both would be gone. */
+function halfRenamed(disk: string): ApplianceError {
+  const [from, to] = [`rbd_id.${disk}`, `rbd_id.${OLD}${disk}`];
+  return driverFailed("rbd", "replace", `${disk} has two names in the pool`, {
+    details: {
+      field: "disk",
+      value: disk,
+      remedy: `see which of ${disk} and ${OLD}${disk} \`rbd ls\` lists, and remove the id of the other: rados rm ${to} or ${from}`,
+    },
+  });
+}
+
+/** Ceph takes a client for alive until it has heard nothing of it for 30 s. */
+const DEAD_CLIENT_MS = 40_000;
+const BUSY_PAUSE_MS = 1000;
+
+async function whenFree(signal: AbortSignal, run: () => Promise<void>): Promise<void> {
+  for (const began = Date.now(); ; ) {
+    try {
+      return await run();
+    } catch (error) {
+      if (!isRefused(error, "busy") || Date.now() - began > DEAD_CLIENT_MS) throw error;
+      await sleep(BUSY_PAUSE_MS, undefined, { signal });
+    }
+  }
+}
+
+/** What an image in the pool is; undefined for others' things, and for unfinished ones. */
+export function kindOf(name: string): StoredKind | undefined {
+  return (["image", "disk"] as const).find((kind) => name.startsWith(PREFIXES[kind]));
+}
+
+/** Removes what nothing hangs on any more. Others may have put their own things there, and hold them: those stay. */
 async function emptyTrash(pool: RbdPool, signal: AbortSignal): Promise<void> {
   for (const { id, name } of await pool.listTrash(signal)) {
     if (!/^(?:new\.|old\.)?(?:img|disk)-/.test(name)) continue;
     await pool.removeTrash(id, signal).catch((error) => {
-      if (!isRefused(error, "has-children") && !isRefused(error, "none") && !isRefused(error, "busy")) throw error;
+      if (signal.aborted || isApplianceError(error, "UNAVAILABLE")) throw error;
     });
   }
 }
