@@ -74,6 +74,15 @@ it("what is left of the sessions of an OS that we ended is cut, and no other's",
   expect(sessions()).toEqual(["new"]);
 });
 
+it("an OS keeps its sessions at a power-on where nobody can tell whether it was on", async () => {
+  const { iqn } = entry();
+  const manual = { ...appliance.nodes.get(node), power: { driver: "manual" as const } };
+  await appliance.records.commit([{ collection: "nodes", key: node, value: manual }]);
+  world.targets.sessions.set(iqn, ["living"]);
+  expect(await arms("on", "on")).toBe(true);
+  expect(world.targets.sessions.get(iqn)).toEqual(["living"]);
+});
+
 it("a power-on arms, also when a crash came between the BMC's action and its journal line", async () => {
   await appliance.records.commit([{ collection: "bootEntries", key: node, value: { ...entry(), disarmedAt: 1 } }]);
   const power = world.power.get(node)!;
