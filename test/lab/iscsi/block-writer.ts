@@ -1,3 +1,4 @@
+import { open } from "node:fs/promises";
 import type { Initiator } from "./initiator.ts";
 
 export const BLOCK_BYTES = 4096;
@@ -94,5 +95,19 @@ export class BlockWriter {
       if (!starts.every(isOneOf)) missing.push(block);
     }
     return missing;
+  }
+
+  /** The same, of a file that holds the disk. */
+  async missingInFile(path: string): Promise<number[]> {
+    const file = await open(path);
+    try {
+      return await this.missing(async (block) => {
+        const content = Buffer.alloc(BLOCK_BYTES);
+        await file.read(content, 0, BLOCK_BYTES, block * BLOCK_BYTES);
+        return content;
+      });
+    } finally {
+      await file.close();
+    }
   }
 }
