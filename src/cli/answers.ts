@@ -62,6 +62,18 @@ export type Image = {
   requestedBy: string;
 };
 
+/** An image or a disk below what it came from; without a name it is gone. */
+export type Relative = {
+  kind: "image" | "disk";
+  id: string;
+  parent?: string | undefined;
+  depth: number;
+  name?: string | undefined;
+  node?: string | undefined;
+  sizeBytes?: number | undefined;
+  createdAt?: string | undefined;
+};
+
 /** A node's own disk; without `node` nobody has it. */
 export type Disk = {
   id: string;

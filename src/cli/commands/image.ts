@@ -1,11 +1,12 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import type { Image, Operation } from "../answers.ts";
+import type { Image, Operation, Relative } from "../answers.ts";
 import { choice, examples, type Open } from "../command.ts";
 import { projectPath } from "../session.ts";
 import { formatFacts } from "../text/facts.ts";
 import { formatAgo, formatBytes, formatMoment } from "../text/quantity.ts";
-import type { Column } from "../text/table.ts";
+import { type Column, formatTable } from "../text/table.ts";
+import { branches } from "../text/tree.ts";
 
 /** `ingot image …` */
 export function addImageCommands(program: Command, open: Open): void {
@@ -39,7 +40,21 @@ export function addImageCommands(program: Command, open: Open): void {
     .action(async (_: object, command: Command) => {
       const session = open(command);
       const images = await session.api.get<Image[]>(projectPath("images"));
-      session.answerTable(images, COLUMNS, "no images yet; ingot image import makes one");
+      session.answerTable(images, COLUMNS, NO_IMAGES);
+    });
+
+  image
+    .command("tree")
+    .description("what came from what: images, their disks, snapshots of those")
+    .addHelpText("after", examples("ingot image tree"))
+    .action(async (_: object, command: Command) => {
+      const session = open(command);
+      const relatives = await session.api.get<Relative[]>(projectPath("lineage"));
+      const branch = branches(relatives);
+      const rows = relatives.map((one, index) => ({ ...one, branch: branch[index] ?? "" }));
+      session.answer(relatives, () =>
+        rows.length === 0 ? `${NO_IMAGES}\n` : formatTable(TREE_COLUMNS, rows, session.terminal.columns),
+      );
     });
 
   image
@@ -64,6 +79,16 @@ export function addImageCommands(program: Command, open: Open): void {
       await session.finish(await session.api.delete<Operation>(projectPath("images", name)));
     });
 }
+
+const NO_IMAGES = "no images yet; ingot image import makes one";
+
+const TREE_COLUMNS: Column<Relative & { branch: string }>[] = [
+  { title: "NAME", show: ({ branch, name, id }) => `${branch}${name ?? `${id}, gone`}`, cut: "end" },
+  { title: "KIND", show: ({ kind }) => kind },
+  { title: "NODE", show: ({ node }) => node ?? "" },
+  { title: "SIZE", show: ({ sizeBytes }) => (sizeBytes === undefined ? "" : formatBytes(sizeBytes)), align: "right" },
+  { title: "MADE", show: ({ createdAt }) => (createdAt === undefined ? "" : formatAgo(createdAt)) },
+];
 
 const COLUMNS: Column<Image>[] = [
   { title: "IMAGE", show: ({ name }) => name, cut: "end" },

@@ -101,6 +101,11 @@ describe("images and disks", () => {
     await over(ask("POST", "/v1/nodes/node-1/provision", { image: "golden", diskName: "root" }));
     const disk = "/v1/projects/default/disks/root";
     expect(await over(ask("POST", `${disk}/snapshot`, { image: "later" }))).toMatchObject({ state: "done" });
+    expect(await read(ask("GET", "/v1/projects/default/lineage"))).toMatchObject([
+      { kind: "image", name: "golden", depth: 0 },
+      { kind: "disk", name: "root", depth: 1, parent: image.id, node: "node-1" },
+      { kind: "image", name: "later", depth: 2 },
+    ]);
     expect((await ask("DELETE", disk)).status).toBe(409);
     expect((await ask("DELETE", "/v1/projects/default/images/golden")).status).toBe(409);
     await over(ask("POST", "/v1/nodes/node-1/deprovision", {}));

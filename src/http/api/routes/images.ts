@@ -4,6 +4,7 @@ import { removeImage } from "../../../operations/remove-image.ts";
 import type { Api, ApiParts } from "../api.ts";
 import { describeRoute } from "../route.ts";
 import { imageSchema, viewImage } from "../views/image-view.ts";
+import { relativeSchema, viewLineage } from "../views/lineage-view.ts";
 import { ACCEPTED, accepted, body, json } from "./answers.ts";
 
 const project = z.object({ project: z.string() });
@@ -37,6 +38,12 @@ const routes = {
     request: { params },
     responses: { 200: json("The image", imageSchema) },
   }),
+  lineage: describeRoute("image:read", {
+    method: "get",
+    path: "/v1/projects/{project}/lineage",
+    request: { params: project },
+    responses: { 200: json("Images and disks, each right below what it came from", z.array(relativeSchema)) },
+  }),
   remove: describeRoute("image:write", {
     method: "delete",
     path: "/v1/projects/{project}/images/{image}",
@@ -61,6 +68,7 @@ export function addImageRoutes(api: Api, { appliance }: ApiParts): void {
     const { project, image } = c.req.valid("param");
     return c.json(viewImage(appliance, appliance.images.get(project, image)), 200);
   });
+  api.openapi(routes.lineage, (c) => c.json(viewLineage(appliance, c.req.valid("param").project), 200));
   api.openapi(routes.remove, async (c) =>
     accepted(c, appliance, await removeImage(appliance, c.req.valid("param"), c.var.caller.name)),
   );

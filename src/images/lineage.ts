@@ -1,0 +1,50 @@
+import type { DiskRecord } from "../disks/disk.ts";
+import { byName } from "../values/name.ts";
+import type { ImageRecord } from "./image.ts";
+
+/** An image or a disk among its kin. Without a record, it is gone, and others came from it. */
+export type Relative = { kind: "image" | "disk"; id: string; parent?: string; depth: number } & (
+  | { kind: "image"; record?: ImageRecord }
+  | { kind: "disk"; record?: DiskRecord }
+);
+
+/**
+ * What came from what: images, their clones, snapshots of those, and so on; each right below its parent and one deeper,
+ * brothers by name. What is gone stands as the root of what is left of it.
+ */
+export function lineage(images: readonly ImageRecord[], disks: readonly DiskRecord[]): Relative[] {
+  const known = new Map<string, Relative>();
+  for (const record of images) {
+    const parent = record.origin.kind === "snapshot" ? { parent: record.origin.disk } : {};
+    known.set(record.id, { kind: "image", id: record.id, ...parent, depth: 0, record });
+  }
+  for (const record of disks) {
+    known.set(record.id, { kind: "disk", id: record.id, parent: record.image, depth: 0, record });
+  }
+  const childrenOf = new Map<string | undefined, Relative[]>();
+  const file = (one: Relative) => {
+    const brothers = childrenOf.get(one.parent);
+    if (brothers) brothers.push(one);
+    else childrenOf.set(one.parent, [one]);
+  };
+  for (const one of known.values()) file(one);
+  for (const parent of [...childrenOf.keys()]) {
+    if (parent === undefined || known.has(parent)) continue;
+    // a snapshot's parent is a disk, a disk's an image
+    file({ kind: childrenOf.get(parent)?.[0]?.kind === "image" ? "disk" : "image", id: parent, depth: 0 });
+  }
+
+  const inOrder: Relative[] = [];
+  const walk = (parent: string | undefined, depth: number) => {
+    for (const one of (childrenOf.get(parent) ?? []).sort((a, b) => byName(nameOf(a), nameOf(b)))) {
+      inOrder.push({ ...one, depth });
+      walk(one.id, depth + 1);
+    }
+  };
+  walk(undefined, 0);
+  return inOrder;
+}
+
+function nameOf({ id, record }: Relative): { name: string } {
+  return { name: record?.name ?? id };
+}
