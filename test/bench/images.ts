@@ -1,20 +1,21 @@
 /**
  * What M2 published figures of, on each store: how long it takes from the call until an outside initiator has logged in
  * with CHAP and read block 0 of a new disk of 10 GiB with 1 GiB of content; how long snapshots, releases, and 24 at once.
- * One table, and with --json one line, for each store.
  * usage: npm run bench -- images [--json] [--rounds N] [--case TEXT] [--store file|rbd]
  */
 
 import { randomBytes } from "node:crypto";
-import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createBenchAppliance } from "./measure/appliance.ts";
+import { type Result, tell } from "./measure/side-by-side.ts";
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
 
 const { values } = parseArgs({ options: { store: { type: "string" } }, strict: false });
+const results: Result[] = [];
 for (const store of ["file", "rbd"] as const) {
   if (values.store !== undefined && values.store !== store) continue;
   const bench = await createBenchAppliance({
@@ -38,8 +39,10 @@ for (const store of ["file", "rbd"] as const) {
     await importAs("ten", 10 * GIB, GIB);
     await importAs("small", 64 * MIB, 32 * MIB);
     const code = await bench.runClient("programs/measure-images.ts");
-    if (code !== 0) process.exitCode = code;
+    if (code !== 0) throw new Error(`measuring ended with ${code}`);
+    results.push(...JSON.parse(readFileSync(bench.resultsFile, "utf8")));
   } finally {
     await bench.destroy();
   }
 }
+tell("images", results);

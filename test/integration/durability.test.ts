@@ -9,7 +9,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { openFileStore } from "../../src/drivers/images/file-store.ts";
 import type { ImageStore } from "../../src/drivers/images/image-store.ts";
 import type { TargetSpec } from "../../src/drivers/targets/target-server.ts";
-import { tgtdArguments } from "../../src/drivers/targets/tgt-daemon.ts";
 import { createTgtServer } from "../../src/drivers/targets/tgt-server.ts";
 import type { Ipv4 } from "../../src/values/ipv4.ts";
 import { targetIqn } from "../../src/values/iqn.ts";
@@ -17,8 +16,9 @@ import { createDroppingDisk, type DroppingDisk } from "../lab/dropping-disk.ts";
 import { BLOCK_BYTES, BlockWriter } from "../lab/iscsi/block-writer.ts";
 import { serveCached } from "../lab/iscsi/cached-target.ts";
 import { Initiator } from "../lab/iscsi/initiator.ts";
-import { destroyEverything, endProcess, killProcess, recordTgtdSocket, startProcess } from "../lab/lab-state.ts";
+import { destroyEverything, endProcess, killProcess } from "../lab/lab-state.ts";
 import { runProgram } from "../lab/program.ts";
+import { startLoopbackTgtd } from "./loopback-tgtd.ts";
 import { until } from "./until.ts";
 
 const STATE = "/var/tmp/ingot-durability";
@@ -76,17 +76,7 @@ async function crash(): Promise<void> {
   await mount();
 }
 
-async function startTgtd(): Promise<void> {
-  await recordTgtdSocket(STATE, CONTROL);
-  const argv = ["tgtd", ...tgtdArguments({ control: CONTROL, loopbackPort: PORT })];
-  await startProcess(STATE, argv, { name: "tgtd", stdio: ["ignore", "ignore", "ignore"] });
-  await until("tgtd answers", () =>
-    targets.list(CONTROL, signal).then(
-      () => true,
-      () => false,
-    ),
-  );
-}
+const startTgtd = () => startLoopbackTgtd(STATE, { control: CONTROL, loopbackPort: PORT }, targets, signal);
 
 /** Serves a disk to this process. */
 async function serve(id: string): Promise<TargetSpec> {

@@ -9,15 +9,15 @@ import type { ImageStore } from "../../src/drivers/images/image-store.ts";
 import { createLibrbdPool } from "../../src/drivers/images/rbd/librbd-pool.ts";
 import { openRbdStore, shutOutFormer } from "../../src/drivers/images/rbd/rbd-store.ts";
 import type { TargetServer } from "../../src/drivers/targets/target-server.ts";
-import { tgtdArguments } from "../../src/drivers/targets/tgt-daemon.ts";
 import { createTgtServer } from "../../src/drivers/targets/tgt-server.ts";
 import type { Ipv4 } from "../../src/values/ipv4.ts";
 import { targetIqn } from "../../src/values/iqn.ts";
 import { type CephCluster, createCephCluster, loopbackHost } from "../lab/ceph.ts";
 import { BLOCK_BYTES, BlockWriter } from "../lab/iscsi/block-writer.ts";
 import { Initiator } from "../lab/iscsi/initiator.ts";
-import { destroyEverything, endProcess, killProcess, recordTgtdSocket, startProcess } from "../lab/lab-state.ts";
+import { destroyEverything, endProcess, killProcess } from "../lab/lab-state.ts";
 import { runProgram } from "../lab/program.ts";
+import { startLoopbackTgtd } from "./loopback-tgtd.ts";
 import { until } from "./until.ts";
 
 const STATE = "/var/tmp/ingot-rbd-durability";
@@ -54,15 +54,7 @@ afterAll(async () => {
 
 /** A new tgtd that serves the disk, and a session with it. */
 async function serve(disk: string): Promise<Initiator> {
-  await recordTgtdSocket(STATE, CONTROL);
-  const argv = ["tgtd", ...tgtdArguments({ control: CONTROL, loopbackPort: PORT })];
-  await startProcess(STATE, argv, { name: "tgtd", stdio: ["ignore", "ignore", "ignore"] });
-  await until("tgtd answers", () =>
-    targets.list(CONTROL, signal).then(
-      () => true,
-      () => false,
-    ),
-  );
+  await startLoopbackTgtd(STATE, { control: CONTROL, loopbackPort: PORT }, targets, signal);
   const iqn = targetIqn("app-test", disk);
   const chap = { user: `${disk}-1`, secret: "correct-horse-1" };
   const backing = await store.backing(disk);

@@ -17,11 +17,15 @@ export type ClientFacts = {
   ingotd: { pid: number; loopDelayFile: string };
   importDirectory: string;
   store: "file" | "rbd";
+  /** Where the program may leave what it measured, for whoever ran it. */
+  resultsFile: string;
 };
 
 /** A real appliance, and a namespace on its provisioning network whose programs play nodes: all of 10.77.16.0/20 is theirs. */
 export type BenchAppliance = {
   rack: Rack;
+  /** Where a program leaves what it measured, if it does. */
+  resultsFile: string;
   /** Runs a program of this folder at the nodes' end, with the rest of our own arguments; answers its exit code. */
   runClient(program: string): Promise<number>;
   destroy(): Promise<void>;
@@ -54,8 +58,10 @@ export async function createBenchAppliance(
   chownSync(join(stateDirectory, "run"), NOBODY, NOBODY);
   await rack.startIngotd({ environment: { NODE_OPTIONS: `--import ${preload}`, INGOT_LOOP_DELAY: loopDelayFile } });
 
+  const resultsFile = join(stateDirectory, "results.json");
   return {
     rack,
+    resultsFile,
     async runClient(program) {
       const pid = await findProcess(stateDirectory, "ingotd");
       if (pid === undefined) throw new Error("ingotd does not run");
@@ -66,6 +72,7 @@ export async function createBenchAppliance(
         ingotd: { pid, loopDelayFile },
         importDirectory: rack.importDirectory,
         store,
+        resultsFile,
       };
       const argv = [process.execPath, join(import.meta.dirname, "..", program), JSON.stringify(facts)];
       const child = nodes.start([...argv, ...process.argv.slice(2)], "inherit");

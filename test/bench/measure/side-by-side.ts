@@ -23,8 +23,15 @@ export type Result = { case: string; unit: string; ours: number; peer: string; t
  * Options: `--json`, `--rounds N`, `--case TEXT` (only cases whose name contains it).
  */
 export async function sideBySide(bench: string, cases: Case[], rounds: number): Promise<Result[]> {
+  const results = await measure(cases, rounds);
+  tell(bench, results);
+  return results;
+}
+
+/** The first half of `sideBySide`: measures, and prints each round. */
+export async function measure(cases: Case[], rounds: number): Promise<Result[]> {
   const { values } = parseArgs({
-    options: { json: { type: "boolean" }, rounds: { type: "string" }, case: { type: "string" } },
+    options: { rounds: { type: "string" }, case: { type: "string" } },
     strict: false,
     allowPositionals: true,
   });
@@ -43,9 +50,14 @@ export async function sideBySide(bench: string, cases: Case[], rounds: number): 
     }
     results.push(result(one, median(ours), median(theirs)));
   }
+  return results;
+}
+
+/** The second half: the table, and the line for programs. */
+export function tell(bench: string, results: readonly Result[]): void {
+  const { values } = parseArgs({ options: { json: { type: "boolean" } }, strict: false, allowPositionals: true });
   console.log(table(results));
   if (values.json) console.log(JSON.stringify({ bench, results }));
-  return results;
 }
 
 /** The middle one of some figures; the mean of the middle two where their number is even. */
