@@ -1,30 +1,16 @@
-import { mkdir, rm, statfs } from "node:fs/promises";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ApplianceError, isApplianceError } from "../../../errors.ts";
 import { abortedError, driverFailed } from "../../failure.ts";
 import type { BeforeOpening } from "../../targets/tgt-daemon.ts";
 import { Turns } from "../../turns.ts";
-import type { ImageStore, ImportRequest, ImportResult, StoredKind } from "../image-store.ts";
-import { importImage } from "../import-image.ts";
+import type { ImageStore, StoredKind } from "../image-store.ts";
 import { isRefused } from "./rbd-fault.ts";
+import { createRbdImport } from "./rbd-import.ts";
+import { CONTENT, NEW, OLD } from "./rbd-names.ts";
 import type { RbdAccess, RbdPool } from "./rbd-pool.ts";
 
-/** The snapshot that an image is: clones are its children. */
-const CONTENT = "content";
-/** What is in the making, and what is on its way out: never listed, and made anew or taken away by whoever finds it. */
-const NEW = "new.";
-const OLD = "old.";
 const PREFIXES: Record<StoredKind, string> = { image: "img-", disk: "disk-" };
 const ID_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
-
-/** What imports leave of the disk that the spool is on: journals and logs may live there too. */
-const SPOOL_SPARED = 0.1;
-
-/** Image metadata of ours; those that begin with `conf_` are librbd's own: settings of whoever opens the image. */
-const META = { sha256: "ingot.sha256", padded: "ingot.padded" };
-/** An acknowledged write is in the cluster, not in the cache of tgtd; children inherit it. */
-const NO_CACHE = ["conf_rbd_cache", "false"] as const;
 
 export type RbdStoreOptions = {
   pool: RbdPool;
@@ -159,60 +145,11 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
     await discard(OLD + disk, signal);
   };
 
-  const spoolFile = (image: string) => join(spoolDirectory, `${image}.raw`);
-
-  const importContent = async (
-    request: ImportRequest,
-    progress: (share: number, ofBytes: number) => void,
-    signal: AbortSignal,
-  ) => {
-    const { image } = request;
-    const spooled = spoolFile(image);
-    const unfinished = NEW + image;
-    await mkdir(spoolDirectory, { recursive: true, mode: 0o700 });
-    await rm(spooled, { force: true });
-    return importImage({
-      request,
-      importDirectories,
-      signal,
-      temporary: spooled,
-      progress: (done, total) => progress(done / total / 2, total),
-      checkFree: async (bytes) => {
-        const { bavail, bsize, blocks } = await statfs(spoolDirectory);
-        checkFree(bavail * bsize - blocks * bsize * SPOOL_SPARED, bytes, `remove files below ${spoolDirectory}`);
-        checkFree(
-          (await pool.usage(signal)).freeBytes,
-          bytes,
-          "ingot disk rm, or give the cluster more room (ceph df)",
-        );
-      },
-      publish: async (file, { sizeBytes, sha256, paddedBytes }) => {
-        if ((await pool.size(unfinished, signal)) !== undefined) await discard(unfinished, signal);
-        await pool.importFile(file, unfinished, (percent) => progress(0.5 + percent / 200, sizeBytes), signal);
-        await pool.setMetadata(unfinished, ...NO_CACHE, signal);
-        await pool.setMetadata(unfinished, META.sha256, sha256, signal);
-        await pool.setMetadata(unfinished, META.padded, String(paddedBytes), signal);
-        await pool.createSnapshot(unfinished, CONTENT, signal);
-        await pool.rename(unfinished, image, signal);
-      },
-    });
-  };
-
-  /** What an import answered the first time. */
-  const imported = async (image: string, sizeBytes: number, signal: AbortSignal): Promise<ImportResult> => {
-    const sha256 = (await pool.metadata(image, META.sha256, signal)) ?? "";
-    return { sizeBytes, sha256, paddedBytes: Number(await pool.metadata(image, META.padded, signal)) };
-  };
+  const imports = createRbdImport({ pool, importDirectories, spoolDirectory, discard });
 
   return {
     import: (request, progress, signal) =>
-      change("image", request.image, "import", signal, async () => {
-        const sizeBytes = await pool.size(request.image, signal);
-        if (sizeBytes !== undefined) return imported(request.image, sizeBytes, signal);
-        const result = await importContent(request, (share, of) => progress(Math.floor(share * of), of), signal);
-        progress(result.sizeBytes, result.sizeBytes);
-        return result;
-      }),
+      change("image", request.image, "import", signal, () => imports.import(request, progress, signal)),
     clone: (image, disk, signal) => change("disk", disk, "clone", signal, () => clone(image, disk, signal)),
     snapshot: (disk, image, signal) => change("image", image, "snapshot", signal, () => snapshot(disk, image, signal)),
     setAside: (disk, image, signal) =>
@@ -228,7 +165,7 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
       }),
     remove: (kind, id, signal) =>
       change(kind, id, "remove", signal, async () => {
-        await rm(spoolFile(id), { force: true });
+        await imports.forget(id);
         for (const name of [NEW + id, OLD + id, id]) await discard(name, signal);
         await emptyTrash(pool, signal);
       }),
@@ -272,13 +209,6 @@ function checkId(kind: StoredKind, id: string): void {
       value: id.slice(0, 80),
       remedy: `use ${PREFIXES[kind]}, lower-case letters, digits and dashes`,
     },
-  });
-}
-
-function checkFree(freeBytes: number, wantedBytes: number, remedy: string): void {
-  if (freeBytes > wantedBytes) return;
-  throw new ApplianceError("POOL_FULL", "pool: no space left for an import", {
-    details: { driver: "rbd", freeBytes: Math.max(0, Math.floor(freeBytes)), wantedBytes, remedy },
   });
 }
 

@@ -1,0 +1,91 @@
+import { mkdir, rm, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import { ApplianceError } from "../../../errors.ts";
+import type { ImportRequest, ImportResult } from "../image-store.ts";
+import { importImage } from "../import-image.ts";
+import { CONTENT, META, NEW, NO_CACHE } from "./rbd-names.ts";
+import type { RbdPool } from "./rbd-pool.ts";
+
+/** What imports leave of the disk that the spool is on: journals and logs may live there too. */
+const SPOOL_SPARED = 0.1;
+
+export type RbdImportParts = {
+  pool: RbdPool;
+  importDirectories: string[];
+  /** Where files are unpacked on their way into the pool. */
+  spoolDirectory: string;
+  /** Takes an image away, gone already or not. */
+  discard: (image: string, signal: AbortSignal) => Promise<void>;
+};
+
+/** How files become images of a Ceph pool: unpacked in the spool, brought over by `rbd import`, and renamed once whole. */
+export function createRbdImport({ pool, importDirectories, spoolDirectory, discard }: RbdImportParts) {
+  const spoolFile = (image: string) => join(spoolDirectory, `${image}.raw`);
+
+  const importContent = async (
+    request: ImportRequest,
+    progress: (share: number, ofBytes: number) => void,
+    signal: AbortSignal,
+  ) => {
+    const { image } = request;
+    const spooled = spoolFile(image);
+    const unfinished = NEW + image;
+    await mkdir(spoolDirectory, { recursive: true, mode: 0o700 });
+    await rm(spooled, { force: true });
+    return importImage({
+      request,
+      importDirectories,
+      signal,
+      temporary: spooled,
+      progress: (done, total) => progress(done / total / 2, total),
+      checkFree: async (bytes) => {
+        const { bavail, bsize, blocks } = await statfs(spoolDirectory);
+        checkFree(bavail * bsize - blocks * bsize * SPOOL_SPARED, bytes, `remove files below ${spoolDirectory}`);
+        checkFree(
+          (await pool.usage(signal)).freeBytes,
+          bytes,
+          "ingot disk rm, or give the cluster more room (ceph df)",
+        );
+      },
+      publish: async (file, { sizeBytes, sha256, paddedBytes }) => {
+        if ((await pool.size(unfinished, signal)) !== undefined) await discard(unfinished, signal);
+        await pool.importFile(file, unfinished, (percent) => progress(0.5 + percent / 200, sizeBytes), signal);
+        await pool.setMetadata(unfinished, ...NO_CACHE, signal);
+        await pool.setMetadata(unfinished, META.sha256, sha256, signal);
+        await pool.setMetadata(unfinished, META.padded, String(paddedBytes), signal);
+        await pool.createSnapshot(unfinished, CONTENT, signal);
+        await pool.rename(unfinished, image, signal);
+      },
+    });
+  };
+
+  /** What an import answered the first time. */
+  const imported = async (image: string, sizeBytes: number, signal: AbortSignal): Promise<ImportResult> => {
+    const sha256 = (await pool.metadata(image, META.sha256, signal)) ?? "";
+    return { sizeBytes, sha256, paddedBytes: Number(await pool.metadata(image, META.padded, signal)) };
+  };
+
+  return {
+    /** As ImageStore's. */
+    async import(
+      request: ImportRequest,
+      progress: (doneBytes: number, totalBytes: number) => void,
+      signal: AbortSignal,
+    ): Promise<ImportResult> {
+      const sizeBytes = await pool.size(request.image, signal);
+      if (sizeBytes !== undefined) return imported(request.image, sizeBytes, signal);
+      const result = await importContent(request, (share, of) => progress(Math.floor(share * of), of), signal);
+      progress(result.sizeBytes, result.sizeBytes);
+      return result;
+    },
+    /** Removes what an import of this image may have left in the spool. */
+    forget: (image: string) => rm(spoolFile(image), { force: true }),
+  };
+}
+
+function checkFree(freeBytes: number, wantedBytes: number, remedy: string): void {
+  if (freeBytes > wantedBytes) return;
+  throw new ApplianceError("POOL_FULL", "pool: no space left for an import", {
+    details: { driver: "rbd", freeBytes: Math.max(0, Math.floor(freeBytes)), wantedBytes, remedy },
+  });
+}

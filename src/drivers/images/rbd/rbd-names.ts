@@ -1,0 +1,14 @@
+/** The snapshot that an image is: clones are its children. */
+export const CONTENT = "content";
+
+/** Before the id of what is in the making: never listed, and made anew or taken away by whoever finds it. */
+export const NEW = "new.";
+
+/** Before the id of what is on its way out. */
+export const OLD = "old.";
+
+/** Image metadata of ours; those that begin with `conf_` are librbd's own: settings of whoever opens the image. */
+export const META = { sha256: "ingot.sha256", padded: "ingot.padded" };
+
+/** An acknowledged write is in the cluster, not in the cache of tgtd; children inherit it. */
+export const NO_CACHE = ["conf_rbd_cache", "false"] as const;
