@@ -22,7 +22,7 @@ export type RbdStoreOptions = {
 };
 
 /**
- * The image store in a Ceph pool. An image is an RBD image with a snapshot `content`, a disk is a clone of one; their
+ * The image store in a Ceph pool. An image is an RBD image with a snapshot `content` (once it has clones), a disk is a clone of one; their
  * names are the ids. What is not finished has another name: librbd's verbs are several steps each, and a rename is the
  * one that counts.
  */
@@ -51,22 +51,6 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
     if (kind === "disk") await finishReplacement(id, signal);
     if ((await pool.size(id, signal)) !== undefined) return;
     throw new ApplianceError("NOT_FOUND", `${kind}: ${id} is not in the pool`, { details: { field: kind, value: id } });
-  };
-
-  /** Does what needs an image or a disk; whether that is there is asked only where Ceph says that something is not. */
-  const onExisting = async <T>(
-    kind: StoredKind,
-    id: string,
-    signal: AbortSignal,
-    run: () => Promise<T>,
-  ): Promise<T> => {
-    try {
-      return await run();
-    } catch (error) {
-      if (!isRefused(error, "none")) throw error;
-      await checkThere(kind, id, signal);
-      return await run();
-    }
   };
 
   /**
@@ -113,27 +97,55 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
     return unfinished;
   };
 
+  /** The same of an image. A snapshot of a disk gets its content's own snapshot when it is cloned first: it takes a while. */
+  const beginFrom = async (image: string, id: string, signal: AbortSignal): Promise<string> => {
+    const parent = { image, snapshot: CONTENT };
+    try {
+      return await begin(parent, id, signal);
+    } catch (error) {
+      if (!isRefused(error, "none")) throw error;
+      await checkThere("image", image, signal);
+      await unless("exists", pool.createSnapshot(image, CONTENT, signal));
+      return begin(parent, id, signal);
+    }
+  };
+
   const clone = async (image: string, disk: string, signal: AbortSignal) => {
     let sizeBytes = await pool.size(disk, signal);
     if (sizeBytes === undefined) {
-      const parent = { image, snapshot: CONTENT };
-      const unfinished = await onExisting("image", image, signal, () => begin(parent, disk, signal));
+      const unfinished = await beginFrom(image, disk, signal);
       await pool.rename(unfinished, disk, signal);
       sizeBytes = await pool.size(disk, signal);
     }
     return { sizeBytes: sizeBytes as number };
   };
 
+  const mark = async (disk: string, image: string, signal: AbortSignal): Promise<void> => {
+    try {
+      await pool.createSnapshot(disk, image, signal);
+    } catch (error) {
+      if (isRefused(error, "exists")) return;
+      if (!isRefused(error, "none")) throw error;
+      await checkThere("disk", disk, signal);
+      await pool.createSnapshot(disk, image, signal);
+    }
+  };
+
   const snapshot = async (disk: string, image: string, signal: AbortSignal) => {
+    const unmark = () => unless("none", pool.removeSnapshot(disk, image, signal));
     let sizeBytes = await pool.size(image, signal);
     if (sizeBytes === undefined) {
-      await onExisting("disk", disk, signal, () => unless("exists", pool.createSnapshot(disk, image, signal)));
+      await mark(disk, image, signal);
       const unfinished = await begin({ image: disk, snapshot: image }, image, signal);
-      await pool.createSnapshot(unfinished, CONTENT, signal);
-      await pool.rename(unfinished, image, signal);
-      sizeBytes = await pool.size(image, signal);
+      [sizeBytes] = await settled([
+        pool.size(disk, signal),
+        pool.rename(unfinished, image, signal),
+        // its clone has it by now, and keeps it
+        unmark(),
+      ]);
+    } else {
+      await unmark();
     }
-    await unless("none", pool.removeSnapshot(disk, image, signal));
     return { sizeBytes: sizeBytes as number };
   };
 
@@ -158,7 +170,7 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
       change("disk", disk, "revert", signal, async () => {
         await checkThere("disk", disk, signal);
         await checkThere("image", image, signal);
-        const unfinished = await begin({ image, snapshot: CONTENT }, disk, signal);
+        const unfinished = await beginFrom(image, disk, signal);
         await pool.rename(disk, OLD + disk, signal);
         await pool.rename(unfinished, disk, signal);
         await discard(OLD + disk, signal);
@@ -218,6 +230,12 @@ async function unless(refusal: "none" | "exists", done: Promise<void>): Promise<
   } catch (error) {
     if (!isRefused(error, refusal)) throw error;
   }
+}
+
+/** All of them, once none of them runs any more; the first failure otherwise. */
+async function settled<T extends readonly unknown[]>(all: { [K in keyof T]: Promise<T[K]> }): Promise<T> {
+  await Promise.allSettled(all);
+  return Promise.all(all) as unknown as Promise<T>;
 }
 
 /** A rename that was interrupted gives one image two names: whichever were taken away, both would be gone. */
