@@ -35,6 +35,7 @@ import { OperatorRequests } from "./operations/operator-requests.ts";
 import { PoolWatch } from "./operations/pool-watch.ts";
 import { registerProcedures } from "./operations/procedures.ts";
 import { Rearming } from "./operations/rearming.ts";
+import { RecordMirror } from "./operations/record-mirror.ts";
 import { OperationRunner } from "./operations/runner.ts";
 import { TargetWatch } from "./operations/target-watch.ts";
 import { serveNetwork } from "./serve-network.ts";
@@ -116,21 +117,26 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   const powerControls = createPowerControls({ confirm: operatorRequests.ask });
   const runner = new OperationRunner({ records: store, clock, log: log.child({ component: "operations" }) });
   const poolWatch = new PoolWatch({ store: storage.images, space: storage.space, config, clock, log });
+  const id = await applianceId(store);
+  const [images, disks] = [new ImageCatalogue(store), new DiskCatalogue(store)];
+  const { catalogue } = storage;
   const appliance: Appliance = {
-    id: await applianceId(store),
+    id,
     config,
     records: store,
     runner,
     nodes,
-    images: new ImageCatalogue(store),
-    disks: new DiskCatalogue(store),
+    images,
+    disks,
     leases,
     dhcp: (network) => standings.get(network)?.state,
     bootEvents,
     boots: timeline,
     store: storage.images,
     space: storage.space,
+    catalogue,
     pool: poolWatch,
+    mirror: new RecordMirror({ id, images, disks, nodes, catalogue, clock, log }),
     targets: storage.targets,
     traffic: new DiskTraffic(),
     unarmedRequests: new WeakMap(),
@@ -187,6 +193,8 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   stops.push(() => poolWatch.stop());
   runner.resume();
   stops.push(() => runner.stop());
+  appliance.mirror.start();
+  stops.push(() => appliance.mirror.stop());
 
   const api = await startApi({ appliance, boots: timeline, discovered, ...options });
   stops.push(() => api.stop());

@@ -5,6 +5,7 @@ import type { Config } from "../config/schema.ts";
 import type { DhcpState } from "../dhcp/standing.ts";
 import type { DiskCatalogue } from "../disks/disk-catalogue.ts";
 import type { ImageStore } from "../drivers/images/image-store.ts";
+import type { PoolCatalogue } from "../drivers/images/pool-catalogue.ts";
 import type { PoolSpace } from "../drivers/images/pool-space.ts";
 import type { PowerControl } from "../drivers/power/power-control.ts";
 import type { TargetServer } from "../drivers/targets/target-server.ts";
@@ -17,6 +18,7 @@ import type { Records } from "../store/records.ts";
 import type { DiskTraffic } from "./disk-traffic.ts";
 import type { OperatorRequests } from "./operator-requests.ts";
 import type { PoolWatch } from "./pool-watch.ts";
+import type { RecordMirror } from "./record-mirror.ts";
 import type { OperationRunner } from "./runner.ts";
 import type { UnarmedRequests } from "./unarmed-request.ts";
 
@@ -39,7 +41,10 @@ export type Appliance = {
   boots: Pick<Timeline, "waitFor" | "boots" | "current" | "forget">;
   store: ImageStore;
   space: PoolSpace;
+  /** What the pool itself tells of images and disks. */
+  catalogue: PoolCatalogue;
   pool: PoolWatch;
+  mirror: RecordMirror;
   targets: TargetServer;
   /** What nodes move to and from their disks. */
   traffic: DiskTraffic;

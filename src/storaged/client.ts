@@ -1,4 +1,5 @@
 import type { ImageStore } from "../drivers/images/image-store.ts";
+import type { PoolCatalogue } from "../drivers/images/pool-catalogue.ts";
 import type { PoolSpace } from "../drivers/images/pool-space.ts";
 import type { TargetServer } from "../drivers/targets/target-server.ts";
 import { type CallStorage, createCaller } from "./caller.ts";
@@ -18,7 +19,13 @@ export type StorageClient = StorageDrivers & {
  */
 export function createStorageClient(path: string, options: { waitMs?: number } = {}): StorageClient {
   const { call, close } = createCaller(path, options.waitMs ?? 3000);
-  return { images: imageStore(call), space: poolSpace(call), targets: targetServer(call), close };
+  return {
+    images: imageStore(call),
+    space: poolSpace(call),
+    catalogue: poolCatalogue(call),
+    targets: targetServer(call),
+    close,
+  };
 }
 
 function imageStore(call: CallStorage): ImageStore {
@@ -44,6 +51,13 @@ function poolSpace(call: CallStorage): PoolSpace {
     allocateFile: (sizeBytes, progress, signal) => call("space.allocateFile", { sizeBytes }, signal, progress),
     trimFile: (sizeBytes, signal) => call("space.trimFile", { sizeBytes }, signal),
     growFilesystem: (signal) => call("space.growFilesystem", {}, signal),
+  };
+}
+
+function poolCatalogue(call: CallStorage): PoolCatalogue {
+  return {
+    describe: (description, takenFrom, signal) => call("catalogue.describe", { description, takenFrom }, signal),
+    survey: (signal) => call("catalogue.survey", {}, signal),
   };
 }
 

@@ -1,6 +1,8 @@
 import { z } from "zod";
 import type { Portal } from "../boot/boot-entry.ts";
+import { descriptionSchema } from "../drivers/images/description.ts";
 import type { ImageStore } from "../drivers/images/image-store.ts";
+import type { PoolCatalogue } from "../drivers/images/pool-catalogue.ts";
 import type { PoolSpace } from "../drivers/images/pool-space.ts";
 import type { TargetServer, TargetSpec } from "../drivers/targets/target-server.ts";
 import { parseIpv4 } from "../values/ipv4.ts";
@@ -46,10 +48,15 @@ const target = z.strictObject({
 });
 
 /** What storaged runs for ingotd. */
-export type StorageDrivers = { images: ImageStore; space: PoolSpace; targets: TargetServer };
+export type StorageDrivers = {
+  images: ImageStore;
+  space: PoolSpace;
+  catalogue: PoolCatalogue;
+  targets: TargetServer;
+};
 
 /** All that storaged can be asked, with the arguments' schemas. `checkUnused` guards disks that a target serves. */
-export function storageVerbs({ images, space, targets }: StorageDrivers, checkUnused: DiskCheck) {
+export function storageVerbs({ images, space, catalogue, targets }: StorageDrivers, checkUnused: DiskCheck) {
   return {
     "images.import": verb(
       z.strictObject({ image: id, path: z.string().max(4096), format: z.enum(["raw", "qcow2"]) }),
@@ -87,6 +94,11 @@ export function storageVerbs({ images, space, targets }: StorageDrivers, checkUn
     ),
     "space.trimFile": verb(z.strictObject({ sizeBytes }), (args, { signal }) => space.trimFile(args.sizeBytes, signal)),
     "space.growFilesystem": verb(z.strictObject({}), (_, { signal }) => space.growFilesystem(signal)),
+    "catalogue.describe": verb(
+      z.strictObject({ description: descriptionSchema, takenFrom: id.optional() }),
+      ({ description, takenFrom }, { signal }) => catalogue.describe(description, takenFrom, signal),
+    ),
+    "catalogue.survey": verb(z.strictObject({}), (_, { signal }) => catalogue.survey(signal)),
     "targets.ensure": verb(z.strictObject({ control, target }), (args, { signal }) =>
       targets.ensureTarget(args.control, args.target as TargetSpec, signal),
     ),

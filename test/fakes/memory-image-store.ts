@@ -7,6 +7,7 @@ import type {
   StoredKind,
   StoredSize,
 } from "../../src/drivers/images/image-store.ts";
+import type { Description } from "../../src/drivers/images/pool-catalogue.ts";
 import { ApplianceError } from "../../src/errors.ts";
 import { MemoryPoolSpace } from "./memory-pool-space.ts";
 
@@ -15,6 +16,8 @@ const SIZE = 1024 * 1024;
 /** An image store that keeps its contents as strings in memory. Held to test/contract/image-store.test.ts like the real ones. */
 export class MemoryImageStore implements ImageStore {
   readonly contents = new Map<string, string>();
+  /** Of what is kept here, for a `MemoryPoolCatalogue`. */
+  readonly descriptions = new Map<string, Description>();
   readonly #space: MemoryPoolSpace;
 
   constructor(space = new MemoryPoolSpace()) {
@@ -48,6 +51,7 @@ export class MemoryImageStore implements ImageStore {
 
   async remove(kind: StoredKind, id: string): Promise<void> {
     this.contents.delete(`${kind}/${id}`);
+    this.descriptions.delete(id);
   }
 
   async stat(kind: StoredKind, id: string): Promise<StoredSize | undefined> {

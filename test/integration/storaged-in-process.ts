@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import type { ImageStore } from "../../src/drivers/images/image-store.ts";
+import type { PoolCatalogue } from "../../src/drivers/images/pool-catalogue.ts";
 import type { PoolSpace } from "../../src/drivers/images/pool-space.ts";
 import type { TargetServer } from "../../src/drivers/targets/target-server.ts";
 import { createLog } from "../../src/log.ts";
@@ -7,6 +8,7 @@ import { createStorageClient, type StorageClient } from "../../src/storaged/clie
 import { createDiskCheck } from "../../src/storaged/disk-check.ts";
 import { createStorageServer } from "../../src/storaged/server.ts";
 import { storageVerbs } from "../../src/storaged/verbs.ts";
+import { MemoryPoolCatalogue } from "../fakes/memory-pool-catalogue.ts";
 import { MemoryPoolSpace } from "../fakes/memory-pool-space.ts";
 
 /** The drivers as ingotd has them: through storaged's protocol, over a socket at `path`, in this process. */
@@ -16,8 +18,9 @@ export async function throughStoraged(
   targets: TargetServer,
   controls: number[] = [],
   space: PoolSpace = new MemoryPoolSpace(),
+  catalogue: PoolCatalogue = new MemoryPoolCatalogue(images),
 ): Promise<StorageClient> {
-  const verbs = storageVerbs({ images, space, targets }, createDiskCheck(images, targets, controls));
+  const verbs = storageVerbs({ images, space, catalogue, targets }, createDiskCheck(images, targets, controls));
   const server = createStorageServer(verbs, createLog("silent")).listen(path);
   await once(server, "listening");
   const client = createStorageClient(path);

@@ -1,11 +1,14 @@
 import { poolPlace } from "../../config/pool-place.ts";
 import type { Config } from "../../config/schema.ts";
 import type { BeforeOpening } from "../targets/tgt-daemon.ts";
+import { createFileCatalogue } from "./file-catalogue.ts";
 import { createFilePoolSpace } from "./file-pool-space.ts";
 import { openFileStore } from "./file-store.ts";
 import type { ImageStore } from "./image-store.ts";
+import type { PoolCatalogue } from "./pool-catalogue.ts";
 import type { PoolSpace } from "./pool-space.ts";
 import { createLibrbdPool } from "./rbd/librbd-pool.ts";
+import { createRbdCatalogue } from "./rbd/rbd-catalogue.ts";
 import { createRbdCommand } from "./rbd/rbd-command.ts";
 import { createRbdPoolSpace } from "./rbd/rbd-pool-space.ts";
 import { openRbdStore, shutOutFormer } from "./rbd/rbd-store.ts";
@@ -14,6 +17,7 @@ import { openRbdStore, shutOutFormer } from "./rbd/rbd-store.ts";
 export type OpenPool = {
   images: ImageStore;
   space: PoolSpace;
+  catalogue: PoolCatalogue;
   /** What people call it. */
   place: string;
   /** For the target server. */
@@ -25,7 +29,8 @@ export async function openPool(config: Config["pool"]): Promise<OpenPool> {
   const place = poolPlace(config);
   if (config.store === "file") {
     const space = createFilePoolSpace(config.directory);
-    return { images: await openFileStore(config), space, place, beforeOpening: async () => {} };
+    const catalogue = createFileCatalogue(config.directory);
+    return { images: await openFileStore(config), space, catalogue, place, beforeOpening: async () => {} };
   }
   const { spoolDirectory, via, ...access } = config.rbd;
   const { importDirectories } = config;
@@ -33,6 +38,7 @@ export async function openPool(config: Config["pool"]): Promise<OpenPool> {
   return {
     images: openRbdStore({ pool, access, importDirectories, spoolDirectory }),
     space: createRbdPoolSpace(pool, place),
+    catalogue: createRbdCatalogue(pool),
     place,
     beforeOpening: shutOutFormer(pool, access),
   };

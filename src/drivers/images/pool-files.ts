@@ -16,7 +16,7 @@ const ID_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 const TEMPORARY_PATTERN = /^unfinished-[0-9a-f]{16}$/;
 
-/** The files of a pool directory: `images/<id>.raw`, `disks/<id>.raw`, and unfinished ones in `tmp/`. */
+/** The files of a pool directory: `images/<id>.raw`, `disks/<id>.raw`, `records/<id>.json`, and unfinished ones in `tmp/`. */
 export class PoolFiles {
   readonly directory: string;
 
@@ -26,7 +26,7 @@ export class PoolFiles {
 
   /** Makes the folders, removes what an earlier process left unfinished, and makes durable what it had named. */
   async prepare(): Promise<void> {
-    for (const folder of ["images", "disks", "tmp"]) {
+    for (const folder of ["images", "disks", "records", "tmp"]) {
       await mkdir(join(this.directory, folder), { recursive: true, mode: 0o700 });
       await syncPath(join(this.directory, folder));
     }
@@ -94,8 +94,16 @@ export class PoolFiles {
     await syncPath(this.#folder("disk"));
   }
 
+  /** Where an image or disk is described. Ids tell the kind; one that is none was refused by `path`. */
+  description(id: string): string {
+    return join(this.directory, "records", `${id}.json`);
+  }
+
+  /** The description goes first: one without its content would stay for ever. */
   async remove(kind: StoredKind, id: string): Promise<void> {
-    await rm(this.path(kind, id), { force: true });
+    const path = this.path(kind, id);
+    await rm(this.description(id), { force: true });
+    await rm(path, { force: true });
     await syncPath(this.#folder(kind));
   }
 

@@ -18,12 +18,14 @@ import type { OperationRecord } from "../../../src/operations/operation.ts";
 import { OperatorRequests } from "../../../src/operations/operator-requests.ts";
 import { PoolWatch } from "../../../src/operations/pool-watch.ts";
 import { registerProcedures } from "../../../src/operations/procedures.ts";
+import { RecordMirror } from "../../../src/operations/record-mirror.ts";
 import { OperationRunner } from "../../../src/operations/runner.ts";
 import type { Journal } from "../../../src/store/journal.ts";
 import { Store } from "../../../src/store/store.ts";
 import { parseMac } from "../../../src/values/mac.ts";
 import { failing } from "../../fakes/failing.ts";
 import { MemoryImageStore } from "../../fakes/memory-image-store.ts";
+import { MemoryPoolCatalogue } from "../../fakes/memory-pool-catalogue.ts";
 import { MemoryPoolSpace } from "../../fakes/memory-pool-space.ts";
 import { MemoryPower } from "../../fakes/memory-power.ts";
 import { MemoryTargetServer } from "../../fakes/memory-target-server.ts";
@@ -48,7 +50,10 @@ export class World {
   readonly directory = mkdtempSync(join(tmpdir(), "ingot-operations-"));
   readonly space = new MemoryPoolSpace();
   readonly images = new MemoryImageStore(this.space);
+  readonly catalogue = new MemoryPoolCatalogue(this.images, this.images.descriptions);
   readonly targets = new MemoryTargetServer();
+  /** Of the appliance that is started here. */
+  id = "app-test";
   readonly power = new Map<string, MemoryPower>();
   /** Whether nodes come up when they are powered on. */
   nodesBoot = true;
@@ -67,20 +72,25 @@ export class World {
     const nodes = new NodeRegistry({ records: store, config, clock: systemClock });
     const isNode = (mac: Parameters<NodeRegistry["findByMac"]>[0]) => nodes.findByMac(mac) !== undefined;
     const timeline = new Timeline({ archive: new BootArchive(store, log), isNode, clock: systemClock });
+    const [images, disks] = [new ImageCatalogue(store), new DiskCatalogue(store)];
+    const catalogue = failing(this.catalogue, (verb) => before(`catalogue.${verb}`));
+    const { id } = this;
     const appliance: Appliance = {
-      id: "app-test",
+      id,
       config,
       records: store,
       runner: new OperationRunner({ records: store, clock, log }),
       nodes,
-      images: new ImageCatalogue(store),
-      disks: new DiskCatalogue(store),
+      images,
+      disks,
       leases: new LeaseTable(config.networks, store, nodes, systemClock),
       dhcp: () => undefined,
       bootEvents: timeline.sink,
       boots: timeline,
       store: failing(this.images, (verb) => before(`images.${verb}`)),
       space: failing(this.space, (verb) => before(`space.${verb}`)),
+      catalogue,
+      mirror: new RecordMirror({ id, images, disks, nodes, catalogue, clock, log }),
       pool: new PoolWatch({ store: this.images, space: this.space, config, clock, log }),
       targets: failing(this.targets, (verb) => before(`targets.${verb}`)),
       powerOf: (node) => {

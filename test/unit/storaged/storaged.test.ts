@@ -13,6 +13,7 @@ import { MAX_REQUEST_BYTES } from "../../../src/storaged/protocol.ts";
 import { createStorageServer } from "../../../src/storaged/server.ts";
 import { type Call, storageVerbs, type Verb } from "../../../src/storaged/verbs.ts";
 import { MemoryImageStore } from "../../fakes/memory-image-store.ts";
+import { MemoryPoolCatalogue } from "../../fakes/memory-pool-catalogue.ts";
 import { MemoryPoolSpace } from "../../fakes/memory-pool-space.ts";
 import { MemoryTargetServer } from "../../fakes/memory-target-server.ts";
 
@@ -58,7 +59,15 @@ describe("storaged's protocol", () => {
   it("brings results back, also none", async () => {
     const images = new MemoryImageStore();
     await serve(
-      storageVerbs({ images, space: new MemoryPoolSpace(), targets: new MemoryTargetServer() }, async () => {}),
+      storageVerbs(
+        {
+          images,
+          space: new MemoryPoolSpace(),
+          catalogue: new MemoryPoolCatalogue(images),
+          targets: new MemoryTargetServer(),
+        },
+        async () => {},
+      ),
     );
     expect(await client.images.backing("disk-1")).toMatchObject({ type: "file" });
     expect(await client.images.stat("disk", "disk-1", signal)).toBeUndefined();
@@ -152,7 +161,9 @@ describe("arguments", () => {
     openTo: "10.0.0.1",
     chap: { user: "u", secret: "secretsecret1" },
   };
-  const drivers = { images: new MemoryImageStore(), space: new MemoryPoolSpace(), targets: new MemoryTargetServer() };
+  const images = new MemoryImageStore();
+  const [space, catalogue] = [new MemoryPoolSpace(), new MemoryPoolCatalogue(images)];
+  const drivers = { images, space, catalogue, targets: new MemoryTargetServer() };
   const { "targets.ensure": ensure } = storageVerbs(drivers, async () => {});
   const call = { signal, progress: () => {} };
 

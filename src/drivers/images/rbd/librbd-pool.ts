@@ -6,7 +6,7 @@ import type { Librbd } from "./librbd.ts";
 import type { WorkerResponse } from "./librbd-worker.ts";
 import { createRbdCommand } from "./rbd-command.ts";
 import { cephError, notThere } from "./rbd-fault.ts";
-import type { RbdAccess, RbdPool } from "./rbd-pool.ts";
+import type { InspectedImage, RbdAccess, RbdPool } from "./rbd-pool.ts";
 
 const WORKER = fileURLToPath(new URL("librbd-worker.ts", import.meta.url));
 /** Calls that may wait for the cluster at a time, each on a thread. */
@@ -106,6 +106,8 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
     setMetadata: (image, key, value, signal) => ask("setMetadata", "describe image", [image, key, value], signal),
     metadata: async (image, key, signal) =>
       (await ask<string | null>("metadata", "read metadata", [image, key], signal)) ?? undefined,
+    inspect: async (image, key, signal) =>
+      (await ask<InspectedImage | null>("inspect", "look at image", [image, key], signal)) ?? undefined,
     async usage(signal) {
       const usage = await ask<Awaited<ReturnType<Librbd["usage"]>>>("usage", "look at pool", [], signal);
       if (!usage) throw notThere("pool", access);

@@ -1,5 +1,5 @@
 import koffi from "koffi";
-import type { RbdAccess } from "./rbd-pool.ts";
+import type { InspectedImage, RbdAccess } from "./rbd-pool.ts";
 
 /**
  * librados and librbd 16 as far as the store needs them. Whatever waits for the cluster runs on libuv's threads. An
@@ -45,6 +45,8 @@ const moveToTrash = librbd.func("int rbd_trash_move(void *context, const char *n
 const listTrash = librbd.func("int rbd_trash_list(void *context, _Out_ uint8_t *entries, _Inout_ size_t *count)");
 const freeTrash = librbd.func("void rbd_trash_list_cleanup(uint8_t *entries, size_t count)");
 const removeTrash = librbd.func("int rbd_trash_remove(void *context, const char *id, bool force)");
+const listSnapshots = librbd.func("int rbd_snap_list(void *image, _Out_ uint8_t *entries, _Inout_ int *count)");
+const freeSnapshots = librbd.func("void rbd_snap_list_end(uint8_t *entries)");
 const setMetadata = librbd.func("int rbd_metadata_set(void *image, const char *key, const char *value)");
 const getMetadata = librbd.func(
   "int rbd_metadata_get(void *image, const char *key, _Out_ uint8_t *value, _Inout_ size_t *bytes)",
@@ -58,6 +60,8 @@ const breakLock = librbd.func("int rbd_break_lock(void *image, const char *clien
 const CLONE_FORMAT = 12;
 /** <rbd/librbd.h>: rbd_trash_image_info_t on 64-bit machines: id, name, source, two times. */
 const TRASH_ENTRY_BYTES = 40;
+/** <rbd/librbd.h>: rbd_snap_info_t on 64-bit machines: id, size, name. */
+const SNAPSHOT_ENTRY_BYTES = 24;
 const ERANGE = 34;
 const ENOENT = 2;
 const EACCES = 13;
@@ -235,15 +239,23 @@ export class Librbd {
 
   /** Null where there is none. */
   metadata(image: string, key: string): Promise<string | null> {
-    return this.#withImage(image, openReadOnly, async (handle) => {
-      try {
-        const value = await grown((bytes, length) => call("get metadata", getMetadata, handle, key, bytes, length));
-        return texts(value)[0] ?? "";
-      } catch (error) {
-        if (isErrno(error, ENOENT)) return null;
-        throw error;
-      }
-    });
+    return this.#withImage(image, openReadOnly, (handle) => readMetadata(handle, key));
+  }
+
+  /** Null where there is no such image. */
+  async inspect(image: string, key: string): Promise<InspectedImage | null> {
+    try {
+      return await this.#withImage(image, openReadOnly, async (handle) => {
+        const bytes: [number | bigint] = [0];
+        await call("size", getSize, handle, bytes);
+        const snapshots = await readSnapshots(handle);
+        const metadata = await readMetadata(handle, key);
+        return { sizeBytes: Number(bytes[0]), snapshots, ...(metadata === null ? {} : { metadata }) };
+      });
+    } catch (error) {
+      if (isErrno(error, ENOENT)) return null;
+      throw error;
+    }
   }
 
   /** Breaks the locks that others hold; each of them is blocklisted. */
@@ -294,6 +306,34 @@ export class Librbd {
       return await use(handle[0]);
     } finally {
       await call("close image", close, handle[0]);
+    }
+  }
+}
+
+/** Null where an open image has no such key. */
+async function readMetadata(handle: Pointer, key: string): Promise<string | null> {
+  try {
+    const value = await grown((bytes, length) => call("get metadata", getMetadata, handle, key, bytes, length));
+    return texts(value)[0] ?? "";
+  } catch (error) {
+    if (isErrno(error, ENOENT)) return null;
+    throw error;
+  }
+}
+
+/** Names of an open image's snapshots. */
+async function readSnapshots(handle: Pointer): Promise<string[]> {
+  for (let room = 16; ; room *= 4) {
+    const entries = Buffer.alloc(room * SNAPSHOT_ENTRY_BYTES);
+    try {
+      const found = await call("list snapshots", listSnapshots, handle, entries, [room]);
+      const names = Array.from({ length: found }, (_, index): string =>
+        koffi.decode(entries.readBigUInt64LE(index * SNAPSHOT_ENTRY_BYTES + 16), "char", -1),
+      );
+      if (found > 0) freeSnapshots(entries);
+      return names;
+    } catch (error) {
+      if (!isErrno(error, ERANGE)) throw error;
     }
   }
 }

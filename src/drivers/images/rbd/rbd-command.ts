@@ -94,6 +94,18 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
       ]);
       return all[key];
     },
+    async inspect(image, key, signal) {
+      try {
+        const ask = <T>(...args: string[]) => json<T>(signal, "look at image", image, [...args, spec(image)]);
+        const { size } = await ask<{ size: number }>("info");
+        const snapshots = (await ask<{ name: string }[]>("snap", "ls")).map(({ name }) => name);
+        const { [key]: metadata } = await ask<Record<string, string>>("image-meta", "list");
+        return { sizeBytes: size, snapshots, ...(metadata === undefined ? {} : { metadata }) };
+      } catch (error) {
+        if (isRefused(error, "none")) return undefined;
+        throw error;
+      }
+    },
     async importFile(file, image, progress, signal) {
       const onText = (text: string) => {
         const percent = /(\d+)% complete/.exec(text)?.[1];

@@ -8,7 +8,7 @@ export const NEW = "new.";
 export const OLD = "old.";
 
 /** Image metadata of ours; those that begin with `conf_` are librbd's own: settings of whoever opens the image. */
-export const META = { sha256: "ingot.sha256", padded: "ingot.padded" };
+export const META = { sha256: "ingot.sha256", padded: "ingot.padded", record: "ingot.record" };
 
 /** An acknowledged write is in the cluster, not in the cache of tgtd; children inherit it. */
 export const NO_CACHE = ["conf_rbd_cache", "false"] as const;

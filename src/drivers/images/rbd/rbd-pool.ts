@@ -32,11 +32,16 @@ export interface RbdPool {
   setMetadata(image: string, key: string, value: string, signal: AbortSignal): Promise<void>;
   /** Undefined where the image has no such key. */
   metadata(image: string, key: string, signal: AbortSignal): Promise<string | undefined>;
+  /** What is told of an image in one go, with the metadata under `key`; undefined where there is none of that name. */
+  inspect(image: string, key: string, signal: AbortSignal): Promise<InspectedImage | undefined>;
   /** A new image with the content of a file, holes left out. */
   importFile(file: string, image: string, progress: (percent: number) => void, signal: AbortSignal): Promise<void>;
   /** Bytes that the pool holds and can still take, copies not counted. */
   usage(signal: AbortSignal): Promise<{ storedBytes: number; freeBytes: number }>;
 }
+
+/** `snapshots`: names, but for those in the image's own trash. `metadata`: absent where the image has no such key. */
+export type InspectedImage = { sizeBytes: number; snapshots: string[]; metadata?: string };
 
 /** Which pool, and as whom. */
 export type RbdAccess = {

@@ -6,7 +6,7 @@ import { Turns } from "../../turns.ts";
 import type { ImageStore, StoredKind } from "../image-store.ts";
 import { isRefused } from "./rbd-fault.ts";
 import { createRbdImport } from "./rbd-import.ts";
-import { CONTENT, NEW, OLD } from "./rbd-names.ts";
+import { CONTENT, META, NEW, OLD } from "./rbd-names.ts";
 import type { RbdAccess, RbdPool } from "./rbd-pool.ts";
 
 const PREFIXES: Record<StoredKind, string> = { image: "img-", disk: "disk-" };
@@ -171,6 +171,9 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
         await checkThere("disk", disk, signal);
         await checkThere("image", image, signal);
         const unfinished = await beginFrom(image, disk, signal);
+        // whose it is must be told by the new content too
+        const description = await pool.metadata(disk, META.record, signal);
+        if (description !== undefined) await pool.setMetadata(unfinished, META.record, description, signal);
         await pool.rename(disk, OLD + disk, signal);
         await pool.rename(unfinished, disk, signal);
         await discard(OLD + disk, signal);

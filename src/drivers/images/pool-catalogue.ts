@@ -1,0 +1,42 @@
+import type { StoredKind } from "./image-store.ts";
+
+/**
+ * What the pool itself tells of its images and disks, kept beside their content: from it a new appliance rebuilds its
+ * records. Fails like an image store.
+ */
+export interface PoolCatalogue {
+  /**
+   * Writes the description of an image or disk, durably, over the one that it has. NOT_FOUND where the pool has no such
+   * content. CONFLICT (`details.appliance`) where it is described as another appliance's than its own or `takenFrom`.
+   */
+  describe(description: Description, takenFrom: string | undefined, signal: AbortSignal): Promise<void>;
+  /** All that there is: finished things with their descriptions, and what interrupted work left. */
+  survey(signal: AbortSignal): Promise<Survey>;
+}
+
+/** What an appliance says of one of its images or disks. No secrets. */
+export type Description = {
+  schema: 1;
+  kind: StoredKind;
+  id: string;
+  /** Id of the appliance that it belongs to: that one alone serves it. */
+  appliance: string;
+  /** When this was written, in milliseconds since the epoch. */
+  describedAt: number;
+  /** Name of the node that a disk is attached to: for people, since nodes are another appliance's own. */
+  node?: string;
+  /** The record as the appliance has it, but for the node's id. */
+  record: Record<string, unknown>;
+};
+
+/** Without a description: nobody has written one yet, or it can't be read. */
+export type SurveyedThing = { kind: StoredKind; id: string; sizeBytes: number; description?: Description };
+
+/**
+ * What interrupted work left: something half made, the former content of a disk that was reverted, something deleted
+ * that others still hang on, the mark of a snapshot on a disk. `name` is what the pool calls it; `id` is of the image
+ * or disk that the work was at.
+ */
+export type Leftover = { what: "unfinished" | "replaced" | "deleted" | "mark"; id: string; name: string };
+
+export type Survey = { things: SurveyedThing[]; leftovers: Leftover[] };
