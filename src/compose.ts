@@ -38,6 +38,7 @@ import { Rearming } from "./operations/rearming.ts";
 import { RecordMirror } from "./operations/record-mirror.ts";
 import { OperationRunner } from "./operations/runner.ts";
 import { TargetWatch } from "./operations/target-watch.ts";
+import { ProjectRegistry } from "./projects/project-registry.ts";
 import { serveNetwork } from "./serve-network.ts";
 import { createStorageClient } from "./storaged/client.ts";
 import { lockStateDirectory } from "./store/lock.ts";
@@ -125,6 +126,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     config,
     records: store,
     runner,
+    projects: new ProjectRegistry({ records: store, clock }),
     nodes,
     images,
     disks,

@@ -43,13 +43,14 @@ export const ERROR_KINDS = {
 export type ErrorCode = keyof typeof ERROR_KINDS;
 
 /**
- * Facts that go with an error: plain JSON, no secrets. By convention: `field`, `value`, `remedy`; `outage`, when something
+ * Facts that go with an error: plain JSON, no secrets. By convention: `field`, `value`, `remedy`; `usedBy`, all that keeps it from going; `outage`, when something
  * that the appliance can't be without is down, and all that helps is that it comes back.
  */
 export type ErrorDetails = {
   field?: string;
   value?: unknown;
   remedy?: string;
+  usedBy?: { kind: string; name: string; project?: string }[];
   driver?: string;
   action?: string;
   outage?: boolean;

@@ -47,17 +47,32 @@ export type Stall = {
   causes: { cause: string; remedy: string }[];
 };
 
+/** Who owns nodes, images and disks. */
+export type Project = {
+  name: string;
+  description?: string | undefined;
+  createdAt?: string | undefined;
+  requestedBy: string;
+};
+
 /** What disks are cloned from. */
 export type Image = {
   id: string;
   name: string;
+  project: string;
   origin:
     | { kind: "import"; source: string; format: string }
-    | { kind: "snapshot"; disk: string; diskName?: string | undefined; clean: boolean };
+    | { kind: "snapshot"; disk: string; diskName?: string | undefined; clean: boolean }
+    | { kind: "copy"; image: string; imageName?: string | undefined };
   sizeBytes: number;
   sha256?: string | undefined;
   phonesHome: boolean;
   ready: boolean;
+  description?: string | undefined;
+  labels: Record<string, string>;
+  retired: boolean;
+  public: boolean;
+  sharedWith: string[];
   createdAt: string;
   requestedBy: string;
 };

@@ -2,10 +2,12 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { addDiskCommands } from "./commands/disk.ts";
 import { addImageCommands } from "./commands/image.ts";
+import { addImageRecordCommands } from "./commands/image-record.ts";
 import { addNetworkCommands } from "./commands/network.ts";
 import { addNodeCommands } from "./commands/node.ts";
 import { addOperationCommands } from "./commands/operation.ts";
 import { addPoolCommands } from "./commands/pool.ts";
+import { addProjectCommands } from "./commands/project.ts";
 import { addProvisionCommands } from "./commands/provision.ts";
 import { addSystemCommands } from "./commands/system.ts";
 import { EXIT_CODES } from "./exit-codes.ts";
@@ -19,6 +21,7 @@ export function createProgram(terminal: Terminal): Command {
     .option("--socket <path>", "the appliance's unix socket (INGOT_SOCKET, /run/ingot/api.sock)")
     .option("--url <url>", "the appliance's TCP listener instead; needs a token")
     .option("--token-file <file>", "file with the token for --url (or INGOT_TOKEN)")
+    .option("--project <name>", "whose nodes, images and disks (INGOT_PROJECT, default)")
     .option("--json", "answer as the API does")
     .version(readVersion(), "--version", "the version of this command line")
     .helpCommand(false)
@@ -41,10 +44,12 @@ ${EXIT_CODES}`,
   addProvisionCommands(program, open);
   addNodeCommands(program, open);
   addImageCommands(program, open);
+  addImageRecordCommands(program, open);
   addDiskCommands(program, open);
   addPoolCommands(program, open);
   addOperationCommands(program, open);
   addNetworkCommands(program, open);
+  addProjectCommands(program, open);
   addSystemCommands(program, open);
   return program;
 }

@@ -19,6 +19,9 @@ export async function runCommand(args: string[]): Promise<number> {
     const { message, code, details } = toApplianceError(error);
     const remedy = end ? end.remedy : details.remedy;
     terminal.err(printable(`ingot: ${message}\n`));
+    for (const { kind, name, project } of details.usedBy ?? []) {
+      terminal.err(printable(`  ${kind} ${project === undefined ? name : `${project}/${name}`}\n`));
+    }
     if (remedy) terminal.err(printable(`remedy: ${remedy}\n`));
     return end?.exitCode ?? exitCodeOf(code);
   }

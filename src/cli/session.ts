@@ -9,18 +9,26 @@ import { printable } from "./text/printable.ts";
 import { type Column, formatTable } from "./text/table.ts";
 
 /** Options that every command knows. */
-export type CommonOptions = PlaceOptions & { json?: boolean; wait?: boolean; yes?: boolean };
+export type CommonOptions = PlaceOptions & { json?: boolean; project?: string; wait?: boolean; yes?: boolean };
 
 /** One run of one command: whom it asks and how it answers. */
 export class Session {
   readonly api: ApiClient;
   readonly terminal: Terminal;
+  /** Whose images and disks are meant. */
+  readonly project: string;
   readonly #options: CommonOptions;
 
   constructor(command: Command, terminal: Terminal) {
     this.#options = command.optsWithGlobals<CommonOptions>();
     this.api = new ApiClient(findPlace(this.#options, process.env));
     this.terminal = terminal;
+    this.project = this.#options.project ?? (process.env.INGOT_PROJECT || "default");
+  }
+
+  /** The path of a thing in the project. */
+  projectPath(...parts: string[]): string {
+    return path("projects", this.project, ...parts);
   }
 
   /** The answer as the API gave it with --json, as text otherwise. */
@@ -56,9 +64,4 @@ export class Session {
 /** The path of an API thing, its names made safe. */
 export function path(...parts: string[]): string {
   return `/v1/${parts.map(encodeURIComponent).join("/")}`;
-}
-
-/** The path of a thing in the one project that there is. */
-export function projectPath(...parts: string[]): string {
-  return path("projects", "default", ...parts);
 }

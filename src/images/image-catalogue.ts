@@ -27,6 +27,31 @@ export class ImageCatalogue {
     return image;
   }
 
+  /**
+   * The image that a project means by this name or id: its own, else the one that is shared with it, written
+   * `OWNER/NAME` where several are. NOT_FOUND otherwise; INVALID for a name that several owners share with it.
+   */
+  getUsable(project: string, nameOrId: string): ImageRecord {
+    const own = this.#of(project).find((one) => one.name === nameOrId || one.id === nameOrId);
+    if (own) return own;
+    const [first, ...others] = this.listUsable(project).filter((one) =>
+      [one.name, one.id, `${one.project}/${one.name}`].includes(nameOrId),
+    );
+    // says what there is
+    if (!first) return this.get(project, nameOrId);
+    if (others.length === 0) return first;
+    const names = [first, ...others].map((one) => nameFrom(project, one)).join(", ");
+    throw new ApplianceError("INVALID", `image: several projects share an image "${nameOrId}" with ${project}`, {
+      details: { field: "image", value: nameOrId, remedy: `say which: ${names}` },
+    });
+  }
+
+  /** A project's own images by name, then those that others share with it. */
+  listUsable(project: string): ImageRecord[] {
+    const shared = this.list().filter((one) => one.project !== project && isUsableBy(project, one));
+    return [...this.list(project), ...shared];
+  }
+
   find(id: string): ImageRecord | undefined {
     return this.#images.get(id);
   }
@@ -45,4 +70,14 @@ export class ImageCatalogue {
     const all = [...this.#images.values()];
     return project === undefined ? all : all.filter((one) => one.project === project);
   }
+}
+
+/** Whether a project may clone an image: its own, one that is public, or shared with it. */
+export function isUsableBy(project: string, image: ImageRecord): boolean {
+  return image.project === project || image.isPublic === true || (image.sharedWith ?? []).includes(project);
+}
+
+/** What an image is called by a project: `OWNER/NAME` where it is another's. */
+export function nameFrom(project: string, image: ImageRecord): string {
+  return image.project === project ? image.name : `${image.project}/${image.name}`;
 }

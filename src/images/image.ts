@@ -5,7 +5,9 @@ export type ImageRecord = {
   project: string;
   origin:
     | { kind: "import"; source: string; format: "raw" | "qcow2" }
-    | { kind: "snapshot"; disk: string; clean: boolean };
+    | { kind: "snapshot"; disk: string; clean: boolean }
+    /** `image`: id of the one that was copied. */
+    | { kind: "copy"; image: string; clean: boolean };
   sizeBytes: number;
   /** SHA-256 of the raw content, hex; known for imports. */
   sha256?: string;
@@ -13,6 +15,14 @@ export type ImageRecord = {
   phonesHome: boolean;
   /** False until its content is whole: only then can it be cloned. */
   ready: boolean;
+  description?: string;
+  labels?: Record<string, string>;
+  /** Nothing new is cloned or copied from it; disks that were go on, and can be reverted to it. */
+  retired?: boolean;
+  /** Every project may clone it. */
+  isPublic?: boolean;
+  /** Names of the projects that may clone it, beside its own. */
+  sharedWith?: string[];
   createdAt: number;
   requestedBy: string;
 };

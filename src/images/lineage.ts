@@ -15,8 +15,7 @@ export type Relative = { kind: "image" | "disk"; id: string; parent?: string; de
 export function lineage(images: readonly ImageRecord[], disks: readonly DiskRecord[]): Relative[] {
   const known = new Map<string, Relative>();
   for (const record of images) {
-    const parent = record.origin.kind === "snapshot" ? { parent: record.origin.disk } : {};
-    known.set(record.id, { kind: "image", id: record.id, ...parent, depth: 0, record });
+    known.set(record.id, { kind: "image", id: record.id, ...parentOf(record), depth: 0, record });
   }
   for (const record of disks) {
     known.set(record.id, { kind: "disk", id: record.id, parent: record.image, depth: 0, record });
@@ -30,8 +29,10 @@ export function lineage(images: readonly ImageRecord[], disks: readonly DiskReco
   for (const one of known.values()) file(one);
   for (const parent of [...childrenOf.keys()]) {
     if (parent === undefined || known.has(parent)) continue;
-    // a snapshot's parent is a disk, a disk's an image
-    file({ kind: childrenOf.get(parent)?.[0]?.kind === "image" ? "disk" : "image", id: parent, depth: 0 });
+    // only a snapshot's parent is a disk
+    const [child] = childrenOf.get(parent) ?? [];
+    const isDisk = child?.kind === "image" && child.record?.origin.kind === "snapshot";
+    file({ kind: isDisk ? "disk" : "image", id: parent, depth: 0 });
   }
 
   const inOrder: Relative[] = [];
@@ -47,4 +48,9 @@ export function lineage(images: readonly ImageRecord[], disks: readonly DiskReco
 
 function nameOf({ id, record }: Relative): { name: string } {
   return { name: record?.name ?? id };
+}
+
+function parentOf({ origin }: ImageRecord): { parent?: string } {
+  if (origin.kind === "snapshot") return { parent: origin.disk };
+  return origin.kind === "copy" ? { parent: origin.image } : {};
 }

@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config/schema.ts";
 import { ApplianceError } from "../errors.ts";
+import { ProjectRegistry } from "../projects/project-registry.ts";
 import type { Collection, Records } from "../store/records.ts";
 import { newId } from "../values/id.ts";
 import { type Ipv4, ipv4ToNumber, subnetContains } from "../values/ipv4.ts";
@@ -22,6 +23,7 @@ export type NewNode = {
 export class NodeRegistry {
   readonly #records: Records;
   readonly #nodes: Collection<NodeRecord>;
+  readonly #projects: ProjectRegistry;
   readonly #config: Config;
   readonly #clock: Clock;
   readonly #byMac = new Map<Mac, NodeRecord>();
@@ -30,6 +32,7 @@ export class NodeRegistry {
   constructor(dependencies: { records: Records; config: Config; clock: Clock }) {
     this.#records = dependencies.records;
     this.#nodes = this.#records.collection("nodes");
+    this.#projects = new ProjectRegistry(dependencies);
     this.#config = dependencies.config;
     this.#clock = dependencies.clock;
     for (const node of this.#nodes.values()) this.#index(node);
@@ -71,7 +74,7 @@ export class NodeRegistry {
     return this.#byMac.has(mac);
   }
 
-  /** Registers a node. EXISTS for a name, card or address in use; INVALID for a network that is not configured. */
+  /** Registers a node. EXISTS for a name, card or address in use; NOT_FOUND for its project; INVALID for a network that is not configured. */
   async add(request: NewNode, requestedBy: string): Promise<NodeRecord> {
     this.#check(request);
     const node: NodeRecord = { id: newId("node"), ...request, createdAt: this.#clock.now(), requestedBy };
@@ -114,6 +117,7 @@ export class NodeRegistry {
 
   #check(request: NewNode): void {
     parseName(request.name);
+    this.#projects.get(request.project);
     if ([...this.#nodes.values()].some((node) => node.name === request.name)) {
       throw new ApplianceError("EXISTS", `there is a node "${request.name}" already`, {
         details: { field: "name", value: request.name, remedy: "choose another name, or remove that node first" },

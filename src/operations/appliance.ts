@@ -14,6 +14,7 @@ import type { LeaseTable } from "../leases/lease-table.ts";
 import type { Log } from "../log.ts";
 import type { NodeRecord } from "../nodes/node.ts";
 import type { NodeRegistry } from "../nodes/node-registry.ts";
+import type { ProjectRegistry } from "../projects/project-registry.ts";
 import type { Records } from "../store/records.ts";
 import type { DiskTraffic } from "./disk-traffic.ts";
 import type { OperatorRequests } from "./operator-requests.ts";
@@ -29,6 +30,7 @@ export type Appliance = {
   config: Config;
   records: Records;
   runner: OperationRunner;
+  projects: ProjectRegistry;
   nodes: NodeRegistry;
   images: ImageCatalogue;
   disks: DiskCatalogue;

@@ -1,6 +1,7 @@
 import { poolPlace } from "../config/pool-place.ts";
 import type { Config } from "../config/schema.ts";
 import { ApplianceError } from "../errors.ts";
+import { DEFAULT_PROJECT } from "../projects/project.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 
@@ -41,7 +42,7 @@ export async function growPool(
   }
   return appliance.runner.begin<GrowPoolPlan>("grow-pool", {
     summary: `grow pool to ${toGib(wanted)}`,
-    project: "default",
+    project: DEFAULT_PROJECT,
     requestedBy,
     plan: { sizeBytes: wanted, formerBytes: file.sizeBytes },
     holds: [POOL],

@@ -1,10 +1,17 @@
 import { ApplianceError } from "../errors.ts";
 import type { OperationRecord } from "./operation.ts";
 
-/** Which operation is at which node, disk or image; one at a time. Held until it is over, so a stuck one holds on. */
+/** Who uses something that others may use too. An operation's name is its id. */
+type User = { kind: "operation" | "download"; name: string };
+
+/**
+ * Which operation is at which node, disk or image: one that changes it holds it alone, others use it together. Until they
+ * are over, so a stuck one holds on.
+ */
 export class Holds {
   readonly #find: (operation: string) => OperationRecord | undefined;
   readonly #held = new Map<string, string>();
+  readonly #users = new Map<string, Set<User>>();
 
   constructor(find: (operation: string) => OperationRecord | undefined) {
     this.#find = find;
@@ -12,10 +19,36 @@ export class Holds {
 
   take(operation: OperationRecord): void {
     for (const thing of operation.holds) this.#held.set(thing, operation.id);
+    for (const thing of operation.uses ?? []) this.use(thing, { kind: "operation", name: operation.id });
   }
 
   release(operation: OperationRecord): void {
     for (const thing of operation.holds) if (this.#held.get(thing) === operation.id) this.#held.delete(thing);
+    for (const thing of operation.uses ?? []) {
+      for (const user of this.#users.get(thing) ?? []) if (user.name === operation.id) this.#leave(thing, user);
+    }
+  }
+
+  /** Notes that somebody uses this thing, until what is answered is called. */
+  use(thing: string, user: User): () => void {
+    const users = this.#users.get(thing) ?? new Set();
+    this.#users.set(thing, users.add(user));
+    return () => this.#leave(thing, user);
+  }
+
+  /** Who holds or uses this thing. */
+  usersOf(thing: string): User[] {
+    const holder = this.#held.get(thing);
+    return [
+      ...(holder === undefined ? [] : [{ kind: "operation" as const, name: holder }]),
+      ...(this.#users.get(thing) ?? []),
+    ];
+  }
+
+  #leave(thing: string, user: User): void {
+    const users = this.#users.get(thing);
+    users?.delete(user);
+    if (users?.size === 0) this.#users.delete(thing);
   }
 
   /** The id of the operation that holds this thing. */
@@ -23,8 +56,19 @@ export class Holds {
     return this.#held.get(thing);
   }
 
-  /** BUSY, naming the operation, when this thing is held. */
+  /** BUSY, naming who, when this thing is held, or used by others. */
   refuse(thing: string): void {
+    this.refuseHeld(thing);
+    const [user] = this.#users.get(thing) ?? [];
+    if (!user) return;
+    const summary = user.kind === "operation" ? this.#find(user.name)?.summary : undefined;
+    throw new ApplianceError("BUSY", `${summary ?? user.kind} is under way (${user.name})`, {
+      details: { ...(user.kind === "operation" ? { operation: user.name } : {}), remedy: "wait for it, or end it" },
+    });
+  }
+
+  /** BUSY, naming the operation, when this thing is held. */
+  refuseHeld(thing: string): void {
     const holder = this.#find(this.#held.get(thing) ?? "");
     if (!holder) return;
     const isStuck = holder.state === "stuck";

@@ -10,6 +10,7 @@ export type OperationKind =
   | "revert"
   | "remove-disk"
   | "remove-image"
+  | "copy-image"
   | "power"
   | "grow-pool";
 
@@ -47,6 +48,8 @@ export type OperationRecord = {
   plan: Record<string, unknown>;
   /** Ids of the nodes, disks and images that no other operation may touch meanwhile. */
   holds: string[];
+  /** Ids of what it works from: others may do so at the same time, but nobody may change or remove it. */
+  uses?: string[];
   state: OperationState;
   /** For `stuck`: whether `retry` goes on forward or with undoing. */
   stuckWhile?: "running" | "undoing";

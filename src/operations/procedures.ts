@@ -1,4 +1,5 @@
 import type { Appliance } from "./appliance.ts";
+import { copyImageProcedure } from "./copy-image.ts";
 import { deprovisionProcedure } from "./deprovision.ts";
 import { growPoolProcedure } from "./grow-pool.ts";
 import { importProcedure } from "./import-image.ts";
@@ -17,6 +18,7 @@ export function registerProcedures(appliance: Appliance): void {
   runner.register(deprovisionProcedure(appliance));
   runner.register(snapshotProcedure(appliance));
   runner.register(revertProcedure(appliance));
+  runner.register(copyImageProcedure(appliance));
   runner.register(removeDiskProcedure(appliance));
   runner.register(removeImageProcedure(appliance));
   runner.register(powerProcedure(appliance));

@@ -8,6 +8,7 @@ import { targetIqn } from "../values/iqn.ts";
 import type { Mac } from "../values/mac.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, networkOf, newChap, portalsOf, SECRETS } from "./attachment.ts";
+import { cloneableImage } from "./cloneable-image.ts";
 import type { OperationRecord } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
 import type { Vouched } from "./power-steps.ts";
@@ -70,7 +71,7 @@ export async function provision(
       details: { field: "node", value: node.name, remedy: `ingot deprovision ${node.name} first` },
     });
   }
-  const image = request.image === undefined ? undefined : usableImage(appliance, node.project, request.image);
+  const image = request.image === undefined ? undefined : cloneableImage(appliance, node.project, request.image);
   const disk = image
     ? newDisk(appliance, node, image, request.diskName, requestedBy)
     : existingDisk(appliance, node, request);
@@ -100,21 +101,12 @@ export async function provision(
     requestedBy,
     plan,
     holds: [node.id, disk.id, ...(takenFrom ? [takenFrom] : [])],
+    ...(image ? { uses: [image.id] } : {}),
     changes: [
       { collection: "disks", key: disk.id, value: { ...disk, node: node.id } },
       { collection: SECRETS, key: disk.id, value: newChap(appliance.config.chap === "mutual") },
     ],
   });
-}
-
-function usableImage(appliance: Appliance, project: string, name: string): ImageRecord {
-  const image = appliance.images.get(project, name);
-  if (!image.ready) {
-    throw new ApplianceError("CONFLICT", `image ${image.name} is not complete`, {
-      details: { field: "image", value: name, remedy: "wait for its import: ingot operation list" },
-    });
-  }
-  return image;
 }
 
 function newDisk(

@@ -1,26 +1,28 @@
 import { ApplianceError } from "../errors.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
+import { describeUsers, usersOfImage } from "./users.ts";
 
 type RemoveImagePlan = { image: string };
 
-/** Deletes an image for good. IN_USE while there are disks cloned from it: they could not be reverted any more. */
+/**
+ * Deletes an image for good. IN_USE with `details.usedBy` while there are disks cloned from it, which could not be
+ * reverted any more, or while an operation or a download is at it.
+ */
 export async function removeImage(
   appliance: Appliance,
   request: { project: string; image: string },
   requestedBy: string,
 ): Promise<OperationRecord> {
   const image = appliance.images.get(request.project, request.image);
-  appliance.runner.refuseHeld(image.id);
-  const clones = appliance.disks.list().filter((disk) => disk.image === image.id);
-  if (clones.length > 0) {
-    const names = clones.map((disk) => disk.name).join(", ");
-    throw new ApplianceError("IN_USE", `image ${image.name} has clones: ${names}`, {
+  const usedBy = usersOfImage(appliance, image);
+  if (usedBy.length > 0) {
+    throw new ApplianceError("IN_USE", `image ${image.name} is used by ${describeUsers(usedBy)}`, {
       details: {
         field: "image",
         value: image.name,
-        disks: clones.map((disk) => disk.name),
-        remedy: "remove those disks first",
+        usedBy,
+        remedy: "remove those disks, wait for those operations; ingot image retire keeps new clones away",
       },
     });
   }

@@ -3,6 +3,7 @@ import { ApplianceError } from "../errors.ts";
 import { newId } from "../values/id.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, networkOf, targetSpec } from "./attachment.ts";
+import { wholeImage } from "./cloneable-image.ts";
 import type { OperationRecord, Procedure, StepContext } from "./operation.ts";
 import { ensureOff, isVouchedOff, powerSeconds, type Vouched } from "./power-steps.ts";
 
@@ -33,18 +34,19 @@ export async function revertDisk(
 ): Promise<OperationRecord> {
   const disk = appliance.disks.get(request.project, request.disk);
   appliance.runner.refuseHeld(disk.id);
-  const image = appliance.images.get(request.project, request.image ?? disk.image);
-  if (!image.ready) {
-    throw new ApplianceError("CONFLICT", `image ${image.name} is not complete`, {
-      details: { field: "image", value: image.name, remedy: "wait for its import or snapshot: ingot operation list" },
-    });
-  }
+  // the one it was cloned from by its id and owner: that may share it no longer
+  const origin = appliance.images.find(disk.image);
+  const image =
+    request.image === undefined && origin
+      ? wholeImage(appliance, origin.project, origin.id)
+      : wholeImage(appliance, request.project, request.image ?? disk.image);
   return appliance.runner.begin<RevertPlan>("revert", {
     summary: `revert disk ${disk.name} to image ${image.name}`,
     project: request.project,
     requestedBy,
     plan: { disk: disk.id, image: image.id, rescue: newId("img"), ...(disk.node ? { node: disk.node } : {}) },
-    holds: [disk.id, image.id, ...(disk.node ? [disk.node] : [])],
+    holds: [disk.id, ...(disk.node ? [disk.node] : [])],
+    uses: [image.id],
   });
 }
 

@@ -33,6 +33,7 @@ export type OperationRequest<Plan> = {
   requestedBy: string;
   plan: Plan;
   holds: string[];
+  uses?: string[];
   /** Changes in the same journal line that begins the operation. */
   changes?: Change[];
 };
@@ -83,6 +84,7 @@ export class OperationRunner {
     if (this.#stopping) throw new ApplianceError("UNAVAILABLE", "the appliance is stopping");
     const procedure = this.#procedure(kind);
     for (const thing of request.holds) this.#holds.refuse(thing);
+    for (const thing of request.uses ?? []) this.#holds.refuseHeld(thing);
     const operation: OperationRecord = {
       id: newId("op"),
       kind,
@@ -91,6 +93,7 @@ export class OperationRunner {
       summary: request.summary,
       plan: request.plan as Record<string, unknown>,
       holds: request.holds,
+      ...(request.uses ? { uses: request.uses } : {}),
       state: "running",
       cancelRequested: false,
       steps: procedure.steps(request.plan).map((step) => ({ name: step.name, state: "pending", attempts: 0 })),
@@ -140,7 +143,18 @@ export class OperationRunner {
 
   /** BUSY naming the operation when this thing is held. For changes that are too short to be operations. */
   refuseHeld(thing: string): void {
-    this.#holds.refuse(thing);
+    this.#holds.refuseHeld(thing);
+  }
+
+  /** Notes a download of this thing, until what is answered is called. BUSY when an operation holds it. */
+  beginDownload(thing: string, name: string): () => void {
+    this.#holds.refuseHeld(thing);
+    return this.#holds.use(thing, { kind: "download", name });
+  }
+
+  /** The operations and downloads that hold or use this thing. */
+  usersOf(thing: string): ReturnType<Holds["usersOf"]> {
+    return this.#holds.usersOf(thing);
   }
 
   /** Resolves with the record when the operation is over or stuck. */

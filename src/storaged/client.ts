@@ -33,6 +33,7 @@ function imageStore(call: CallStorage): ImageStore {
     import: (request, progress, signal) => call("images.import", request, signal, progress),
     clone: (image, disk, signal) => call("images.clone", { image, disk }, signal),
     snapshot: (disk, image, signal) => call("images.snapshot", { disk, image }, signal),
+    copy: (image, copy, signal) => call("images.copy", { image, copy }, signal),
     setAside: (disk, image, signal) => call("images.setAside", { image, disk }, signal),
     revert: (disk, image, signal) => call("images.revert", { disk, image }, signal),
     remove: (kind, id, signal) => call("images.remove", { kind, id }, signal),

@@ -68,6 +68,9 @@ export function storageVerbs({ images, space, catalogue, targets }: StorageDrive
     "images.snapshot": verb(z.strictObject({ image: id, disk: id }), ({ image, disk }, { signal }) =>
       images.snapshot(disk, image, signal),
     ),
+    "images.copy": verb(z.strictObject({ image: id, copy: id }), ({ image, copy }, { signal }) =>
+      images.copy(image, copy, signal),
+    ),
     "images.setAside": verb(z.strictObject({ image: id, disk: id }), async ({ image, disk }, { signal }) => {
       await checkUnused(disk, signal);
       await images.setAside(disk, image, signal);

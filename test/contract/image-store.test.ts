@@ -171,6 +171,20 @@ describe.each(Object.entries(SUBJECTS))("%s", (_, makeSubject) => {
     expect(await subject.content("image", "img-snap")).toBe(disk);
   });
 
+  it("copies an image; each outlives the other, and a second time changes nothing", async () => {
+    await store.clone("img-golden", "disk-copied", signal);
+    await subject.scribble("disk-copied");
+    await store.snapshot("disk-copied", "img-copied", signal);
+    const content = await subject.content("image", "img-copied");
+    expect(await store.copy("img-copied", "img-copy", signal)).toEqual({ sizeBytes: golden.length });
+    expect(await store.copy("img-golden", "img-copy", signal)).toEqual({ sizeBytes: golden.length });
+    await store.remove("image", "img-copied", signal);
+    expect(await subject.content("image", "img-copy")).toBe(content);
+    await store.clone("img-copy", "disk-of-copy", signal);
+    expect(await subject.content("disk", "disk-of-copy")).toBe(content);
+    await expect(store.copy("img-none", "img-other", signal)).rejects.toMatchObject({ code: "NOT_FOUND" });
+  });
+
   it("reverts a disk, twice", async () => {
     await store.clone("img-golden", "disk-3", signal);
     await subject.scribble("disk-3");

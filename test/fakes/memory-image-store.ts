@@ -40,6 +40,11 @@ export class MemoryImageStore implements ImageStore {
     return { sizeBytes: SIZE };
   }
 
+  async copy(image: string, copy: string): Promise<{ sizeBytes: number }> {
+    if (!this.contents.has(`image/${copy}`)) this.contents.set(`image/${copy}`, this.#get("image", image));
+    return { sizeBytes: SIZE };
+  }
+
   async setAside(disk: string, image: string): Promise<void> {
     await this.snapshot(disk, image);
   }

@@ -211,6 +211,50 @@ describe("answers", () => {
   });
 });
 
+describe("images", () => {
+  it("are renamed, described, labelled, retired and copied", async () => {
+    await succeed(...IMPORT);
+    expect(await succeed("image", "rename", "golden", "debian")).toBe("image golden is called debian now\n");
+    await succeed("image", "describe", "debian", "Debian 12");
+    await succeed("image", "label", "debian", "os=debian", "beta=yes");
+    await succeed("image", "label", "debian", "beta-", "release=12");
+    await succeed("image", "copy", "debian", "other");
+    await succeed("image", "retire", "debian");
+    const shown = await succeed("image", "show", "debian");
+    expect(shown).toMatch(/^description: +Debian 12$/m);
+    expect(shown).toMatch(/^labels: +os=debian, release=12$/m);
+    expect(shown).toMatch(/^retired: +yes: nothing new is made of it$/m);
+    expect(await succeed("image", "list")).toMatch(/^other +1\.0 MiB +copy of debian +yes +own +just now$/m);
+    expect((await ingot("image", "label", "debian", "nonsense")).err).toMatch(
+      /"nonsense" is no label\nremedy: write KEY=/,
+    );
+    await succeed("image", "retire", "debian", "--undo");
+  });
+
+  it("are shared between projects, and what uses them is named", async () => {
+    await succeed(...IMPORT);
+    await succeed("project", "add", "lab", "--description", "Machines of the lab");
+    expect(await succeed("project", "list")).toMatch(/^lab +Machines of the lab +just now$/m);
+    await succeed("--project", "lab", ...ADD);
+    expect((await ingot("provision", "node-1", "--image", "golden")).code).toBe(3);
+    expect((await ingot("image", "share", "golden")).err).toMatch(/remedy: name projects with --with/);
+    await succeed("image", "share", "golden", "--with", "lab");
+    const { out } = await begin(["image", "list"], { INGOT_PROJECT: "lab" }).ended;
+    expect(out).toMatch(/^default\/golden +1\.0 MiB .* own \+ 1 +just now$/m);
+    for (const line of out.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
+    await succeed("provision", "node-1", "--image", "golden", "--disk-name", "root");
+    const refused = await ingot("image", "rm", "golden");
+    expect(refused.code).toBe(4);
+    expect(refused.err).toMatch(/used by disk lab\/root\n {2}disk lab\/root\nremedy: /);
+    expect(await succeed("image", "unshare", "golden", "--with", "lab")).toContain("no longer shared with lab");
+    expect(await succeed("image", "transfer", "golden", "--to", "lab")).toBe("image golden belongs to lab now\n");
+    expect((await ingot("project", "rm", "lab")).err).toMatch(
+      /owns node node-1, image golden, disk root\n {2}node node-1/,
+    );
+    expect((await ingot("--project", "nowhere", "image", "list")).err).toMatch(/there is no project "nowhere"/);
+  });
+});
+
 describe("errors", () => {
   it.each<[string, number, string[], RegExp]>([
     ["an unknown command", 2, ["nod", "list"], /Did you mean node/],

@@ -1,7 +1,6 @@
 import type { Command } from "commander";
 import type { Disk, Operation } from "../answers.ts";
 import { examples, type Open } from "../command.ts";
-import { projectPath } from "../session.ts";
 import { formatFacts } from "../text/facts.ts";
 import { formatAgo, formatBytes, formatMoment } from "../text/quantity.ts";
 import type { Column } from "../text/table.ts";
@@ -16,7 +15,7 @@ export function addDiskCommands(program: Command, open: Open): void {
     .addHelpText("after", examples("ingot disk list"))
     .action(async (_: object, command: Command) => {
       const session = open(command);
-      const disks = await session.api.get<Disk[]>(projectPath("disks"));
+      const disks = await session.api.get<Disk[]>(session.projectPath("disks"));
       session.answerTable(disks, COLUMNS, "no disks yet; ingot provision makes one");
     });
 
@@ -26,7 +25,7 @@ export function addDiskCommands(program: Command, open: Open): void {
     .addHelpText("after", examples("ingot disk show node-1-1"))
     .action(async (name: string, _: object, command: Command) => {
       const session = open(command);
-      const found = await session.api.get<Disk>(projectPath("disks", name));
+      const found = await session.api.get<Disk>(session.projectPath("disks", name));
       session.answer(found, () => formatDisk(found));
     });
 
@@ -38,7 +37,9 @@ export function addDiskCommands(program: Command, open: Open): void {
     .addHelpText("after", examples("ingot disk snapshot node-1-1 --as debian-with-docker"))
     .action(async (name: string, { as: image }: { as: string }, command: Command) => {
       const session = open(command);
-      await session.finish(await session.api.post<Operation>(projectPath("disks", name, "snapshot"), { image }));
+      await session.finish(
+        await session.api.post<Operation>(session.projectPath("disks", name, "snapshot"), { image }),
+      );
     });
 
   disk
@@ -55,7 +56,7 @@ export function addDiskCommands(program: Command, open: Open): void {
       const session = open(command);
       await session.confirm(`Lose what disk ${name} holds now?`);
       const request = image === undefined ? {} : { image };
-      await session.finish(await session.api.post<Operation>(projectPath("disks", name, "revert"), request));
+      await session.finish(await session.api.post<Operation>(session.projectPath("disks", name, "revert"), request));
     });
 
   disk
@@ -67,7 +68,7 @@ export function addDiskCommands(program: Command, open: Open): void {
     .action(async (name: string, _: object, command: Command) => {
       const session = open(command);
       await session.confirm(`Delete disk ${name} for good?`);
-      await session.finish(await session.api.delete<Operation>(projectPath("disks", name)));
+      await session.finish(await session.api.delete<Operation>(session.projectPath("disks", name)));
     });
 }
 

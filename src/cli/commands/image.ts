@@ -2,7 +2,6 @@ import { resolve } from "node:path";
 import type { Command } from "commander";
 import type { Image, Operation, Relative } from "../answers.ts";
 import { choice, examples, type Open } from "../command.ts";
-import { projectPath } from "../session.ts";
 import { formatFacts } from "../text/facts.ts";
 import { formatAgo, formatBytes, formatMoment } from "../text/quantity.ts";
 import { type Column, formatTable } from "../text/table.ts";
@@ -30,17 +29,17 @@ export function addImageCommands(program: Command, open: Open): void {
       const session = open(command);
       const { file, format, phonesHome = false } = options;
       const request = { name, path: resolve(file), format, phonesHome };
-      await session.finish(await session.api.post<Operation>(projectPath("images"), request));
+      await session.finish(await session.api.post<Operation>(session.projectPath("images"), request));
     });
 
   image
     .command("list")
-    .description("all images")
+    .description("the project's images, and those that others share with it")
     .addHelpText("after", examples("ingot image list"))
     .action(async (_: object, command: Command) => {
       const session = open(command);
-      const images = await session.api.get<Image[]>(projectPath("images"));
-      session.answerTable(images, COLUMNS, NO_IMAGES);
+      const images = await session.api.get<Image[]>(session.projectPath("images"));
+      session.answerTable(images, columnsFor(session.project), NO_IMAGES);
     });
 
   image
@@ -49,7 +48,7 @@ export function addImageCommands(program: Command, open: Open): void {
     .addHelpText("after", examples("ingot image tree"))
     .action(async (_: object, command: Command) => {
       const session = open(command);
-      const relatives = await session.api.get<Relative[]>(projectPath("lineage"));
+      const relatives = await session.api.get<Relative[]>(session.projectPath("lineage"));
       const branch = branches(relatives);
       const rows = relatives.map((one, index) => ({ ...one, branch: branch[index] ?? "" }));
       session.answer(relatives, () =>
@@ -63,7 +62,7 @@ export function addImageCommands(program: Command, open: Open): void {
     .addHelpText("after", examples("ingot image show debian"))
     .action(async (name: string, _: object, command: Command) => {
       const session = open(command);
-      const found = await session.api.get<Image>(projectPath("images", name));
+      const found = await session.api.get<Image>(session.projectPath("images", name));
       session.answer(found, () => formatImage(found));
     });
 
@@ -76,7 +75,7 @@ export function addImageCommands(program: Command, open: Open): void {
     .action(async (name: string, _: object, command: Command) => {
       const session = open(command);
       await session.confirm(`Delete image ${name} for good?`);
-      await session.finish(await session.api.delete<Operation>(projectPath("images", name)));
+      await session.finish(await session.api.delete<Operation>(session.projectPath("images", name)));
     });
 }
 
@@ -90,38 +89,44 @@ const TREE_COLUMNS: Column<Relative & { branch: string }>[] = [
   { title: "MADE", show: ({ createdAt }) => (createdAt === undefined ? "" : formatAgo(createdAt)) },
 ];
 
-const COLUMNS: Column<Image>[] = [
-  { title: "IMAGE", show: ({ name }) => name, cut: "end" },
+const columnsFor = (project: string): Column<Image>[] => [
+  { title: "IMAGE", show: (one) => (one.project === project ? one.name : `${one.project}/${one.name}`), cut: "end" },
   { title: "SIZE", show: ({ sizeBytes, ready }) => (ready ? formatBytes(sizeBytes) : "incomplete"), align: "right" },
   { title: "ORIGIN", show: ({ origin }) => formatOrigin(origin), cut: "middle" },
   { title: "PHONES HOME", show: ({ phonesHome }) => (phonesHome ? "yes" : "no") },
+  {
+    title: "FOR",
+    show: ({ retired, sharedWith, public: all }) => (retired ? "retired" : formatSharing(all, sharedWith)),
+  },
   { title: "MADE", show: ({ createdAt }) => formatAgo(createdAt) },
 ];
 
 function formatOrigin(origin: Image["origin"]): string {
   if (origin.kind === "import") return origin.source;
+  if (origin.kind === "copy") return `copy of ${origin.imageName ?? origin.image}`;
   return `snapshot of ${origin.diskName ?? origin.disk}${origin.clean ? "" : ", in use"}`;
 }
 
-function formatImage({
-  name,
-  id,
-  origin,
-  sizeBytes,
-  sha256,
-  phonesHome,
-  ready,
-  createdAt,
-  requestedBy,
-}: Image): string {
+function formatSharing(isPublic: boolean, sharedWith: string[]): string {
+  return isPublic ? "all" : sharedWith.length > 0 ? `own + ${sharedWith.length}` : "own";
+}
+
+function formatImage(image: Image): string {
+  const { origin, sizeBytes, ready, sharedWith, public: isPublic } = image;
+  const labels = Object.entries(image.labels).map(([key, value]) => `${key}=${value}`);
   return formatFacts({
-    image: name,
-    id,
+    image: image.name,
+    id: image.id,
+    project: image.project,
+    description: image.description,
+    labels: labels.length > 0 ? labels.join(", ") : undefined,
     size: ready ? formatBytes(sizeBytes) : "incomplete",
     origin: formatOrigin(origin),
     format: origin.kind === "import" ? origin.format : undefined,
-    sha256,
-    "phones home": phonesHome ? "yes" : "no",
-    made: `${formatMoment(createdAt)} by ${requestedBy}`,
+    sha256: image.sha256,
+    "phones home": image.phonesHome ? "yes" : "no",
+    "shared with": isPublic ? "all projects" : sharedWith.join(", ") || undefined,
+    retired: image.retired ? "yes: nothing new is made of it" : undefined,
+    made: `${formatMoment(image.createdAt)} by ${image.requestedBy}`,
   });
 }

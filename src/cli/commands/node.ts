@@ -54,7 +54,10 @@ export function addNodeCommands(program: Command, open: Open): void {
     )
     .action(async (name: string, options: AddOptions, command: Command) => {
       const session = open(command);
-      const added = await session.api.post<Node>("/v1/nodes", describeNode(name, options));
+      const added = await session.api.post<Node>("/v1/nodes", {
+        ...describeNode(name, options),
+        project: session.project,
+      });
       session.answer(added, () => `node ${added.name} is registered; ingot provision ${added.name} --image IMAGE\n`);
     });
 

@@ -97,6 +97,8 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
       change("clone", "disk", disk, signal, () => derive(["image", image], ["disk", disk])),
     snapshot: (disk, image, signal) =>
       change("snapshot", "image", image, signal, () => derive(["disk", disk], ["image", image])),
+    copy: (image, copy, signal) =>
+      change("copy", "image", copy, signal, () => derive(["image", image], ["image", copy])),
     setAside: (disk, image, signal) =>
       change("set aside", "image", image, signal, async () => {
         if (await sizeOf("image", image)) return;

@@ -19,6 +19,8 @@ export interface ImageStore {
   clone(image: string, disk: string, signal: AbortSignal): Promise<{ sizeBytes: number }>;
   /** Make image `image` from what disk `disk` holds now (crash-consistent while it is in use). */
   snapshot(disk: string, image: string, signal: AbortSignal): Promise<{ sizeBytes: number }>;
+  /** Make image `copy` with the content of `image`, at once: they share it. */
+  copy(image: string, copy: string, signal: AbortSignal): Promise<{ sizeBytes: number }>;
   /**
    * Keep what `disk`, which nobody uses now, holds as image `image`, to revert to. Takes no room, so that it works in a
    * full pool: both are one until the disk is reverted.

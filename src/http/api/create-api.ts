@@ -9,12 +9,14 @@ import { describeProblem, respondProblem } from "./problem.ts";
 import { ROLES } from "./rights.ts";
 import { checkRights, rightOf, routeOf } from "./route.ts";
 import { addDiskRoutes } from "./routes/disks.ts";
+import { addImageSharingRoutes } from "./routes/image-sharing.ts";
 import { addImageRoutes } from "./routes/images.ts";
 import { addNetworkRoutes } from "./routes/network.ts";
 import { addNodeWorkRoutes } from "./routes/node-work.ts";
 import { addNodeRoutes } from "./routes/nodes.ts";
 import { addOperationRoutes } from "./routes/operations.ts";
 import { addPoolRoutes } from "./routes/pool.ts";
+import { addProjectRoutes } from "./routes/projects.ts";
 import { addSystemRoutes } from "./routes/system.ts";
 import { authenticate, type Token } from "./token.ts";
 
@@ -54,12 +56,7 @@ export function createApi(parts: ApiParts, token?: Token): Api {
     await next();
   });
   api.use("/v1/projects/:project/*", async (context, next) => {
-    const project = context.req.param("project");
-    if (project !== "default") {
-      throw new ApplianceError("NOT_FOUND", `there is no project "${project}"`, {
-        details: { field: "project", value: project, remedy: 'the one project is "default"' },
-      });
-    }
+    parts.appliance.projects.get(context.req.param("project"));
     await next();
   });
   api.use(
@@ -86,7 +83,9 @@ export function createApi(parts: ApiParts, token?: Token): Api {
 
   addNodeRoutes(api, parts);
   addNodeWorkRoutes(api, parts);
+  addProjectRoutes(api, parts);
   addImageRoutes(api, parts);
+  addImageSharingRoutes(api, parts);
   addDiskRoutes(api, parts);
   addOperationRoutes(api, parts);
   addNetworkRoutes(api, parts);

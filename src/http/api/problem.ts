@@ -29,6 +29,16 @@ export const problemSchema = z
     field: z.string().optional().openapi({ description: "Which part of the input" }),
     value: z.unknown().optional().openapi({ description: "What stood there" }),
     remedy: z.string().optional().openapi({ description: "What to do about it" }),
+    usedBy: z
+      .array(
+        z.object({
+          kind: z.string().openapi({ description: "disk, node, operation, …" }),
+          name: z.string(),
+          project: z.string().optional().openapi({ description: "Where that is another one" }),
+        }),
+      )
+      .optional()
+      .openapi({ description: "IN_USE: all that uses it" }),
     requestId: z.string().openapi({ description: "Names this request in the log" }),
   })
   .openapi("Problem");
@@ -49,8 +59,8 @@ export function describeProblem(error: unknown, requestId: string): Problem {
       requestId,
     };
   }
-  const { field, value, remedy } = known.details;
-  return { title, status, detail: known.message, code: known.code, field, value, remedy, requestId };
+  const { field, value, remedy, usedBy } = known.details;
+  return { title, status, detail: known.message, code: known.code, field, value, remedy, usedBy, requestId };
 }
 
 /** Answers a problem. */

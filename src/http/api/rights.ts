@@ -4,6 +4,8 @@ export const RIGHTS = [
   "node:write",
   "node:provision",
   "node:power",
+  "project:read",
+  "project:write",
   "image:read",
   "image:write",
   "disk:read",

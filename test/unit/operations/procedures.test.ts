@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ApplianceError } from "../../../src/errors.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
+import { copyImage } from "../../../src/operations/copy-image.ts";
 import { deprovision } from "../../../src/operations/deprovision.ts";
 import { growPool } from "../../../src/operations/grow-pool.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
@@ -107,6 +108,10 @@ const scenarios: Record<string, Scenario> = {
   "grow pool": {
     prepare: async () => {},
     begin: (appliance) => growPool(appliance, { addedBytes: 500 }, "test"),
+  },
+  "copy image": {
+    prepare: withImage,
+    begin: (appliance) => copyImage(appliance, { project, image: "golden", name: "copy" }, "test"),
   },
   "remove image": {
     prepare: withImage,

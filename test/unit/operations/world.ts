@@ -20,6 +20,7 @@ import { PoolWatch } from "../../../src/operations/pool-watch.ts";
 import { registerProcedures } from "../../../src/operations/procedures.ts";
 import { RecordMirror } from "../../../src/operations/record-mirror.ts";
 import { OperationRunner } from "../../../src/operations/runner.ts";
+import { ProjectRegistry } from "../../../src/projects/project-registry.ts";
 import type { Journal } from "../../../src/store/journal.ts";
 import { Store } from "../../../src/store/store.ts";
 import { parseMac } from "../../../src/values/mac.ts";
@@ -80,6 +81,7 @@ export class World {
       config,
       records: store,
       runner: new OperationRunner({ records: store, clock, log }),
+      projects: new ProjectRegistry({ records: store, clock: systemClock }),
       nodes,
       images,
       disks,

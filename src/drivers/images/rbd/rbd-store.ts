@@ -110,12 +110,13 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
     }
   };
 
-  const clone = async (image: string, disk: string, signal: AbortSignal) => {
-    let sizeBytes = await pool.size(disk, signal);
+  /** A disk, or another image. */
+  const clone = async (image: string, child: string, signal: AbortSignal) => {
+    let sizeBytes = await pool.size(child, signal);
     if (sizeBytes === undefined) {
-      const unfinished = await beginFrom(image, disk, signal);
-      await pool.rename(unfinished, disk, signal);
-      sizeBytes = await pool.size(disk, signal);
+      const unfinished = await beginFrom(image, child, signal);
+      await pool.rename(unfinished, child, signal);
+      sizeBytes = await pool.size(child, signal);
     }
     return { sizeBytes: sizeBytes as number };
   };
@@ -164,6 +165,7 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
       change("image", request.image, "import", signal, () => imports.import(request, progress, signal)),
     clone: (image, disk, signal) => change("disk", disk, "clone", signal, () => clone(image, disk, signal)),
     snapshot: (disk, image, signal) => change("image", image, "snapshot", signal, () => snapshot(disk, image, signal)),
+    copy: (image, copied, signal) => change("image", copied, "copy", signal, () => clone(image, copied, signal)),
     setAside: (disk, image, signal) =>
       change("image", image, "set aside", signal, async () => void (await snapshot(disk, image, signal))),
     revert: (disk, image, signal) =>

@@ -1,7 +1,10 @@
 import { z } from "@hono/zod-openapi";
+import { copyImage } from "../../../operations/copy-image.ts";
+import { editImage } from "../../../operations/edit-image.ts";
 import { importImage } from "../../../operations/import-image.ts";
 import { removeImage } from "../../../operations/remove-image.ts";
 import type { Api, ApiParts } from "../api.ts";
+import { exact } from "../fields.ts";
 import { describeRoute } from "../route.ts";
 import { imageSchema, viewImage } from "../views/image-view.ts";
 import { relativeSchema, viewLineage } from "../views/lineage-view.ts";
@@ -19,12 +22,29 @@ const newImage = z
   })
   .openapi("NewImage");
 
+const imageEdit = z
+  .strictObject({
+    name: z.string().optional(),
+    description: z.string().optional().openapi({ description: "One line; empty for none" }),
+    labels: z
+      .record(z.string(), z.string().nullable())
+      .optional()
+      .openapi({ description: "Those to set; null takes one away, the others stay" }),
+    retired: z.boolean().optional().openapi({ description: "Nothing new is made of a retired image" }),
+  })
+  .openapi("ImageEdit");
+const imageCopy = z
+  .strictObject({ name: z.string().openapi({ description: "Of the new image" }) })
+  .openapi("ImageCopy");
+
 const routes = {
   list: describeRoute("image:read", {
     method: "get",
     path: "/v1/projects/{project}/images",
     request: { params: project },
-    responses: { 200: json("The project's images, by name", z.array(imageSchema)) },
+    responses: {
+      200: json("The project's images, by name, and those that others share with it", z.array(imageSchema)),
+    },
   }),
   import: describeRoute("image:write", {
     method: "post",
@@ -37,6 +57,18 @@ const routes = {
     path: "/v1/projects/{project}/images/{image}",
     request: { params },
     responses: { 200: json("The image", imageSchema) },
+  }),
+  edit: describeRoute("image:write", {
+    method: "patch",
+    path: "/v1/projects/{project}/images/{image}",
+    request: { params, body: body(imageEdit) },
+    responses: { 200: json("The image, changed", imageSchema) },
+  }),
+  copy: describeRoute("image:write", {
+    method: "post",
+    path: "/v1/projects/{project}/images/{image}/copy",
+    request: { params, body: body(imageCopy) },
+    responses: ACCEPTED,
   }),
   lineage: describeRoute("image:read", {
     method: "get",
@@ -56,7 +88,7 @@ const routes = {
 export function addImageRoutes(api: Api, { appliance }: ApiParts): void {
   api.openapi(routes.list, (c) =>
     c.json(
-      appliance.images.list(c.req.valid("param").project).map((image) => viewImage(appliance, image)),
+      appliance.images.listUsable(c.req.valid("param").project).map((image) => viewImage(appliance, image)),
       200,
     ),
   );
@@ -66,7 +98,15 @@ export function addImageRoutes(api: Api, { appliance }: ApiParts): void {
   });
   api.openapi(routes.get, (c) => {
     const { project, image } = c.req.valid("param");
-    return c.json(viewImage(appliance, appliance.images.get(project, image)), 200);
+    return c.json(viewImage(appliance, appliance.images.getUsable(project, image)), 200);
+  });
+  api.openapi(routes.edit, async (c) => {
+    const request = exact({ ...c.req.valid("json"), ...c.req.valid("param") });
+    return c.json(viewImage(appliance, await editImage(appliance, request)), 200);
+  });
+  api.openapi(routes.copy, async (c) => {
+    const request = { ...c.req.valid("json"), ...c.req.valid("param") };
+    return accepted(c, appliance, await copyImage(appliance, request, c.var.caller.name));
   });
   api.openapi(routes.lineage, (c) => c.json(viewLineage(appliance, c.req.valid("param").project), 200));
   api.openapi(routes.remove, async (c) =>

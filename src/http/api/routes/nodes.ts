@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { bootNic } from "../../../nodes/node.ts";
 import { removeNode } from "../../../operations/remove-node.ts";
 import { stallOf } from "../../../operations/stalls.ts";
+import { DEFAULT_PROJECT } from "../../../projects/project.ts";
 import { parseIpv4 } from "../../../values/ipv4.ts";
 import { parseMac } from "../../../values/mac.ts";
 import type { Api, ApiParts } from "../api.ts";
@@ -40,7 +41,7 @@ const newPower = z.discriminatedUnion("driver", [
 const newNode = z
   .strictObject({
     name: z.string(),
-    project: z.literal("default").default("default"),
+    project: z.string().default(DEFAULT_PROJECT).openapi({ description: "The owner" }),
     nics: z.array(newNic).min(1),
     firmware: z.enum(["bios", "uefi"]),
     loader: z.enum(["auto", "ours"]).default("auto"),

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import type { DiskRecord } from "../../../disks/disk.ts";
+import { nameFrom } from "../../../images/image-catalogue.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
 import { moment, momentSchema } from "./text.ts";
 
@@ -9,7 +10,7 @@ export const diskSchema = z
     id: z.string(),
     name: z.string(),
     project: z.string(),
-    image: z.string().openapi({ description: "Name of the image that it was cloned from" }),
+    image: z.string().openapi({ description: "The image that it was cloned from: NAME, or OWNER/NAME" }),
     imageId: z.string(),
     sizeBytes: z.int(),
     node: z.string().optional().openapi({ description: "Name of the node that it is attached to" }),
@@ -22,11 +23,12 @@ export const diskSchema = z
 /** A disk as the API shows it: image and node by name. */
 export function viewDisk({ images, nodes }: Appliance, disk: DiskRecord): z.infer<typeof diskSchema> {
   const { id, name, project, sizeBytes, clean, requestedBy } = disk;
+  const image = images.find(disk.image);
   return {
     id,
     name,
     project,
-    image: images.find(disk.image)?.name ?? disk.image,
+    image: image ? nameFrom(project, image) : disk.image,
     imageId: disk.image,
     sizeBytes,
     node: disk.node === undefined ? undefined : nodes.get(disk.node).name,

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import type { ImageRecord } from "../../../images/image.ts";
+import { nameFrom } from "../../../images/image-catalogue.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
 import { moment, momentSchema } from "./text.ts";
 
@@ -17,21 +18,41 @@ export const imageSchema = z
         diskName: z.string().optional().openapi({ description: "Its name, as long as there is such a disk" }),
         clean: z.boolean().openapi({ description: "Whether its OS had shut down in order" }),
       }),
+      z.object({
+        kind: z.literal("copy"),
+        image: z.string().openapi({ description: "Id of the image that was copied" }),
+        clean: z.boolean(),
+        imageName: z.string().optional().openapi({ description: "Its name, as long as there is such an image" }),
+      }),
     ]),
     sizeBytes: z.int(),
     sha256: z.string().optional().openapi({ description: "Of the raw content; known for imports" }),
     phonesHome: z.boolean(),
     ready: z.boolean().openapi({ description: "Whether its content is whole" }),
+    description: z.string().optional(),
+    labels: z.record(z.string(), z.string()),
+    retired: z.boolean().openapi({ description: "Whether nothing new is made of it" }),
+    public: z.boolean().openapi({ description: "Whether every project may clone it" }),
+    sharedWith: z.array(z.string()).openapi({ description: "Projects that may clone it, beside its own" }),
     createdAt: momentSchema,
     requestedBy: z.string(),
   })
   .openapi("Image");
 
 /** An image as the API shows it. */
-export function viewImage({ disks }: Appliance, image: ImageRecord): z.infer<typeof imageSchema> {
-  const { id, name, project, sizeBytes, sha256, phonesHome, ready, requestedBy } = image;
-  const origin =
-    image.origin.kind === "import" ? image.origin : { ...image.origin, diskName: disks.find(image.origin.disk)?.name };
-  const createdAt = moment(image.createdAt);
-  return { id, name, project, origin, sizeBytes, sha256, phonesHome, ready, createdAt, requestedBy };
+export function viewImage(appliance: Appliance, image: ImageRecord): z.infer<typeof imageSchema> {
+  const { id, name, project, sizeBytes, sha256, phonesHome, ready, description, requestedBy } = image;
+  const { labels = {}, retired = false, isPublic = false, sharedWith = [] } = image;
+  return {
+    ...{ id, name, project, origin: viewOrigin(appliance, image), sizeBytes, sha256, phonesHome, ready },
+    ...{ description: description || undefined, labels, retired, public: isPublic, sharedWith },
+    ...{ createdAt: moment(image.createdAt), requestedBy },
+  };
+}
+
+function viewOrigin({ disks, images }: Appliance, { project, origin }: ImageRecord) {
+  if (origin.kind === "snapshot") return { ...origin, diskName: disks.find(origin.disk)?.name };
+  if (origin.kind === "import") return origin;
+  const copied = images.find(origin.image);
+  return { ...origin, imageName: copied && nameFrom(project, copied) };
 }

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { nameFrom } from "../../../images/image-catalogue.ts";
 import { lineage } from "../../../images/lineage.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
 import { momentIfAny, momentSchema } from "./text.ts";
@@ -22,10 +23,14 @@ export const relativeSchema = z
 
 /** The lineage of a project's images and disks, each right below what it came from. */
 export function viewLineage({ images, disks, nodes }: Appliance, project: string): z.infer<typeof relativeSchema>[] {
-  return lineage(images.list(project), disks.list(project)).map((one) => {
+  const own = disks.list(project);
+  const origins = new Set(own.map((disk) => disk.image));
+  const shown = images.list().filter((image) => image.project === project || origins.has(image.id));
+  return lineage(shown, own).map((one) => {
     const { kind, id, parent, depth, record } = one;
     const node = one.kind === "disk" && one.record?.node !== undefined ? nodes.get(one.record.node).name : undefined;
-    const { name, sizeBytes } = record ?? {};
+    const name = one.kind === "image" && one.record ? nameFrom(project, one.record) : record?.name;
+    const { sizeBytes } = record ?? {};
     return { kind, id, parent, depth, name, node, sizeBytes, createdAt: momentIfAny(record?.createdAt) };
   });
 }

@@ -43,6 +43,7 @@ export const operationSchema = z
       "remove-image",
       "power",
       "grow-pool",
+      "copy-image",
     ]),
     state: z.enum(["running", "undoing", "done", "undone", "stuck"]),
     summary: z.string(),

@@ -1,0 +1,43 @@
+import { ApplianceError } from "../errors.ts";
+import { DEFAULT_PROJECT } from "../projects/project.ts";
+import type { Appliance } from "./appliance.ts";
+import { describeUsers, type User } from "./users.ts";
+
+/**
+ * Forgets a project, and what was shared with it: a later one of the same name is another one. NOT_FOUND; IN_USE with
+ * `details.usedBy` while it owns anything or an operation works in it; CONFLICT for `default`.
+ */
+export async function removeProject(appliance: Appliance, name: string): Promise<void> {
+  const project = appliance.projects.get(name);
+  if (name === DEFAULT_PROJECT) {
+    throw new ApplianceError("CONFLICT", `project ${name} is always there`, {
+      details: { field: "project", value: name, remedy: "leave it empty" },
+    });
+  }
+  const usedBy: User[] = [
+    ...appliance.nodes
+      .list()
+      .flatMap((one) => (one.project === name ? [{ kind: "node" as const, name: one.name }] : [])),
+    ...appliance.images.list(name).map((one) => ({ kind: "image" as const, name: one.name })),
+    ...appliance.disks.list(name).map((one) => ({ kind: "disk" as const, name: one.name })),
+    ...appliance.runner
+      .list()
+      .flatMap((one) =>
+        one.project === name && one.endedAt === undefined ? [{ kind: "operation" as const, name: one.id }] : [],
+      ),
+  ];
+  if (usedBy.length > 0) {
+    throw new ApplianceError("IN_USE", `project ${project.name} owns ${describeUsers(usedBy)}`, {
+      details: { field: "project", value: name, usedBy, remedy: "remove or transfer what it owns first" },
+    });
+  }
+  const unshared = appliance.images
+    .list()
+    .filter(({ sharedWith = [] }) => sharedWith.includes(name))
+    .map((image) => ({
+      collection: "images",
+      key: image.id,
+      value: { ...image, sharedWith: image.sharedWith?.filter((one) => one !== name) },
+    }));
+  await appliance.records.commit([{ collection: "projects", key: name, value: null }, ...unshared]);
+}

@@ -1,0 +1,30 @@
+import type { ImageRecord } from "../images/image.ts";
+import type { Appliance } from "./appliance.ts";
+
+/** What keeps something in use; `project` where that is another one. An operation's name is its id. */
+export type User = { kind: "node" | "image" | "disk" | "operation" | "download"; name: string; project?: string };
+
+/** So many are named in a sentence; `details.usedBy` has all. */
+const NAMED = 5;
+
+/** What uses an image: disks cloned from it, in any project, and whatever works on it or reads it now. */
+export function usersOfImage({ disks, runner }: Appliance, image: ImageRecord): User[] {
+  const clones = disks.list().filter((disk) => disk.image === image.id);
+  return [
+    ...clones.map((disk) => ({
+      kind: "disk" as const,
+      name: disk.name,
+      ...(disk.project === image.project ? {} : { project: disk.project }),
+    })),
+    ...runner.usersOf(image.id),
+  ];
+}
+
+/** `disk node-1-1, disk lab/node-2-1 and 3 more`. */
+export function describeUsers(users: readonly User[]): string {
+  const names = users
+    .slice(0, NAMED)
+    .map(({ kind, name, project }) => `${kind} ${project ? `${project}/${name}` : name}`);
+  const more = users.length - names.length;
+  return `${names.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+}
