@@ -3,13 +3,14 @@ import { defineConfig } from "vitest/config";
 const root = new URL("..", import.meta.url).pathname;
 
 /** One project per tier; test/run.ts chooses. Tests that need real daemons run one file at a time. */
-function tier(name: string, include: string[], serial: boolean) {
+function tier(name: string, include: string[], serial: boolean, env: Record<string, string> = {}) {
   return {
     root,
     test: {
       name,
       root,
       include,
+      env,
       pool: "forks" as const,
       fileParallelism: !serial,
       maxConcurrency: 2,
@@ -18,6 +19,19 @@ function tier(name: string, include: string[], serial: boolean) {
     },
   };
 }
+
+/**
+ * Boots that must go the same way wherever the disks live, for a second time on Ceph: chosen ones in every run, the others
+ * in the long one. Those that look at a pool's file, or make one, are not among them.
+ */
+const ON_CEPH = ["boot-paths", "crash"].map((name) => `test/e2e/${name}.test.ts`);
+const ON_CEPH_TOO = ["arming", "faults", "life", "loader-memory", "proxy", "stalls", "two-networks", "unknown-machines"]
+  .concat(
+    ["debian", "dhcp-off", "grub-client", "loader-memory", "matrix", "power-return"].map((name) => `full/${name}`),
+  )
+  .concat(["proxy-matrix", "stalls"].map((name) => `full/${name}`))
+  .map((name) => `test/e2e/${name}.test.ts`);
+const CEPH = { INGOT_LAB_STORAGE: "rbd" };
 
 export default defineConfig({
   root,
@@ -28,6 +42,8 @@ export default defineConfig({
       tier("integration", ["test/contract/**/*.test.ts", "test/integration/**/*.test.ts"], true),
       tier("e2e", ["test/e2e/*.test.ts"], true),
       tier("full", ["test/e2e/full/*.test.ts"], true),
+      tier("e2e-rbd", ON_CEPH, true, CEPH),
+      tier("full-rbd", ON_CEPH_TOO, true, CEPH),
     ],
   },
 });

@@ -23,6 +23,7 @@ const E2E = [
   "nftables",
   "fio",
 ];
+const FULL = [...E2E, "debootstrap", "nbdkit", "libnbd-bin"];
 const PACKAGES: Record<string, string[]> = {
   fast: [],
   integration: [
@@ -61,7 +62,9 @@ const PACKAGES: Record<string, string[]> = {
     "nftables",
   ],
   e2e: E2E,
-  full: [...E2E, "debootstrap", "nbdkit", "libnbd-bin"],
+  "e2e-rbd": E2E,
+  full: FULL,
+  "full-rbd": FULL,
 };
 
 type Report = {

@@ -7,7 +7,6 @@
  *
  *   namespace ingot-crash:  prov0 10.77.0.1 --- veth --- namespace ingot-crash-node: 10.77.0.50
  */
-import { readdirSync } from "node:fs";
 import { chown, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -16,6 +15,7 @@ import { startBmc } from "../lab/bmc.ts";
 import { destroyEverything, findProcess, recordNamespace } from "../lab/lab-state.ts";
 import { runProgram } from "../lab/program.ts";
 import { createRack, type Rack } from "../lab/rack.ts";
+import { stored } from "./pool-view.ts";
 
 const STATE = "/var/tmp/ingot-e2e-crash";
 const MAC = "52:54:00:77:00:50";
@@ -116,9 +116,7 @@ async function nothingLeftBehind(line: number): Promise<void> {
   const about = `after line ${line}`;
   const disks = await rack.ingotJson<{ id: string; node?: string }[]>("disk", "list");
   const images = await rack.ingotJson<{ id: string; ready: boolean }[]>("image", "list");
-  const stored = await storage.images.list(AbortSignal.timeout(5000));
-  expect(stored.map((one) => one.id).sort(), about).toEqual([...disks, ...images].map((one) => one.id).sort());
-  expect(readdirSync(join(STATE, "pool/tmp")), about).toEqual([]);
+  expect(await stored(rack), about).toEqual([...disks, ...images].map((one) => one.id).sort());
   const attached = disks.filter((disk) => disk.node !== undefined);
   const targets = await storage.targets.list(rack.control, AbortSignal.timeout(5000));
   expect(targets.map((one) => one.iqn.split(":").at(-1)).sort(), about).toEqual(attached.map((one) => one.id).sort());

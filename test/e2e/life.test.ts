@@ -3,7 +3,6 @@
  * another node, is taken from that one, and is deleted. Two machines, one rack; each test goes on where the one before
  * it ended.
  */
-import { existsSync, readdirSync } from "node:fs";
 import { readFile, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -14,8 +13,9 @@ import { destroyEverything } from "../lab/lab-state.ts";
 import { runProgram } from "../lab/program.ts";
 import { createRack, type Rack, type RackNode } from "../lab/rack.ts";
 import { runOnNode } from "./node-shell.ts";
+import { stored, withDiskFile } from "./pool-view.ts";
 import { readTexts, recordStarts, runningCommandLines, storedChaps } from "./secrets.ts";
-import { diskFile, findTarget, listAccounts, listTargets } from "./target-view.ts";
+import { findTarget, listAccounts, listTargets } from "./target-view.ts";
 
 const STATE = "/var/tmp/ingot-e2e-life";
 /** Stands before the programs that are given secrets; outside STATE, which the rack makes anew. */
@@ -147,15 +147,15 @@ describe("release", { timeout: BOOT_MS + 60_000 }, () => {
   it("with its disk leaves nothing of the node's boot", async () => {
     const its = await showDisk("node-2-1");
     const { accounts } = (await findTarget(rack, its.id))!;
-    expect(existsSync(diskFile(rack, its.id))).toBe(true);
+    expect(await stored(rack)).toContain(its.id);
     const since = await second.console.mark();
 
     await rack.ingot("deprovision", second.name, "--delete-disk");
 
     await second.console.waitForLine(/INGOT-DOWN clean/, 1000, since);
     await expectReleased(second);
-    expect(existsSync(diskFile(rack, its.id))).toBe(false);
-    expect(readdirSync(join(STATE, "pool/tmp"))).toEqual([]);
+    const images = await rack.ingotJson<Image[]>("image", "list");
+    expect(await stored(rack)).toEqual([...images.map(({ id }) => id), disk.id].sort());
     // that it was once deleted is history, kept for people
     expect(await traces([its.id])).toEqual(["operations.json"]);
     expect(await traces(accounts)).toEqual([]);
@@ -171,7 +171,7 @@ describe("release", { timeout: BOOT_MS + 60_000 }, () => {
     expect(kept.node).toBeUndefined();
     await expectReleased(first);
     expect(await traces(accounts)).toEqual([]);
-    await expectSoundFileSystem(diskFile(rack, disk.id));
+    await withDiskFile(rack, disk.id, expectSoundFileSystem);
 
     const sinceMove = await second.console.mark();
     await provision(second, "--disk", disk.name);
@@ -233,8 +233,7 @@ it("leaves the appliance as it was before", async () => {
   expect(others).toEqual([]);
   expect(await rack.ingotJson("disk", "list")).toEqual([]);
   expect(await rack.ingotJson("lease", "list")).toEqual([]);
-  expect(readdirSync(join(STATE, "pool/disks"))).toEqual([]);
-  expect(readdirSync(join(STATE, "pool/images"))).toEqual([`${tiny!.id}.raw`]);
+  expect(await stored(rack)).toEqual([tiny!.id]);
   expect(await traces([disk.id])).toEqual(["operations.json"]);
 });
 

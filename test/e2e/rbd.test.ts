@@ -9,6 +9,7 @@ import { buildTinyImage } from "../lab/image/tiny-image.ts";
 import { destroyEverything } from "../lab/lab-state.ts";
 import { createRack, type Rack, type RackNode } from "../lab/rack.ts";
 import { runOnNode } from "./node-shell.ts";
+import { stored } from "./pool-view.ts";
 import { findTarget } from "./target-view.ts";
 
 const STATE = "/var/tmp/ingot-e2e-rbd";
@@ -38,14 +39,6 @@ afterEach(async ({ task }) => {
   if (task.result?.state === "fail") for (const node of [first, second]) console.log(await bootStory(rack, node));
 });
 afterAll(() => destroyEverything(STATE));
-
-/** What the pool holds, unfinished things included. */
-async function stored(): Promise<string[]> {
-  const { pool } = rack.ceph!;
-  const listed = JSON.parse(await rack.ceph!.rbd("ls", pool, "--format", "json")) as string[];
-  const trash = JSON.parse(await rack.ceph!.rbd("trash", "ls", pool, "--format", "json")) as { name: string }[];
-  return [...listed, ...trash.map(({ name }) => `trash: ${name}`)].sort();
-}
 
 it(
   "a node boots from a clone, whose writes are in the cluster before they are acknowledged",
@@ -81,11 +74,11 @@ it("a disk that is deleted leaves what its snapshot needs, and nothing when that
   const id = (name: string) => images.find((one) => one.name === name)!.id;
   await rack.ingot("deprovision", first.name, "--delete-disk", "--now");
   const second1 = await rack.ingotJson<Disk>("disk", "show", "node-2-1");
-  expect((await stored()).filter((name) => !name.startsWith("trash: "))).toEqual(
+  expect((await stored(rack)).filter((name) => !name.startsWith("trash: "))).toEqual(
     [id("tiny"), id("snap"), second1.id].sort(),
   );
   expect(await runOnNode(second, "cat /root/letter")).toContain("written by node-1");
   await rack.ingot("deprovision", second.name, "--delete-disk", "--now");
   await rack.ingot("image", "rm", "snap", "--yes");
-  expect(await stored()).toEqual([id("tiny")]);
+  expect(await stored(rack)).toEqual([id("tiny")]);
 });

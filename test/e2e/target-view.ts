@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import type { TargetState } from "../../src/drivers/targets/target-server.ts";
 import { createTgtClient } from "../../src/drivers/targets/tgt-client.ts";
 import { createTgtServer } from "../../src/drivers/targets/tgt-server.ts";
@@ -27,9 +26,4 @@ export async function listAccounts({ control }: Rack): Promise<string[]> {
 /** `address:port` of each portal. */
 export async function listPortals({ control }: Rack): Promise<string[]> {
   return parsePortals(await ask(control, { mode: "portal", operation: "show" }, AbortSignal.timeout(PATIENCE_MS)));
-}
-
-/** Where the pool keeps a disk. */
-export function diskFile({ stateDirectory }: Rack, disk: string): string {
-  return join(stateDirectory, "pool/disks", `${disk}.raw`);
 }

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Disk, Finding, Node } from "../../src/cli/answers.ts";
 import { createTgtServer } from "../../src/drivers/targets/tgt-server.ts";
-import { diskFile, findTarget } from "../e2e/target-view.ts";
+import { findTarget } from "../e2e/target-view.ts";
 import { destroyEverything } from "../lab/lab-state.ts";
 import { createRack, type Rack, type RackNode } from "../lab/rack.ts";
 import { until } from "./until.ts";
@@ -351,7 +351,7 @@ describe("the doctor, on a node that is provisioned", () => {
     await expect.poll(target, PATIENT).toBeDefined();
     await expect.poll(() => complaints("targets"), PATIENT).toEqual([]);
 
-    const file = diskFile(rack, disk.id);
+    const file = join(rack.stateDirectory, "pool/disks", `${disk.id}.raw`);
     await rename(file, `${file}.hidden`);
     await remove();
     const says = /^failed: (there is no target|LUN 1 is missing).* -> .*is the file of disk/;

@@ -28,7 +28,7 @@ export type RackOptions = {
   networks?: number;
   /** Length of the networks' prefix (24); shorter ones overlap, so only for a single network. */
   prefix?: number;
-  /** Where images and disks live (`file`); `rbd` starts a Ceph of one node. */
+  /** Where images and disks live; `rbd` starts a Ceph of one node. INGOT_LAB_STORAGE by default, or else `file`. */
   storage?: "file" | "rbd";
   /** Size of the pool's file (8 GiB), which is sparse. */
   poolBytes?: number;
@@ -101,7 +101,8 @@ export async function createRack(options: RackOptions): Promise<Rack> {
     namespace: `ingot-${name}`,
     bridges: interfaces.map((one, index) => ({ name: one, address: addresses[index] as string, prefix })),
   });
-  const ceph = options.storage === "rbd" ? await createCephCluster(network, { sizeBytes: poolBytes }) : undefined;
+  const storage = options.storage ?? process.env.INGOT_LAB_STORAGE ?? "file";
+  const ceph = storage === "rbd" ? await createCephCluster(network, { sizeBytes: poolBytes }) : undefined;
   const configFile = join(stateDirectory, "ingot.yaml");
   await writeFile(configFile, stringify(configuration(options, paths, interfaces, addresses, ceph)));
   if (!ceph) {

@@ -12,7 +12,8 @@ import { ISCSI_LOGIN, type PacketCapture, startCapture } from "../../lab/packet-
 import { runProgram } from "../../lab/program.ts";
 import { createRack, type Rack, type RackNode } from "../../lab/rack.ts";
 import { runOnNode, waitForShell } from "../node-shell.ts";
-import { diskFile, findTarget } from "../target-view.ts";
+import { withDiskFile } from "../pool-view.ts";
+import { findTarget } from "../target-view.ts";
 
 const STATE = "/var/tmp/ingot-full-debian";
 const MINUTE_MS = 60_000;
@@ -141,7 +142,7 @@ describe.concurrent("a Debian node", { timeout: BOOT_MS }, () => {
     await rack.ingot("deprovision", node.name, "--keep-disk");
     expect(await node.running()).toBe(false);
     expect(await rack.ingotJson<Disk>("disk", "show", id)).toMatchObject({ clean: true });
-    await expectUnmounted(diskFile(rack, id));
+    await withDiskFile(rack, id, expectUnmounted);
   });
 });
 

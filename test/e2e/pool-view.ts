@@ -1,0 +1,28 @@
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Rack } from "../lab/rack.ts";
+
+/** What the pool of a rack keeps, looked at past the appliance: ids of images and disks, and what is unfinished. */
+export async function stored(rack: Rack): Promise<string[]> {
+  if (!rack.ceph) {
+    const list = (folder: string) => readdir(join(rack.stateDirectory, "pool", folder));
+    const whole = [...(await list("images")), ...(await list("disks"))].map((name) => name.replace(/\.raw$/, ""));
+    return [...whole, ...(await list("tmp"))].sort();
+  }
+  const { pool } = rack.ceph;
+  const listed = JSON.parse(await rack.ceph.rbd("ls", pool, "--format", "json")) as string[];
+  const trash = JSON.parse(await rack.ceph.rbd("trash", "ls", pool, "--format", "json")) as { name: string }[];
+  return [...listed, ...trash.map(({ name }) => `trash: ${name}`)].sort();
+}
+
+/** Gives what a disk holds to `use`, as a file: the pool's own, or a copy of it. */
+export async function withDiskFile<T>(rack: Rack, disk: string, use: (file: string) => Promise<T>): Promise<T> {
+  if (!rack.ceph) return use(join(rack.stateDirectory, "pool/disks", `${disk}.raw`));
+  const copy = join(rack.stateDirectory, `${disk}.raw`);
+  try {
+    await rack.ceph.rbd("export", "--no-progress", `${rack.ceph.pool}/${disk}`, copy);
+    return await use(copy);
+  } finally {
+    await rm(copy, { force: true });
+  }
+}
