@@ -24,12 +24,22 @@ function tier(name: string, include: string[], serial: boolean, env: Record<stri
  * Boots that must go the same way wherever the disks live, for a second time on Ceph: chosen ones in every run, the others
  * in the long one. Those that look at a pool's file, or make one, are not among them.
  */
-const ON_CEPH = ["boot-paths", "crash"].map((name) => `test/e2e/${name}.test.ts`);
-const ON_CEPH_TOO = ["arming", "faults", "life", "loader-memory", "proxy", "stalls", "two-networks", "unknown-machines"]
+const ON_CEPH = ["test/e2e/boot-paths.test.ts"];
+const ON_CEPH_TOO = [
+  "arming",
+  "crash",
+  "faults",
+  "life",
+  "loader-memory",
+  "proxy",
+  "stalls",
+  "two-networks",
+  "unknown-machines",
+]
   .concat(
     ["debian", "dhcp-off", "grub-client", "loader-memory", "matrix", "power-return"].map((name) => `full/${name}`),
   )
-  .concat(["proxy-matrix", "stalls"].map((name) => `full/${name}`))
+  .concat(["proxy-matrix", "snapshot-boots", "stalls"].map((name) => `full/${name}`))
   .map((name) => `test/e2e/${name}.test.ts`);
 const CEPH = { INGOT_LAB_STORAGE: "rbd" };
 

@@ -7,21 +7,24 @@
  *
  *   namespace ingot-crash:  prov0 10.77.0.1 --- veth --- namespace ingot-crash-node: 10.77.0.50
  */
-import { chown, mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createStorageClient, type StorageClient } from "../../src/storaged/client.ts";
-import { startBmc } from "../lab/bmc.ts";
-import { destroyEverything, findProcess, recordNamespace } from "../lab/lab-state.ts";
-import { runProgram } from "../lab/program.ts";
+import { destroyEverything, findProcess } from "../lab/lab-state.ts";
+import { addQuickMachine } from "../lab/quick-machine.ts";
 import { createRack, type Rack } from "../lab/rack.ts";
 import { stored } from "./pool-view.ts";
 
 const STATE = "/var/tmp/ingot-e2e-crash";
-const MAC = "52:54:00:77:00:50";
 const ADDRESS = "10.77.0.50";
-const NODE_NAMESPACE = "ingot-crash-node";
-const PASSWORD = "secret-of-bmc";
+const MACHINE = {
+  name: "node-1",
+  mac: "52:54:00:77:00:50",
+  address: ADDRESS,
+  bmcAddress: "127.0.1.1",
+  namespace: "ingot-crash-node",
+};
 const MOST_LINES = 60;
 
 let rack: Rack;
@@ -36,7 +39,7 @@ beforeAll(async () => {
     ingotd: "test/lab/crashing-ingotd.ts",
     config: { operations: { softOffSeconds: 1, loginSeconds: 10, readySeconds: 10, bmcSeconds: 20 } },
   });
-  await addMachine();
+  await addQuickMachine(rack, MACHINE);
   const image = join(rack.importDirectory, "golden.raw");
   await writeFile(image, Buffer.alloc(1024 * 1024, "golden"));
   await rack.ingot("image", "import", "golden", "--file", image, "--format", "raw", "--phones-home");
@@ -47,51 +50,6 @@ afterAll(async () => {
   storage?.close();
   await destroyEverything(STATE);
 });
-
-async function addMachine(): Promise<void> {
-  await recordNamespace(STATE, NODE_NAMESPACE);
-  await runProgram("ip", ["netns", "add", NODE_NAMESPACE]);
-  await rack.network.run([
-    "ip",
-    "link",
-    "add",
-    "to-node",
-    "type",
-    "veth",
-    "peer",
-    "name",
-    "nic",
-    "netns",
-    NODE_NAMESPACE,
-  ]);
-  await rack.network.run(["ip", "link", "set", "to-node", "master", "prov0", "up"]);
-  await runProgram("ip", ["-n", NODE_NAMESPACE, "address", "add", `${ADDRESS}/24`, "dev", "nic"]);
-  await runProgram("ip", ["-n", NODE_NAMESPACE, "link", "set", "nic", "up"]);
-
-  const directory = join(STATE, "nodes", "node-1");
-  await mkdir(directory, { recursive: true });
-  const ready = `curl -s -m 2 -X POST http://10.77.0.1/boot/${MAC}/ready`;
-  const machine = [
-    "nsenter",
-    `--net=/run/netns/${NODE_NAMESPACE}`,
-    "sh",
-    "-c",
-    `while :; do ${ready}; sleep 0.2; done`,
-  ];
-  await writeFile(join(directory, "qemu"), `${machine.join("\n")}\n`);
-  await startBmc({
-    ...{ name: "node-1", directory, stateDirectory: STATE, address: "127.0.1.1", port: 623, user: "admin" },
-    password: PASSWORD,
-    start: rack.network.start,
-    run: rack.network.run,
-  });
-  const passwordFile = join(STATE, "bmc", "node-1.password");
-  await writeFile(passwordFile, PASSWORD, { mode: 0o400 });
-  await chown(passwordFile, 65534, 65534);
-  const bmc = ["--bmc", "ipmi://admin@127.0.1.1:623", "--bmc-password-file", passwordFile];
-  const nic = ["--mac", MAC, "--network", "prov0", "--address", ADDRESS, "--firmware", "bios"];
-  await rack.ingot("node", "add", "node-1", ...nic, ...bmc);
-}
 
 type Operation = { id: string; kind: string; state: string; error?: { message: string } };
 

@@ -10,10 +10,9 @@ import type { Boot, Disk, Image, Lease, Node, Operation } from "../../src/cli/an
 import { bootStory } from "../lab/boot-story.ts";
 import { buildTinyImage } from "../lab/image/tiny-image.ts";
 import { destroyEverything } from "../lab/lab-state.ts";
-import { runProgram } from "../lab/program.ts";
 import { createRack, type Rack, type RackNode } from "../lab/rack.ts";
 import { runOnNode } from "./node-shell.ts";
-import { stored, withDiskFile } from "./pool-view.ts";
+import { expectSoundFileSystem, stored } from "./pool-view.ts";
 import { readTexts, recordStarts, runningCommandLines, storedChaps } from "./secrets.ts";
 import { findTarget, listAccounts, listTargets } from "./target-view.ts";
 
@@ -171,7 +170,7 @@ describe("release", { timeout: BOOT_MS + 60_000 }, () => {
     expect(kept.node).toBeUndefined();
     await expectReleased(first);
     expect(await traces(accounts)).toEqual([]);
-    await withDiskFile(rack, disk.id, expectSoundFileSystem);
+    await expectSoundFileSystem(rack, disk.id);
 
     const sinceMove = await second.console.mark();
     await provision(second, "--disk", disk.name);
@@ -181,12 +180,6 @@ describe("release", { timeout: BOOT_MS + 60_000 }, () => {
     expect((await findTarget(rack, disk.id))?.accounts).not.toEqual(accounts);
   });
 });
-
-/** The root's file system, the third partition, needs no repair. */
-async function expectSoundFileSystem(file: string): Promise<void> {
-  const start = await runProgram("partx", ["-g", "-r", "-o", "START", "-n", "3", file]);
-  await runProgram("e2fsck", ["-fn", `${file}?offset=${Number(start) * 512}`]);
-}
 
 describe("taking a disk away", { timeout: BOOT_MS + 60_000 }, () => {
   it("needs a word of force while its node runs", async () => {

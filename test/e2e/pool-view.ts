@@ -1,5 +1,6 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { runProgram } from "../lab/program.ts";
 import type { Rack } from "../lab/rack.ts";
 
 /** What the pool of a rack keeps, looked at past the appliance: ids of images and disks, and what is unfinished. */
@@ -25,4 +26,12 @@ export async function withDiskFile<T>(rack: Rack, disk: string, use: (file: stri
   } finally {
     await rm(copy, { force: true });
   }
+}
+
+/** The root's file system on a disk, the third partition, needs no repair. */
+export async function expectSoundFileSystem(rack: Rack, disk: string): Promise<void> {
+  await withDiskFile(rack, disk, async (file) => {
+    const start = await runProgram("partx", ["-g", "-r", "-o", "START", "-n", "3", file]);
+    await runProgram("e2fsck", ["-fn", `${file}?offset=${Number(start) * 512}`]);
+  });
 }
