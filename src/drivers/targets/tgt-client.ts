@@ -9,17 +9,20 @@ export type TgtClient = (control: number, request: TgtRequest, signal: AbortSign
 /** Where tgtd puts its sockets: fixed in its binary, but for the environment variable TGT_IPC_SOCKET. */
 const SOCKET_PREFIX = "/var/run/tgtd/socket";
 
+/** tgtd does one thing at a time, in milliseconds: when it closes a disk whose store hangs, it hangs with it. */
+const SILENCE_MS = 12_000;
+
 /**
  * Speaks to tgtd over its management socket, which obeys uid 0 only.
- * UNAVAILABLE when no daemon listens or it goes away, TIMEOUT or CANCELLED by the signal,
- * DRIVER_FAILED with `details.tgt` when it refuses. Parameters are never repeated in errors: they hold secrets.
+ * UNAVAILABLE (an outage) when no daemon listens, it goes away or says nothing for `silenceMs`, TIMEOUT or CANCELLED by the
+ * signal, DRIVER_FAILED with `details.tgt` when it refuses. Parameters are never repeated in errors: they hold secrets.
  */
-export function createTgtClient(socketPrefix = SOCKET_PREFIX): TgtClient {
+export function createTgtClient(socketPrefix = SOCKET_PREFIX, silenceMs = SILENCE_MS): TgtClient {
   return async (control, request, signal) => {
     const action = `${request.mode} ${request.operation}`;
     checkParameters(request);
     throwIfAborted(signal, "tgt", action);
-    const { error, text } = await exchange(`${socketPrefix}.${control}`, request, action, signal);
+    const { error, text } = await exchange(`${socketPrefix}.${control}`, request, { action, silenceMs, signal });
     if (error === 0) return text;
     const word = TGT_ERRORS[error] ?? `error ${error}`;
     throw driverFailed("tgt", action, `tgtd says: ${word}`, { details: { tgt: word, control } });
@@ -31,7 +34,9 @@ export function tgtRefused(error: unknown, ...reasons: TgtError[]): boolean {
   return error instanceof ApplianceError && reasons.some((reason) => error.details.tgt === reason);
 }
 
-function exchange(path: string, request: TgtRequest, action: string, signal: AbortSignal) {
+type Exchange = { action: string; silenceMs: number; signal: AbortSignal };
+
+function exchange(path: string, request: TgtRequest, { action, silenceMs, signal }: Exchange) {
   return new Promise<{ error: number; text: string }>((resolve, reject) => {
     const socket = connect(path);
     const chunks: Buffer[] = [];
@@ -41,15 +46,12 @@ function exchange(path: string, request: TgtRequest, action: string, signal: Abo
       settle();
     };
     const onAbort = () => finish(() => reject(abortedError(signal, "tgt", action)));
-    const unavailable = (message: string, cause?: unknown) =>
-      finish(() =>
-        reject(
-          new ApplianceError("UNAVAILABLE", `${action}: ${message}`, {
-            details: { driver: "tgt", action, socket: path, remedy: "start the target daemon of this network" },
-            cause,
-          }),
-        ),
-      );
+    const unavailable = (message: string, remedy: string, cause?: unknown) => {
+      const details = { driver: "tgt", action, socket: path, outage: true, remedy };
+      finish(() => reject(new ApplianceError("UNAVAILABLE", `${action}: ${message}`, { details, cause })));
+    };
+    const absent = (message: string, cause?: unknown) =>
+      unavailable(message, "start the target daemon of this network", cause);
     signal.addEventListener("abort", onAbort, { once: true });
     socket.on("connect", () => socket.write(encodeTgtRequest(request)));
     socket.on("data", (chunk) => {
@@ -57,8 +59,14 @@ function exchange(path: string, request: TgtRequest, action: string, signal: Abo
       const response = decodeTgtResponse(chunks.length === 1 ? chunk : Buffer.concat(chunks));
       if (response) finish(() => resolve(response));
     });
-    socket.on("error", (cause) => unavailable("the target daemon can't be reached", cause));
-    socket.on("close", () => unavailable("the target daemon went away before it answered"));
+    socket.on("error", (cause) => absent("the target daemon can't be reached", cause));
+    socket.on("close", () => absent("the target daemon went away before it answered"));
+    socket.setTimeout(silenceMs, () =>
+      unavailable(
+        `the target daemon has not answered for ${silenceMs / 1000} s`,
+        "see what its disks lie on: ingot doctor; with Ceph, ceph -s",
+      ),
+    );
   });
 }
 
