@@ -256,6 +256,13 @@ export const configSchema = z
           .default(["/var/lib/ingot-import"])
           .meta(restart)
           .describe("Where image files may be imported from."),
+        maxImageBytes: z
+          .number()
+          .int()
+          .positive()
+          .default(2 * 1024 ** 4)
+          .meta({ kind: "bytes", ...restart })
+          .describe("Longest content of an image; a small file may unpack to any size."),
         watermarks,
       })
       .prefault({})

@@ -1,10 +1,15 @@
+import type { Compression, ImageFormat } from "../values/image-format.ts";
+
+/** Where an image was brought in from, and as what it was said to be; `source` is a path or a URL, without credentials. */
+export type ImportOrigin = { kind: "import"; source: string; format: ImageFormat; compression?: Compression };
+
 /** An immutable, bootable image. A golden image was imported; a snapshot was taken from a disk: one type, `origin` tells. */
 export type ImageRecord = {
   id: string;
   name: string;
   project: string;
   origin:
-    | { kind: "import"; source: string; format: "raw" | "qcow2" }
+    | ImportOrigin
     | { kind: "snapshot"; disk: string; clean: boolean }
     /** `image`: id of the one that was copied. */
     | { kind: "copy"; image: string; clean: boolean };

@@ -1,5 +1,6 @@
 import type { ImageRecord } from "../images/image.ts";
 import { newId } from "../values/id.ts";
+import type { Compression, ImageFormat } from "../values/image-format.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
@@ -10,11 +11,14 @@ export type ImportImageRequest = {
   /** On the appliance, inside one of pool.importDirectories. */
   path: string;
   /** Stated, never probed: a raw disk may begin with anything. */
-  format: "raw" | "qcow2";
+  format: ImageFormat;
+  compression?: Compression;
+  /** Of the file as it is, hex. */
+  sha256?: string;
   phonesHome: boolean;
 };
 
-type ImportPlan = { image: string; path: string; format: "raw" | "qcow2" };
+type ImportPlan = { image: string; path: string; format: ImageFormat; compression?: Compression; sha256?: string };
 
 /** Makes an image from a file. EXISTS for a name in use, POOL_FULL when the pool is closed; what is wrong with the file shows in the operation. */
 export async function importImage(
@@ -22,14 +26,14 @@ export async function importImage(
   request: ImportImageRequest,
   requestedBy: string,
 ): Promise<OperationRecord> {
-  const { project, name, path, format, phonesHome } = request;
+  const { project, name, path, format, compression = "none", sha256, phonesHome } = request;
   await checkPoolOpen(appliance);
   appliance.images.checkNewName(project, name);
   const image: ImageRecord = {
     id: newId("img"),
     name,
     project,
-    origin: { kind: "import", source: path, format },
+    origin: { kind: "import", source: path, format, compression },
     sizeBytes: 0,
     phonesHome,
     ready: false,
@@ -40,7 +44,7 @@ export async function importImage(
     summary: `import image ${name}`,
     project,
     requestedBy,
-    plan: { image: image.id, path, format },
+    plan: { image: image.id, path, format, compression, ...(sha256 === undefined ? {} : { sha256 }) },
     holds: [image.id],
     changes: [{ collection: "images", key: image.id, value: image }],
   });

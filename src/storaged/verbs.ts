@@ -1,10 +1,11 @@
 import { z } from "zod";
 import type { Portal } from "../boot/boot-entry.ts";
 import { descriptionSchema } from "../drivers/images/description.ts";
-import type { ImageStore } from "../drivers/images/image-store.ts";
+import type { ImageStore, ImportRequest } from "../drivers/images/image-store.ts";
 import type { PoolCatalogue } from "../drivers/images/pool-catalogue.ts";
 import type { PoolSpace } from "../drivers/images/pool-space.ts";
 import type { TargetServer, TargetSpec } from "../drivers/targets/target-server.ts";
+import { COMPRESSIONS, IMAGE_FORMATS } from "../values/image-format.ts";
 import { parseIpv4 } from "../values/ipv4.ts";
 import { parsed } from "../values/zod.ts";
 
@@ -59,8 +60,17 @@ export type StorageDrivers = {
 export function storageVerbs({ images, space, catalogue, targets }: StorageDrivers, checkUnused: DiskCheck) {
   return {
     "images.import": verb(
-      z.strictObject({ image: id, path: z.string().max(4096), format: z.enum(["raw", "qcow2"]) }),
-      (args, { signal, progress }) => images.import(args, progress, signal),
+      z.strictObject({
+        image: id,
+        path: z.string().max(4096),
+        format: z.enum(IMAGE_FORMATS),
+        compression: z.enum(COMPRESSIONS).optional(),
+        sha256: z
+          .string()
+          .regex(/^[0-9a-fA-F]{64}$/, "use 64 hex digits")
+          .optional(),
+      }),
+      (args, { signal, progress }) => images.import(args as ImportRequest, progress, signal),
     ),
     "images.clone": verb(z.strictObject({ image: id, disk: id }), ({ image, disk }, { signal }) =>
       images.clone(image, disk, signal),

@@ -242,7 +242,7 @@ describe("ending", () => {
 
 it("needs no more than the few capabilities that its unit leaves it", async () => {
   await stop("SIGTERM");
-  const few = "-all,+dac_override,+dac_read_search,+setuid,+setgid,+setpcap";
+  const few = "-all,+dac_override,+dac_read_search,+setuid,+setgid,+setpcap,+sys_admin";
   const argv = [`--bounding-set=${few}`, "--inh-caps=-all", "--no-new-privs", process.execPath, program];
   storaged = spawn("setpriv", [...argv, "--config", join(directory, "ingot.yaml")], { stdio: "pipe" });
   log = new Lines(storaged);

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 
 /** What the lab needs beside Node, all Debian packages. */
 const LAB_PACKAGES = [
+  "bubblewrap",
   "busybox-static",
   "cpio",
   "dosfstools",
@@ -25,6 +26,7 @@ const LAB_PACKAGES = [
   "socat",
   "tgt",
   "xfsprogs",
+  "xz-utils",
   "zstd",
 ];
 

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
+import { COMPRESSIONS, IMAGE_FORMATS } from "../../values/image-format.ts";
 import type { Image, Operation, Relative } from "../answers.ts";
 import { choice, examples, type Open } from "../command.ts";
 import { formatFacts } from "../text/facts.ts";
@@ -15,20 +16,22 @@ export function addImageCommands(program: Command, open: Open): void {
     .command("import <name>")
     .description("make an image from a file on the appliance")
     .requiredOption("--file <path>", "inside one of pool.importDirectories")
-    .addOption(choice("--format <format>", "what the file is; never guessed", ["raw", "qcow2"]).makeOptionMandatory())
+    .addOption(choice("--format <format>", "what the file is; never guessed", [...IMAGE_FORMATS]).makeOptionMandatory())
+    .addOption(choice("--compression <kind>", "what it is packed with", [...COMPRESSIONS]).default("none"))
+    .option("--sha256 <hex>", "of the file as it is, packed or not")
     .option("--phones-home", "its OS reports that it is up, so provision waits for that")
     .option("--no-wait", "do not wait for the end")
     .addHelpText(
       "after",
       examples(
         "ingot image import debian --file /var/lib/ingot-import/debian.qcow2 --format qcow2",
-        "ingot image import tiny --file tiny.raw --format raw --phones-home --no-wait",
+        "ingot image import tiny --file tiny.raw.zst --format raw --compression zst --phones-home --no-wait",
       ),
     )
-    .action(async (name: string, options: { file: string; format: string; phonesHome?: boolean }, command: Command) => {
+    .action(async (name: string, options: ImportOptions, command: Command) => {
       const session = open(command);
-      const { file, format, phonesHome = false } = options;
-      const request = { name, path: resolve(file), format, phonesHome };
+      const { file, format, compression, sha256, phonesHome = false } = options;
+      const request = { name, path: resolve(file), format, compression, sha256, phonesHome };
       await session.finish(await session.api.post<Operation>(session.projectPath("images"), request));
     });
 
@@ -78,6 +81,8 @@ export function addImageCommands(program: Command, open: Open): void {
       await session.finish(await session.api.delete<Operation>(session.projectPath("images", name)));
     });
 }
+
+type ImportOptions = { file: string; format: string; compression: string; sha256?: string; phonesHome?: boolean };
 
 const NO_IMAGES = "no images yet; ingot image import makes one";
 

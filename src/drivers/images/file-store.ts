@@ -22,6 +22,8 @@ export type FileStoreOptions = {
   directory: string;
   /** Import takes files below these alone. */
   importDirectories: string[];
+  /** No image may be longer. */
+  maxImageBytes?: number;
   /** Percent of the pool that imports fill at most: the rest is for the disks of running nodes. */
   watermarks?: { critical: number };
 };
@@ -32,7 +34,8 @@ export type FileStoreOptions = {
  * another would be removed.
  */
 export async function openFileStore(options: FileStoreOptions): Promise<ImageStore> {
-  const { directory, importDirectories, watermarks = { critical: 100 } } = options;
+  const { directory, importDirectories, maxImageBytes = Number.MAX_SAFE_INTEGER } = options;
+  const { watermarks = { critical: 100 } } = options;
   const files = new PoolFiles(directory);
   try {
     await checkReflinks(directory);
@@ -121,6 +124,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
           temporary: files.temporary(),
           publish: (temporary) => files.publish(temporary, "image", request.image),
           importDirectories,
+          maxBytes: maxImageBytes,
           request,
           progress,
           signal,

@@ -1,3 +1,5 @@
+import type { Compression, ImageFormat } from "../../values/image-format.ts";
+
 /**
  * Where images and disks live as bytes. Names are immutable ids: human names are metadata elsewhere.
  * Every verb is idempotent: already there, or already gone, is success. Every verb fails with
@@ -6,9 +8,9 @@
  */
 export interface ImageStore {
   /**
-   * Make image `image` from a file. Its format is stated, never probed. Half-made content is never visible under the
+   * Make image `image` from a file. Its format and compression are stated, never probed. Half-made content is never visible under the
    * final name. An image that is there already is only read for its checksum. Also fails with FORBIDDEN (not in an
-   * import directory), INVALID (not of that format, or refers to other files).
+   * import directory), INVALID (not of that format, compression or checksum, longer than allowed, or refers to other files).
    */
   import(
     request: ImportRequest,
@@ -40,8 +42,18 @@ export interface ImageStore {
 
 /** What a pool holds: images, and disks cloned from them. */
 export type StoredKind = "image" | "disk";
-/** The file at `path` is to become the image with this id. */
-export type ImportRequest = { image: string; path: string; format: "raw" | "qcow2" };
+/**
+ * The file at `path` is to become the image with this id. `sha256`, hex, is of the file as it lies there, packed or not;
+ * it is checked first where it is given.
+ */
+export type ImportRequest = {
+  image: string;
+  path: string;
+  format: ImageFormat;
+  /** What it is packed with on top of its format; left out, nothing. */
+  compression?: Compression;
+  sha256?: string;
+};
 /**
  * `sha256`, hex, is of the content as the node reads it. Sizes are whole sectors of 512 bytes: `paddedBytes` zeros were
  * added to an odd file, and count in both.

@@ -1,15 +1,19 @@
+import type { Stats } from "node:fs";
 import { type FileHandle, open, rm } from "node:fs/promises";
-import { normalize } from "node:path";
-import { ApplianceError, isApplianceError } from "../../errors.ts";
-import { openConfined } from "../../net/confined-file.ts";
+import { ApplianceError } from "../../errors.ts";
+import type { Compression } from "../../values/image-format.ts";
 import { throwIfAborted } from "../failure.ts";
+import { contentSizeBytes } from "./formats/content-size.ts";
+import { checkPacked } from "./formats/packed.ts";
 import type { ImportRequest, ImportResult } from "./image-store.ts";
-import { convertQcow2, readInChild } from "./import-child.ts";
-import { QCOW2_HEADER_BYTES, qcow2SizeBytes } from "./qcow2-header.ts";
+import { convertInChild, copyInChild, hashInChild, tooLarge, unpackInChild } from "./import-child.ts";
+import { openSource } from "./import-source.ts";
 
 const SECTOR_BYTES = 512;
 /** So often is it looked whether there is room for more. */
 const LOOK_EVERY_BYTES = 16 * 1024 * 1024;
+/** Headers and tables of an image make it longer than its content by this much at most. */
+const CONTAINER_SHARE = 1.1;
 
 export type Import = {
   /** Where the content is made: a file that is not there yet, in a folder that keeps others out. Gone in the end. */
@@ -17,6 +21,8 @@ export type Import = {
   /** Takes over the content once it is whole. */
   publish: (temporary: string, result: ImportResult) => Promise<unknown>;
   importDirectories: string[];
+  /** No content may be longer. */
+  maxBytes: number;
   request: ImportRequest;
   progress: (doneBytes: number, totalBytes: number) => void;
   signal: AbortSignal;
@@ -24,22 +30,25 @@ export type Import = {
   checkFree: (bytes: number) => Promise<void>;
 };
 
+/** Where an image that has to be unpacked before it can be converted lies meanwhile, beside the content. */
+export function unpackedBeside(temporary: string): string {
+  return `${temporary}-unpacked`;
+}
+
 /** Makes the content of an image from a file, and hands it on. Fails as ImageStore's `import`. */
 export async function importImage(one: Import): Promise<ImportResult> {
   const { temporary, request } = one;
   const source = await openSource(request.path, one.importDirectories);
+  const passes = createPasses(request, await source.stat(), one.progress);
+  const watched = stopWhenFull(one);
   try {
-    const sourceBytes = await statedSize(source, request.format);
-    const sizeBytes = Math.ceil(sourceBytes / SECTOR_BYTES) * SECTOR_BYTES;
     await one.checkFree((await source.stat()).blocks * SECTOR_BYTES);
-    const guarded = stopWhenFull(one);
+    if (request.sha256 !== undefined) await checkSum(source, request.sha256, passes.next(), watched.signal);
     const target = await open(temporary, "wx+", 0o600);
     try {
-      await target.truncate(sizeBytes);
-      const content = await (request.format === "raw" ? copyRaw : copyQcow2)(source, target, sizeBytes, guarded);
-      const result = { ...content, paddedBytes: sizeBytes - sourceBytes };
+      const result = await makeContent(source, target, watched, passes);
       await target.sync();
-      throwIfAborted(guarded.signal, "file", "import");
+      throwIfAborted(watched.signal, "file", "import");
       await one.publish(temporary, result);
       return result;
     } finally {
@@ -51,36 +60,139 @@ export async function importImage(one: Import): Promise<ImportResult> {
   }
 }
 
-/** The same import, which ends with POOL_FULL once its content takes room that others need: it may unpack to any size. */
-function stopWhenFull(one: Import): Import {
-  const full = new AbortController();
-  let looked = 0;
-  const progress: Import["progress"] = (done, total) => {
-    one.progress(done, total);
-    if (done < looked + LOOK_EVERY_BYTES) return;
-    looked = done;
-    one.checkFree(0).catch((error) => full.abort(error));
+type Pass = (readBytes: number, madeBytes: number) => void;
+type Passes = { next(ofBytes?: number): Pass };
+
+/** The passes over the bytes that an import is made of: each counts as much as the others, however many bytes it sees. */
+function createPasses(request: ImportRequest, file: Stats, progress: Import["progress"]): Passes {
+  const unpacking = needsUnpacking(request, file) ? 1 : 0;
+  const making = request.format === "raw" ? 1 : unpacking + 2;
+  const count = making + (request.sha256 === undefined ? 0 : 1);
+  let begun = 0;
+  return {
+    next(ofBytes = file.size) {
+      const before = begun++;
+      return (readBytes) => progress(before * ofBytes + readBytes, count * ofBytes);
+    },
   };
-  return { ...one, progress, signal: AbortSignal.any([one.signal, full.signal]) };
 }
 
-async function copyRaw(source: FileHandle, target: FileHandle, sizeBytes: number, { progress, signal }: Import) {
+/** Whether what qemu-img reads must be a file of our own: the given one is packed, or nobody may not read it. */
+function needsUnpacking({ format, compression = "none" }: ImportRequest, { mode }: Stats): boolean {
+  return format !== "raw" && (compression !== "none" || (mode & 0o004) === 0);
+}
+
+type Watched = {
+  signal: AbortSignal;
+  maxBytes: number;
+  request: ImportRequest;
+  temporary: string;
+  look: (pass: Pass) => Pass;
+};
+
+/** The import's signal, which also ends with POOL_FULL once its content takes room that others need: it may unpack to any size. */
+function stopWhenFull({ signal, maxBytes, request, temporary, checkFree }: Import): Watched {
+  const full = new AbortController();
+  const look = (pass: Pass): Pass => {
+    let looked = 0;
+    return (readBytes, madeBytes) => {
+      pass(readBytes, madeBytes);
+      if (madeBytes < looked + LOOK_EVERY_BYTES) return;
+      looked = madeBytes;
+      checkFree(0).catch((error) => full.abort(error));
+    };
+  };
+  return { signal: AbortSignal.any([signal, full.signal]), maxBytes, request, temporary, look };
+}
+
+async function makeContent(
+  source: FileHandle,
+  target: FileHandle,
+  one: Watched,
+  passes: Passes,
+): Promise<ImportResult> {
+  const { format, compression = "none" } = one.request;
+  if (format !== "raw") return convert(source, target, one, passes);
+  if (compression === "none") return copyRaw(source, target, one, passes);
+  return unpack(source, target, { ...one, compression }, passes);
+}
+
+async function copyRaw(source: FileHandle, target: FileHandle, one: Watched, passes: Passes): Promise<ImportResult> {
+  const { sizeBytes, paddedBytes } = await prepareTarget(source, target, one);
   const descriptors = { source: source.fd, target: target.fd };
-  const sha256 = await readInChild("copy", descriptors, (done) => progress(done, sizeBytes), signal);
-  return { sizeBytes, sha256 };
+  const sha256 = await copyInChild(descriptors, one.look(passes.next(sizeBytes)), one.signal);
+  return { sizeBytes, sha256, paddedBytes };
 }
 
-/** Two passes, each counted as half: conversion, and reading the result for its checksum. */
-async function copyQcow2(source: FileHandle, target: FileHandle, sizeBytes: number, one: Import) {
-  const { progress, signal } = one;
-  const total = 2 * sizeBytes;
-  // For qemu-img, which runs as nobody; the folder keeps others out.
+type Packed = Omit<Watched, "request"> & { compression: Exclude<Compression, "none"> };
+
+async function unpack(source: FileHandle, target: FileHandle, one: Packed, passes: Passes): Promise<ImportResult> {
+  await checkPacked(source, one.compression);
+  const descriptors = { source: source.fd, target: target.fd };
+  const { sha256, madeBytes } = await unpackInChild(descriptors, one, one.look(passes.next()), one.signal);
+  const { size: sizeBytes } = await target.stat();
+  return { sizeBytes, sha256, paddedBytes: sizeBytes - madeBytes };
+}
+
+async function convert(source: FileHandle, target: FileHandle, one: Watched, passes: Passes): Promise<ImportResult> {
+  const { compression = "none" } = one.request;
+  if (!needsUnpacking(one.request, await source.stat())) return convertPlain(source, target, one, passes);
+  const path = unpackedBeside(one.temporary);
+  const plain = await open(path, "wx+", 0o600);
+  try {
+    // for qemu-img, which runs as nobody; the folder keeps others out
+    await plain.chmod(0o644);
+    const descriptors = { source: source.fd, target: plain.fd };
+    if (compression !== "none") {
+      await checkPacked(source, compression);
+      const limited = { ...one, compression, maxBytes: Math.floor(one.maxBytes * CONTAINER_SHARE) };
+      await unpackInChild(descriptors, limited, one.look(passes.next()), one.signal);
+    } else {
+      const { size } = await source.stat();
+      await plain.truncate(size);
+      await copyInChild(descriptors, one.look(passes.next(size)), one.signal);
+    }
+    return await convertPlain(plain, target, one, passes);
+  } finally {
+    await plain.close();
+    await rm(path, { force: true });
+  }
+}
+
+/** Two passes: conversion, and reading the result for its checksum. */
+async function convertPlain(
+  source: FileHandle,
+  target: FileHandle,
+  one: Watched,
+  passes: Passes,
+): Promise<ImportResult> {
+  const { sizeBytes, paddedBytes } = await prepareTarget(source, target, one);
+  const { format } = one.request;
+  // for qemu-img, as above
   await target.chmod(0o666);
   const descriptors = { source: source.fd, target: target.fd };
-  await convertQcow2(descriptors, sizeBytes, (done) => progress(done, total), signal);
+  await convertInChild(descriptors, { format, sizeBytes }, one.look(passes.next(sizeBytes)), one.signal);
   await target.chmod(0o600);
-  const sha256 = await readInChild("hash", { source: target.fd }, (done) => progress(sizeBytes + done, total), signal);
-  return { sizeBytes, sha256 };
+  const sha256 = await hashInChild(target.fd, passes.next(sizeBytes), one.signal);
+  return { sizeBytes, sha256, paddedBytes };
+}
+
+/** Gives the target the length of the content, in whole sectors, all of it holes. INVALID for more than is allowed. */
+async function prepareTarget(source: FileHandle, target: FileHandle, { request, maxBytes }: Watched) {
+  const contentBytes = await contentSizeBytes(source, request.format);
+  if (contentBytes > maxBytes) throw tooLarge(maxBytes);
+  const sizeBytes = Math.ceil(contentBytes / SECTOR_BYTES) * SECTOR_BYTES;
+  await target.truncate(sizeBytes);
+  return { sizeBytes, paddedBytes: sizeBytes - contentBytes };
+}
+
+/** INVALID unless the file, as it was given, has this checksum. */
+async function checkSum(source: FileHandle, wanted: string, pass: Pass, signal: AbortSignal): Promise<void> {
+  const found = await hashInChild(source.fd, pass, signal);
+  if (found === wanted.toLowerCase()) return;
+  throw new ApplianceError("INVALID", `sha256: the file has another checksum: ${found}`, {
+    details: { field: "sha256", value: wanted, remedy: "bring the file over again, or state the checksum that it has" },
+  });
 }
 
 /** What the import of an image that is there already would answer; it is read for it. */
@@ -89,54 +201,6 @@ export async function hashImage(
   { progress, signal }: Pick<Import, "progress" | "signal">,
 ): Promise<ImportResult> {
   const { size: sizeBytes } = await image.stat();
-  const sha256 = await readInChild("hash", { source: image.fd }, (done) => progress(done, sizeBytes), signal);
+  const sha256 = await hashInChild(image.fd, (done) => progress(done, sizeBytes), signal);
   return { sizeBytes, sha256, paddedBytes: 0 };
-}
-
-/** FORBIDDEN for a path outside the import directories, by name or by a link. */
-async function openSource(path: string, importDirectories: string[]): Promise<FileHandle> {
-  const plain = normalize(path);
-  const directory = importDirectories.find((one) => plain.startsWith(`${normalize(one).replace(/\/$/, "")}/`));
-  if (directory === undefined) {
-    throw new ApplianceError("FORBIDDEN", `path: ${path} is in no import directory`, {
-      details: {
-        field: "path",
-        value: path,
-        remedy: `put the file into ${importDirectories.join(" or ")}, or add its directory to pool.importDirectories`,
-      },
-    });
-  }
-  try {
-    return (await openConfined(directory, plain.slice(normalize(directory).replace(/\/$/, "").length))).handle;
-  } catch (cause) {
-    throw unusableSource(path, cause);
-  }
-}
-
-function unusableSource(path: string, cause: unknown): unknown {
-  const field = { field: "path", value: path };
-  if (isApplianceError(cause, "NOT_FOUND")) {
-    const remedy = "the path is one on the appliance: copy the file there first";
-    return new ApplianceError("NOT_FOUND", `path: there is no file ${path}`, { details: { ...field, remedy }, cause });
-  }
-  if (isApplianceError(cause, "FORBIDDEN")) {
-    const remedy = "put the file itself there, not a link to it";
-    const message = `path: ${path} leads out of the import directory, or can't be read`;
-    return new ApplianceError("FORBIDDEN", message, { details: { ...field, remedy }, cause });
-  }
-  return cause;
-}
-
-/** The size of the raw content, by what the caller says the format is. */
-async function statedSize(source: FileHandle, format: ImportRequest["format"]): Promise<number> {
-  if (format === "qcow2") {
-    const header = Buffer.alloc(QCOW2_HEADER_BYTES);
-    const { bytesRead } = await source.read(header, 0, header.length, 0);
-    return qcow2SizeBytes(header.subarray(0, bytesRead));
-  }
-  const { size } = await source.stat();
-  if (size > 0) return size;
-  throw new ApplianceError("INVALID", "path: the file is empty", {
-    details: { field: "path", remedy: "copy it again" },
-  });
 }

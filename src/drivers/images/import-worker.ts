@@ -1,38 +1,40 @@
 /**
  * The child process that touches an imported image's bytes, so that neither their amount nor a fault of the disk below
  * stalls the parent. It gets open files and no path.
- * usage: import-worker.ts copy   reads descriptor 3, writes what is not zero to descriptor 4, hashes it
- *        import-worker.ts hash   hashes descriptor 3
- * Output: lines of JSON, `{"doneBytes"}` and at last `{"sha256"}`, or `{"error": {"code", "message"}}`.
+ * usage: import-worker.ts hash                       hashes descriptor 3
+ *        import-worker.ts copy                       writes what is not zero of descriptor 3 to descriptor 4, hashes it
+ *        import-worker.ts unpack MAX COMMAND...      the same with what COMMAND makes of descriptor 3, at most MAX bytes
+ * Output: lines of JSON, `{"progress": [read, made]}` and at last `{"sha256", "madeBytes"}`, or `{"error": {"code", "message"}}`.
  */
-import { createHash, type Hash } from "node:crypto";
-import { fstatSync, readSync, writeSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { fstatSync, ftruncateSync, readFileSync, readSync, writeSync } from "node:fs";
 
 const SOURCE = 3;
 const TARGET = 4;
-const CHUNK_BYTES = 4 * 1024 * 1024;
+const CHUNK_BYTES = 1024 * 1024;
 /** What is looked at for being all zeros: the block size of the pools. */
 const BLOCK_BYTES = 4096;
+const SECTOR_BYTES = 512;
 const PROGRESS_MS = 100;
 const ZEROS = Buffer.alloc(CHUNK_BYTES);
 
+const [mode, maxBytes, ...command] = process.argv.slice(2);
+const hash = createHash("sha256");
+let saidAt = 0;
+
 try {
-  const copying = process.argv[2] === "copy";
-  const hash = createHash("sha256");
-  const { size } = fstatSync(SOURCE);
-  readAll(hash, size, copying);
-  // The target is longer than the source when the size was padded to whole sectors.
-  if (copying) hash.update(ZEROS.subarray(0, fstatSync(TARGET).size - size));
-  say({ sha256: hash.digest("hex") });
+  const madeBytes = mode === "unpack" ? await unpack(Number(maxBytes), command) : readAll(mode === "copy");
+  say({ sha256: hash.digest("hex"), madeBytes });
 } catch (error) {
   const { code, message } = error as NodeJS.ErrnoException;
   say({ error: { code, message } });
   process.exitCode = 1;
 }
 
-function readAll(hash: Hash, size: number, copying: boolean): void {
+function readAll(copying: boolean): number {
+  const { size } = fstatSync(SOURCE);
   const chunk = Buffer.alloc(CHUNK_BYTES);
-  let saidAt = 0;
   for (let position = 0; position < size; ) {
     const length = readSync(SOURCE, chunk, 0, Math.min(CHUNK_BYTES, size - position), position);
     if (length === 0) throw new Error("the file became shorter while it was read");
@@ -40,11 +42,63 @@ function readAll(hash: Hash, size: number, copying: boolean): void {
     hash.update(content);
     if (copying) writeSparsely(content, position);
     position += length;
-    if (position === size || Date.now() - saidAt >= PROGRESS_MS) {
-      saidAt = Date.now();
-      say({ doneBytes: position });
-    }
+    tell(position, position, position === size);
   }
+  // The target is longer than the source when the size was padded to whole sectors.
+  if (copying) hash.update(ZEROS.subarray(0, fstatSync(TARGET).size - size));
+  return size;
+}
+
+async function unpack(max: number, [program = "", ...words]: string[]): Promise<number> {
+  const child = spawn(program, words, { stdio: [SOURCE, "pipe", "pipe"] });
+  let complaint = "";
+  child.stderr!.setEncoding("utf8").on("data", (text: string) => {
+    complaint = (complaint + text).slice(-500);
+  });
+  const ended = new Promise<number | null>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", resolve);
+  });
+  ended.catch(() => {});
+  const chunk = Buffer.alloc(CHUNK_BYTES);
+  let [position, filled] = [0, 0];
+  const flush = () => {
+    const content = chunk.subarray(0, filled);
+    hash.update(content);
+    writeSparsely(content, position);
+    position += filled;
+    filled = 0;
+    if (position > max) throw Object.assign(new Error("it makes more than it may"), { code: "TOO_LARGE" });
+    tell(consumed(), position, false);
+  };
+  try {
+    for await (const piece of child.stdout as AsyncIterable<Buffer>) {
+      for (let taken = 0; taken < piece.length; ) {
+        const length = piece.copy(chunk, filled, taken);
+        taken += length;
+        filled += length;
+        if (filled === CHUNK_BYTES) flush();
+      }
+    }
+    flush();
+  } finally {
+    child.kill("SIGKILL");
+  }
+  const code = await ended;
+  if (code !== 0 || position === 0) {
+    const message = complaint.trim() || (position === 0 ? "nothing is in it" : `its program ended with ${code}`);
+    throw Object.assign(new Error(message), { code: "DAMAGED" });
+  }
+  const padded = Math.ceil(position / SECTOR_BYTES) * SECTOR_BYTES;
+  hash.update(ZEROS.subarray(0, padded - position));
+  ftruncateSync(TARGET, padded);
+  tell(consumed(), position, true);
+  return position;
+}
+
+/** How far the program is in the source: it shares the open file with this process, and so the place in it. */
+function consumed(): number {
+  return Number(/^pos:\s+(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${SOURCE}`, "latin1"))?.[1] ?? 0);
 }
 
 /** Writes the runs of blocks that hold something; the target is all holes to begin with. */
@@ -66,6 +120,12 @@ function writeSparsely(content: Buffer, position: number): void {
 function writeFully(bytes: Buffer, position: number): void {
   for (let done = 0; done < bytes.length; )
     done += writeSync(TARGET, bytes, done, bytes.length - done, position + done);
+}
+
+function tell(readBytes: number, madeBytes: number, atOnce: boolean): void {
+  if (!atOnce && Date.now() - saidAt < PROGRESS_MS) return;
+  saidAt = Date.now();
+  say({ progress: [readBytes, madeBytes] });
 }
 
 function say(line: object): void {

@@ -33,10 +33,10 @@ export async function openPool(config: Config["pool"]): Promise<OpenPool> {
     return { images: await openFileStore(config), space, catalogue, place, beforeOpening: async () => {} };
   }
   const { spoolDirectory, via, ...access } = config.rbd;
-  const { importDirectories } = config;
+  const { importDirectories, maxImageBytes } = config;
   const pool = via === "librbd" ? createLibrbdPool(access) : createRbdCommand(access);
   return {
-    images: openRbdStore({ pool, access, importDirectories, spoolDirectory }),
+    images: openRbdStore({ pool, access, importDirectories, maxImageBytes, spoolDirectory }),
     space: createRbdPoolSpace(pool, place),
     catalogue: createRbdCatalogue(pool),
     place,

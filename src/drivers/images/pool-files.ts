@@ -14,7 +14,7 @@ const MODES: Record<StoredKind, number> = { image: 0o444, disk: 0o600 };
 /** Ids are file names here. */
 const ID_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
-const TEMPORARY_PATTERN = /^unfinished-[0-9a-f]{16}$/;
+const TEMPORARY_PATTERN = /^unfinished-[0-9a-f]{16}/;
 
 /** The files of a pool directory: `images/<id>.raw`, `disks/<id>.raw`, `records/<id>.json`, and unfinished ones in `tmp/`. */
 export class PoolFiles {

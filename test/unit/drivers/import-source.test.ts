@@ -19,6 +19,7 @@ it.each([
 ])("refuses with %s, the path and a remedy: %s", async (code, path) => {
   const refused = importImage({
     temporary: join(root, "temporary"),
+    maxBytes: 1024,
     publish: async () => {},
     importDirectories: [imports],
     request: { image: "img-1", path, format: "raw" },

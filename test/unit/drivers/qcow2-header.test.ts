@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { QCOW2_HEADER_BYTES, qcow2SizeBytes } from "../../../src/drivers/images/qcow2-header.ts";
+import { QCOW2_HEADER_BYTES, qcow2SizeBytes } from "../../../src/drivers/images/formats/qcow2-header.ts";
 
 const GIB = 1024n ** 3n;
 

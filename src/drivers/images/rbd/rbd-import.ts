@@ -1,8 +1,9 @@
 import { mkdir, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
-import { ApplianceError } from "../../../errors.ts";
+import { ApplianceError, type ErrorDetails } from "../../../errors.ts";
+import { isNoRoom } from "../../../net/preallocate.ts";
 import type { ImportRequest, ImportResult } from "../image-store.ts";
-import { importImage } from "../import-image.ts";
+import { importImage, unpackedBeside } from "../import-image.ts";
 import { CONTENT, META, NEW, NO_CACHE } from "./rbd-names.ts";
 import type { RbdPool } from "./rbd-pool.ts";
 
@@ -12,6 +13,8 @@ const SPOOL_SPARED = 0.1;
 export type RbdImportParts = {
   pool: RbdPool;
   importDirectories: string[];
+  /** No image may be longer. */
+  maxImageBytes: number;
   /** Where files are unpacked on their way into the pool. */
   spoolDirectory: string;
   /** Takes an image away, gone already or not. */
@@ -19,8 +22,14 @@ export type RbdImportParts = {
 };
 
 /** How files become images of a Ceph pool: unpacked in the spool, brought over by `rbd import`, and renamed once whole. */
-export function createRbdImport({ pool, importDirectories, spoolDirectory, discard }: RbdImportParts) {
+export function createRbdImport(parts: RbdImportParts) {
+  const { pool, importDirectories, maxImageBytes, spoolDirectory, discard } = parts;
   const spoolFile = (image: string) => join(spoolDirectory, `${image}.raw`);
+
+  const forget = async (image: string): Promise<void> => {
+    const content = spoolFile(image);
+    for (const path of [content, unpackedBeside(content)]) await rm(path, { force: true });
+  };
 
   const importContent = async (
     request: ImportRequest,
@@ -31,10 +40,11 @@ export function createRbdImport({ pool, importDirectories, spoolDirectory, disca
     const spooled = spoolFile(image);
     const unfinished = NEW + image;
     await mkdir(spoolDirectory, { recursive: true, mode: 0o700 });
-    await rm(spooled, { force: true });
+    await forget(image);
     return importImage({
       request,
       importDirectories,
+      maxBytes: maxImageBytes,
       signal,
       temporary: spooled,
       progress: (done, total) => progress(done / total / 2, total),
@@ -74,18 +84,25 @@ export function createRbdImport({ pool, importDirectories, spoolDirectory, disca
     ): Promise<ImportResult> {
       const sizeBytes = await pool.size(request.image, signal);
       if (sizeBytes !== undefined) return imported(request.image, sizeBytes, signal);
-      const result = await importContent(request, (share, of) => progress(Math.floor(share * of), of), signal);
+      const tell = (share: number, of: number) => progress(Math.floor(share * of), of);
+      const result = await importContent(request, tell, signal).catch((error) => {
+        if (!isNoRoom(error)) throw error;
+        throw noSpace({ remedy: `remove files below ${spoolDirectory}, or give it more room` }, error);
+      });
       progress(result.sizeBytes, result.sizeBytes);
       return result;
     },
     /** Removes what an import of this image may have left in the spool. */
-    forget: (image: string) => rm(spoolFile(image), { force: true }),
+    forget,
   };
 }
 
 function checkFree(freeBytes: number, wantedBytes: number, remedy: string): void {
   if (freeBytes > wantedBytes) return;
-  throw new ApplianceError("POOL_FULL", "pool: no space left for an import", {
-    details: { driver: "rbd", freeBytes: Math.max(0, Math.floor(freeBytes)), wantedBytes, remedy },
-  });
+  throw noSpace({ freeBytes: Math.max(0, Math.floor(freeBytes)), wantedBytes, remedy });
+}
+
+function noSpace(details: ErrorDetails, cause?: unknown): ApplianceError {
+  const options = { details: { driver: "rbd", ...details }, cause };
+  return new ApplianceError("POOL_FULL", "pool: no space left for an import", options);
 }

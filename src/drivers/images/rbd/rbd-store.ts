@@ -17,6 +17,8 @@ export type RbdStoreOptions = {
   access: RbdAccess;
   /** Import takes files below these alone. */
   importDirectories: string[];
+  /** No image may be longer. */
+  maxImageBytes?: number;
   /** Where files are unpacked on their way into the pool. */
   spoolDirectory: string;
 };
@@ -26,7 +28,8 @@ export type RbdStoreOptions = {
  * names are the ids. What is not finished has another name: librbd's verbs are several steps each, and a rename is the
  * one that counts.
  */
-export function openRbdStore({ pool, access, importDirectories, spoolDirectory }: RbdStoreOptions): ImageStore {
+export function openRbdStore(options: RbdStoreOptions): ImageStore {
+  const { pool, access, maxImageBytes = Number.MAX_SAFE_INTEGER } = options;
   const turns = new Turns();
 
   /** One change at a time to an image or disk. */
@@ -158,7 +161,7 @@ export function openRbdStore({ pool, access, importDirectories, spoolDirectory }
     await discard(OLD + disk, signal);
   };
 
-  const imports = createRbdImport({ pool, importDirectories, spoolDirectory, discard });
+  const imports = createRbdImport({ ...options, maxImageBytes, discard });
 
   return {
     import: (request, progress, signal) =>

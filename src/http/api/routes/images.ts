@@ -3,6 +3,7 @@ import { copyImage } from "../../../operations/copy-image.ts";
 import { editImage } from "../../../operations/edit-image.ts";
 import { importImage } from "../../../operations/import-image.ts";
 import { removeImage } from "../../../operations/remove-image.ts";
+import { COMPRESSIONS, IMAGE_FORMATS } from "../../../values/image-format.ts";
 import type { Api, ApiParts } from "../api.ts";
 import { exact } from "../fields.ts";
 import { describeRoute } from "../route.ts";
@@ -17,7 +18,13 @@ const newImage = z
   .strictObject({
     name: z.string(),
     path: z.string().openapi({ description: "On the appliance, inside one of pool.importDirectories" }),
-    format: z.enum(["raw", "qcow2"]).openapi({ description: "Stated, never probed" }),
+    format: z.enum(IMAGE_FORMATS).openapi({ description: "Stated, never probed" }),
+    compression: z.enum(COMPRESSIONS).default("none").openapi({ description: "On top of the format; never probed" }),
+    sha256: z
+      .string()
+      .regex(/^[0-9a-fA-F]{64}$/, "a SHA-256 has 64 hex digits")
+      .optional()
+      .openapi({ description: "Of the file as it is, packed or not; checked before anything else" }),
     phonesHome: z.boolean().default(false).openapi({ description: "Whether its OS reports that it is up" }),
   })
   .openapi("NewImage");
@@ -93,7 +100,7 @@ export function addImageRoutes(api: Api, { appliance }: ApiParts): void {
     ),
   );
   api.openapi(routes.import, async (c) => {
-    const request = { ...c.req.valid("json"), ...c.req.valid("param") };
+    const request = exact({ ...c.req.valid("json"), ...c.req.valid("param") });
     return accepted(c, appliance, await importImage(appliance, request, c.var.caller.name));
   });
   api.openapi(routes.get, (c) => {

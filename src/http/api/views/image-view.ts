@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import type { ImageRecord } from "../../../images/image.ts";
 import { nameFrom } from "../../../images/image-catalogue.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
+import { COMPRESSIONS, IMAGE_FORMATS } from "../../../values/image-format.ts";
 import { moment, momentSchema } from "./text.ts";
 
 /** An image, and where it comes from. */
@@ -11,7 +12,12 @@ export const imageSchema = z
     name: z.string(),
     project: z.string(),
     origin: z.discriminatedUnion("kind", [
-      z.object({ kind: z.literal("import"), source: z.string(), format: z.enum(["raw", "qcow2"]) }),
+      z.object({
+        kind: z.literal("import"),
+        source: z.string().openapi({ description: "A path or a URL, without credentials" }),
+        format: z.enum(IMAGE_FORMATS),
+        compression: z.enum(COMPRESSIONS).optional(),
+      }),
       z.object({
         kind: z.literal("snapshot"),
         disk: z.string(),
