@@ -10,6 +10,8 @@ export type DiskRecord = {
   node?: string;
   /** Whether its last user shut down in order: decides what a new boot must check. */
   clean: boolean;
+  /** See `ChainDepth`. */
+  depth?: number;
   createdAt: number;
   requestedBy: string;
 };

@@ -28,6 +28,8 @@ export type ImageRecord = {
   isPublic?: boolean;
   /** Names of the projects that may clone it, beside its own. */
   sharedWith?: string[];
+  /** See `ChainDepth`. */
+  depth?: number;
   createdAt: number;
   requestedBy: string;
 };

@@ -1,3 +1,4 @@
+import { childDepth } from "../images/chain-depth.ts";
 import type { ImageRecord } from "../images/image.ts";
 import { newId } from "../values/id.ts";
 import type { Appliance } from "./appliance.ts";
@@ -36,6 +37,7 @@ export async function copyImage(
     ...(description === undefined ? {} : { description }),
     ...(labels === undefined ? {} : { labels }),
     ready: false,
+    depth: childDepth(source),
     createdAt: appliance.clock.now(),
     requestedBy,
   };

@@ -8,6 +8,7 @@ export type OperationKind =
   | "deprovision"
   | "snapshot"
   | "revert"
+  | "flatten"
   | "remove-disk"
   | "remove-image"
   | "copy-image"

@@ -1,6 +1,7 @@
 import type { Appliance } from "./appliance.ts";
 import { copyImageProcedure } from "./copy-image.ts";
 import { deprovisionProcedure } from "./deprovision.ts";
+import { flattenProcedure } from "./flatten.ts";
 import { growPoolProcedure } from "./grow-pool.ts";
 import { importProcedure } from "./import-image.ts";
 import { powerProcedure } from "./power-node.ts";
@@ -19,6 +20,7 @@ export function registerProcedures(appliance: Appliance): void {
   runner.register(snapshotProcedure(appliance));
   runner.register(revertProcedure(appliance));
   runner.register(copyImageProcedure(appliance));
+  runner.register(flattenProcedure(appliance));
   runner.register(removeDiskProcedure(appliance));
   runner.register(removeImageProcedure(appliance));
   runner.register(powerProcedure(appliance));

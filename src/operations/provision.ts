@@ -1,6 +1,7 @@
 import type { Portal } from "../boot/boot-entry.ts";
 import type { DiskRecord } from "../disks/disk.ts";
 import { ApplianceError } from "../errors.ts";
+import { childDepth } from "../images/chain-depth.ts";
 import type { ImageRecord } from "../images/image.ts";
 import { bootNic, type NodeRecord } from "../nodes/node.ts";
 import { newId } from "../values/id.ts";
@@ -125,6 +126,7 @@ function newDisk(
     image: image.id,
     sizeBytes: image.sizeBytes,
     clean: false,
+    depth: childDepth(image),
     createdAt: appliance.clock.now(),
     requestedBy,
   };

@@ -1,5 +1,6 @@
 import type { BootEntry } from "../boot/boot-entry.ts";
 import { ApplianceError } from "../errors.ts";
+import { childDepth } from "../images/chain-depth.ts";
 import { newId } from "../values/id.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, networkOf, targetSpec } from "./attachment.ts";
@@ -112,9 +113,10 @@ export function revertProcedure(appliance: Appliance): Procedure<RevertPlan> {
         run: async ({ plan, signal }) => {
           await appliance.store.remove("image", plan.rescue, signal);
           const disk = appliance.disks.find(plan.disk);
-          const origin = appliance.images.find(plan.image)?.origin;
-          const clean = origin?.kind === "import" || origin?.clean === true;
-          return disk ? { changes: [{ collection: "disks", key: disk.id, value: { ...disk, clean } }] } : {};
+          const image = appliance.images.find(plan.image);
+          const clean = image?.origin.kind === "import" || image?.origin.clean === true;
+          const reverted = { ...disk, clean, depth: childDepth(image) };
+          return disk ? { changes: [{ collection: "disks", key: disk.id, value: reverted }] } : {};
         },
       },
     ],

@@ -1,3 +1,4 @@
+import { childDepth } from "../images/chain-depth.ts";
 import type { ImageRecord } from "../images/image.ts";
 import { newId } from "../values/id.ts";
 import type { Appliance } from "./appliance.ts";
@@ -30,6 +31,7 @@ export async function snapshotDisk(
     sizeBytes: disk.sizeBytes,
     phonesHome: appliance.images.find(disk.image)?.phonesHome ?? false,
     ready: false,
+    depth: childDepth(disk),
     createdAt: appliance.clock.now(),
     requestedBy,
   };

@@ -36,6 +36,7 @@ function imageStore(call: CallStorage): ImageStore {
     copy: (image, copy, signal) => call("images.copy", { image, copy }, signal),
     setAside: (disk, image, signal) => call("images.setAside", { image, disk }, signal),
     revert: (disk, image, signal) => call("images.revert", { disk, image }, signal),
+    flatten: (request, progress, signal) => call("images.flatten", request, signal, progress),
     remove: (kind, id, signal) => call("images.remove", { kind, id }, signal),
     stat: (kind, id, signal) => call("images.stat", { kind, id }, signal),
     list: (signal) => call("images.list", {}, signal),

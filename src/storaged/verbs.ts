@@ -89,6 +89,10 @@ export function storageVerbs({ images, space, catalogue, targets }: StorageDrive
       await checkUnused(disk, signal);
       await images.revert(disk, image, signal);
     }),
+    "images.flatten": verb(z.strictObject({ kind, id, served: z.boolean() }), async (args, { signal, progress }) => {
+      if (args.kind === "disk" && !args.served) await checkUnused(args.id, signal);
+      await images.flatten(args, progress, signal);
+    }),
     "images.remove": verb(z.strictObject({ kind, id }), async (args, { signal }) => {
       if (args.kind === "disk") await checkUnused(args.id, signal);
       await images.remove(args.kind, args.id, signal);

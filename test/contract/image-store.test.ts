@@ -3,7 +3,7 @@
  * what it keeps.
  */
 import { createHash } from "node:crypto";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { open, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openFileStore } from "../../src/drivers/images/file-store.ts";
@@ -12,6 +12,8 @@ import { createLibrbdPool } from "../../src/drivers/images/rbd/librbd-pool.ts";
 import { createRbdCommand } from "../../src/drivers/images/rbd/rbd-command.ts";
 import type { RbdAccess, RbdPool } from "../../src/drivers/images/rbd/rbd-pool.ts";
 import { openRbdStore } from "../../src/drivers/images/rbd/rbd-store.ts";
+import { ApplianceError } from "../../src/errors.ts";
+import { sharedExtents } from "../../src/net/shared-extents.ts";
 import { MemoryImageStore } from "../fakes/memory-image-store.ts";
 import { MemoryTargetServer } from "../fakes/memory-target-server.ts";
 import { LoopPools } from "../integration/loop-pools.ts";
@@ -27,6 +29,8 @@ type Subject = {
   content(kind: StoredKind, id: string): Promise<string>;
   /** Plays the node: changes a disk. */
   scribble(disk: string): Promise<void>;
+  /** Whether it shares nothing with others. */
+  isFlat(kind: StoredKind, id: string): Promise<boolean>;
   close?(): unknown;
 };
 
@@ -54,6 +58,10 @@ async function fileSubject(name: string, filesystem: "xfs" | "btrfs"): Promise<S
         .update(await readFile(path(kind, id)))
         .digest("hex"),
     scribble: (disk) => writeFile(path("disk", disk), "changed by the node", { flag: "r+" }),
+    isFlat: async (kind, id) => {
+      const file = await open(path(kind, id), "r");
+      return (await sharedExtents(file).finally(() => file.close())).length === 0;
+    },
   };
 }
 
@@ -90,6 +98,8 @@ async function rbdSubject(
       const one = ["--io-type", "write", "--io-size", "4096", "--io-total", "4096", "--io-threads", "1"];
       await cluster.rbd("bench", ...one, `${pool}/${disk}`);
     },
+    isFlat: async (_, id) =>
+      JSON.parse(await cluster.rbd("info", "--format", "json", `${pool}/${id}`)).parent === undefined,
     close: () => {
       rbd.close?.();
       return destroyEverything(CLUSTER);
@@ -114,6 +124,7 @@ const SUBJECTS: Record<string, () => Promise<Subject>> = {
       store,
       file: async (name) => `/imports/${name}`,
       content: async (kind, id) => store.contents.get(`${kind}/${id}`) ?? "",
+      isFlat: async (kind, id) => store.flat.has(`${kind}/${id}`),
       scribble: async (disk) => void store.contents.set(`disk/${disk}`, "changed by the node"),
     };
   },
@@ -191,6 +202,48 @@ describe.each(Object.entries(SUBJECTS))("%s", (_, makeSubject) => {
     await store.revert("disk-3", "img-golden", signal);
     await store.revert("disk-3", "img-golden", signal);
     expect(await subject.content("disk", "disk-3")).toBe(await subject.content("image", "img-golden"));
+  });
+
+  it("flattens disks and images: same content, nothing shared, and what they came from can go", async () => {
+    await store.clone("img-golden", "disk-flat", signal);
+    await subject.scribble("disk-flat");
+    await store.snapshot("disk-flat", "img-flat", signal);
+    await store.clone("img-flat", "disk-of-flat", signal);
+    const content = await subject.content("disk", "disk-flat");
+    for (const [kind, id] of [
+      ["disk", "disk-flat"],
+      ["image", "img-flat"],
+    ] as const) {
+      expect(await subject.isFlat(kind, id)).toBe(false);
+      const steps: [number, number][] = [];
+      const request = { kind, id, served: false };
+      await store.flatten(request, (done, total) => steps.push([done, total]), signal);
+      expect(steps.at(-1)?.[1]).toBeGreaterThan(0);
+      await store.flatten(request, () => {}, signal);
+    }
+    expect(await subject.isFlat("disk", "disk-flat")).toBe(true);
+    expect(await subject.content("disk", "disk-flat")).toBe(content);
+    expect(await subject.content("image", "img-flat")).toBe(content);
+    await store.remove("disk", "disk-flat", signal);
+    expect(await subject.content("disk", "disk-of-flat")).toBe(content);
+    await expect(
+      store.flatten({ kind: "disk", id: "disk-none", served: false }, () => {}, signal),
+    ).rejects.toMatchObject({ code: "NOT_FOUND" });
+  });
+
+  it("loses nothing when a flattening is broken off, and ends it the next time", async () => {
+    await store.clone("img-golden", "disk-cut", signal);
+    await subject.scribble("disk-cut");
+    const content = await subject.content("disk", "disk-cut");
+    const request = { kind: "disk", id: "disk-cut", served: false } as const;
+    const cut = new AbortController();
+    await store
+      .flatten(request, () => cut.abort(new ApplianceError("CANCELLED", "cut")), cut.signal)
+      .catch((error) => expect(error).toMatchObject({ code: "CANCELLED" }));
+    expect(await subject.content("disk", "disk-cut")).toBe(content);
+    await store.flatten(request, () => {}, signal);
+    expect(await subject.isFlat("disk", "disk-cut")).toBe(true);
+    expect(await subject.content("disk", "disk-cut")).toBe(content);
   });
 
   it("removes, and what is gone is gone already", async () => {

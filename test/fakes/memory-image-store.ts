@@ -1,5 +1,6 @@
 import type {
   Backing,
+  FlattenRequest,
   ImageStore,
   ImportRequest,
   ImportResult,
@@ -18,6 +19,7 @@ export class MemoryImageStore implements ImageStore {
   readonly contents = new Map<string, string>();
   /** Of what is kept here, for a `MemoryPoolCatalogue`. */
   readonly descriptions = new Map<string, Description>();
+  readonly flat = new Set<string>();
   readonly #space: MemoryPoolSpace;
 
   constructor(space = new MemoryPoolSpace()) {
@@ -52,6 +54,12 @@ export class MemoryImageStore implements ImageStore {
   async revert(disk: string, image: string): Promise<void> {
     this.#get("disk", disk);
     this.contents.set(`disk/${disk}`, this.#get("image", image));
+  }
+
+  async flatten({ kind, id }: FlattenRequest, progress: (done: number, total: number) => void): Promise<void> {
+    this.#get(kind, id);
+    progress(SIZE, SIZE);
+    this.flat.add(`${kind}/${id}`);
   }
 
   async remove(kind: StoredKind, id: string): Promise<void> {

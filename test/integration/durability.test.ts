@@ -3,13 +3,14 @@
  * whatever was not flushed, and tgtd and the disk are killed at once. The initiator lives on, and knows what was
  * acknowledged to it.
  */
-import { readFile, writeFile } from "node:fs/promises";
+import { open, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { openFileStore } from "../../src/drivers/images/file-store.ts";
 import type { ImageStore } from "../../src/drivers/images/image-store.ts";
 import type { TargetSpec } from "../../src/drivers/targets/target-server.ts";
 import { createTgtServer } from "../../src/drivers/targets/tgt-server.ts";
+import { sharedExtents } from "../../src/net/shared-extents.ts";
 import type { Ipv4 } from "../../src/values/ipv4.ts";
 import { targetIqn } from "../../src/values/iqn.ts";
 import { createDroppingDisk, type DroppingDisk } from "../lab/dropping-disk.ts";
@@ -173,6 +174,25 @@ describe.each(["xfs", "btrfs"] as const)("when the machine of a pool on %s loses
     await crash();
     expect(await blocksMissing(first, "disks", "disk-2")).toEqual([]);
     expect(await blocksMissing(second, "disks", "disk-2")).not.toEqual([]);
+  });
+
+  it("a disk that is flattened under a node's writes loses none of them", async () => {
+    const writer = await newWriter("disk-flat");
+    const initiator = await logIn(await serve("disk-flat"));
+    await write(initiator, writer);
+    const before = writer.acknowledgements;
+    const flattening = store.flatten({ kind: "disk", id: "disk-flat", served: true }, () => {}, signal);
+    if (name === "btrfs") {
+      await expect(flattening).rejects.toMatchObject({ code: "UNSUPPORTED" });
+      initiator.cut();
+      return;
+    }
+    await flattening;
+    await until("writes go on", () => writer.acknowledgements > before + ENOUGH, 60_000);
+    await crash();
+    expect(await blocksMissing(writer, "disks", "disk-flat")).toEqual([]);
+    const file = await open(join(POOL, "disks/disk-flat.raw"), "r");
+    expect(await sharedExtents(file).finally(() => file.close())).toEqual([]);
   });
 
   it("what an import was done with is there, and what was removed is not", async () => {

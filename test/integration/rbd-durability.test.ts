@@ -96,6 +96,23 @@ it.each([
   expect(await blocksMissing(writer, disk)).toEqual([]);
 });
 
+it("a disk that is flattened under a node's writes loses none of them", async () => {
+  await store.clone("img-golden", "disk-flat", signal);
+  const writer = new BlockWriter({ unmap: false });
+  const initiator = await serve("disk-flat");
+  const writing = writer.run(initiator, BLOCKS, LANES);
+  await until("writes", () => writer.acknowledgements >= 100, 60_000);
+  const steps: number[] = [];
+  await store.flatten({ kind: "disk", id: "disk-flat", served: true }, (done) => steps.push(done), signal);
+  const then = writer.acknowledgements;
+  await until("writes go on", () => writer.acknowledgements > then + 100, 60_000);
+  await killProcess(STATE, "tgtd");
+  await endProcess(STATE, "tgtd");
+  await writing;
+  expect(await rbd.hasParent("disk-flat", signal)).toBe(false);
+  expect(await blocksMissing(writer, "disk-flat")).toEqual([]);
+});
+
 it("blocks are missing where librbd's cache acknowledges them: so these tests can fail", async () => {
   await store.clone("img-golden", "disk-cached", signal);
   const set = (key: string, value: string) =>

@@ -60,6 +60,16 @@ export function addDiskCommands(program: Command, open: Open): void {
     });
 
   disk
+    .command("flatten <name>")
+    .description("copy what it shares with its image, so that it stands alone; a node goes on with it")
+    .option("--no-wait", "do not wait for the end")
+    .addHelpText("after", examples("ingot disk flatten node-1-1", "ingot disk flatten node-1-1 --no-wait"))
+    .action(async (name: string, _: object, command: Command) => {
+      const session = open(command);
+      await session.finish(await session.api.post<Operation>(session.projectPath("disks", name, "flatten"), {}));
+    });
+
+  disk
     .command("rm <name>")
     .description("delete a disk for good")
     .option("-y, --yes", "do not ask")

@@ -70,6 +70,16 @@ export function addImageCommands(program: Command, open: Open): void {
     });
 
   image
+    .command("flatten <name>")
+    .description("copy what it shares with what it came from, so that it stands alone; disks go on with it")
+    .option("--no-wait", "do not wait for the end")
+    .addHelpText("after", examples("ingot image flatten debian-with-docker"))
+    .action(async (name: string, _: object, command: Command) => {
+      const session = open(command);
+      await session.finish(await session.api.post<Operation>(session.projectPath("images", name, "flatten"), {}));
+    });
+
+  image
     .command("rm <name>")
     .description("delete an image for good")
     .option("-y, --yes", "do not ask")

@@ -4,6 +4,7 @@ import { isNoRoom } from "../../net/preallocate.ts";
 import { abortedError, driverFailed } from "../failure.ts";
 import { Turns } from "../turns.ts";
 import { Ballast } from "./ballast.ts";
+import { flattenFile } from "./flatten-file.ts";
 import type { ImageStore, PoolUsage, StoredKind, StoredSize } from "./image-store.ts";
 import { hashImage, importImage } from "./import-image.ts";
 import { mountAbove } from "./mounts.ts";
@@ -81,6 +82,12 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
     throw new ApplianceError("NOT_FOUND", `${kind}: ${id} is not in the pool`, { details: { field: kind, value: id } });
   };
 
+  /** What is brought in stops short of what running nodes are given in need. */
+  const checkFree = async (bytes: number): Promise<void> => {
+    const usage = await poolUsage(directory);
+    refuseFull(usage, bytes, usage.totalBytes * (1 - watermarks.critical / 100));
+  };
+
   const openImage = (id: string) =>
     open(files.path("image", id), "r").catch((error) => {
       if (error.code !== "ENOENT") throw error;
@@ -89,7 +96,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
   const derive = async (from: [StoredKind, string], to: [StoredKind, string]) => {
     if (!(await sizeOf(...to))) {
       await checkThere(...from);
-      checkFree(await poolUsage(directory), 0);
+      refuseFull(await poolUsage(directory), 0);
       await files.publish(await files.reflink(files.path(...from)), ...to);
     }
     return { sizeBytes: (await sizeOf(...to))!.sizeBytes };
@@ -113,7 +120,22 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
         await checkThere("disk", disk);
         await checkThere("image", image);
         const content = await ballast.lend(() => files.reflink(files.path("image", image)));
-        await files.replaceDisk(content, disk);
+        await files.replace(content, "disk", disk);
+      }),
+    flatten: (request, progress, signal) =>
+      change("flatten", request.kind, request.id, signal, async () => {
+        const { kind, id } = request;
+        await checkThere(kind, id);
+        await flattenFile({
+          request,
+          path: files.path(kind, id),
+          filesystem: (await mountAbove(directory))?.filesystem,
+          temporary: files.temporary(),
+          replace: (temporary) => files.replace(temporary, kind, id),
+          progress,
+          signal,
+          checkFree,
+        });
       }),
     remove: (kind, id, signal) => change("remove", kind, id, signal, () => ballast.lend(() => files.remove(kind, id))),
     import: (request, progress, signal) =>
@@ -128,10 +150,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
           request,
           progress,
           signal,
-          checkFree: async (bytes) => {
-            const usage = await poolUsage(directory);
-            checkFree(usage, bytes, usage.totalBytes * (1 - watermarks.critical / 100));
-          },
+          checkFree,
         });
       }),
     stat: (kind, id) => sizeOf(kind, id),
@@ -147,7 +166,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
   };
 }
 
-function checkFree(usage: PoolUsage, bytes: number, keptFreeBytes = 0): void {
+function refuseFull(usage: PoolUsage, bytes: number, keptFreeBytes = 0): void {
   if (usage.freeBytes >= bytes + Math.max(keptFreeBytes, RESERVE_BYTES)) return;
   throw poolFull({ freeBytes: usage.freeBytes, wantedBytes: bytes });
 }

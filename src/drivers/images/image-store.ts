@@ -30,6 +30,16 @@ export interface ImageStore {
   setAside(disk: string, image: string, signal: AbortSignal): Promise<void>;
   /** Put the content of `image` back into `disk`, which nobody uses now. Works in a full pool too. */
   revert(disk: string, image: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Give an image or a disk a copy of its own of all that it shares with what it came from, and let go of that. What it
+   * holds stays as it is, and is read and (`served`) written meanwhile; breaking off in the middle loses nothing. Nothing
+   * to do is success. UNSUPPORTED where a served disk can't be flattened.
+   */
+  flatten(
+    request: FlattenRequest,
+    progress: (doneBytes: number, totalBytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<void>;
   /** Works in a full pool too. */
   remove(kind: StoredKind, id: string, signal: AbortSignal): Promise<void>;
   /** Undefined when it does not exist. */
@@ -42,6 +52,8 @@ export interface ImageStore {
 
 /** What a pool holds: images, and disks cloned from them. */
 export type StoredKind = "image" | "disk";
+/** `served`: whether a node may use the disk meanwhile; without, it must not. */
+export type FlattenRequest = { kind: StoredKind; id: string; served: boolean };
 /**
  * The file at `path` is to become the image with this id. `sha256`, hex, is of the file as it lies there, packed or not;
  * it is checked first where it is given.

@@ -87,11 +87,11 @@ export class PoolFiles {
     await syncPath(this.#folder("image"));
   }
 
-  /** Puts a finished temporary file in the place of a disk. Whoever has the old one open keeps the old one. */
-  async replaceDisk(temporary: string, id: string): Promise<void> {
-    await chmod(temporary, MODES.disk);
-    await rename(temporary, this.path("disk", id));
-    await syncPath(this.#folder("disk"));
+  /** Puts a finished temporary file in the place of another. Whoever has the old one open keeps the old one. */
+  async replace(temporary: string, kind: StoredKind, id: string): Promise<void> {
+    await chmod(temporary, MODES[kind]);
+    await rename(temporary, this.path(kind, id));
+    await syncPath(this.#folder(kind));
   }
 
   /** Where an image or disk is described. Ids tell the kind; one that is none was refused by `path`. */

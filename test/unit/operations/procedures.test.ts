@@ -3,6 +3,7 @@ import { ApplianceError } from "../../../src/errors.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { copyImage } from "../../../src/operations/copy-image.ts";
 import { deprovision } from "../../../src/operations/deprovision.ts";
+import { flatten } from "../../../src/operations/flatten.ts";
 import { growPool } from "../../../src/operations/grow-pool.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
 import type { OperationRecord } from "../../../src/operations/operation.ts";
@@ -100,6 +101,14 @@ const scenarios: Record<string, Scenario> = {
   "power reset": {
     prepare: withProvisioned,
     begin: (appliance) => powerNode(appliance, { node: "node-1", action: "reset" }, "test"),
+  },
+  "flatten disk": {
+    prepare: withProvisioned,
+    begin: (appliance) => flatten(appliance, { project, kind: "disk", name: "node-1-1" }, "test"),
+  },
+  "flatten image": {
+    prepare: withImage,
+    begin: (appliance) => flatten(appliance, { project, kind: "image", name: "golden" }, "test"),
   },
   "remove disk": {
     prepare: withKeptDisk,

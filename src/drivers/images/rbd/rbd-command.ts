@@ -107,12 +107,19 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
       }
     },
     async importFile(file, image, progress, signal) {
-      const onText = (text: string) => {
-        const percent = /(\d+)% complete/.exec(text)?.[1];
-        if (percent !== undefined) progress(Number(percent));
-      };
       const args = [...PATIENCE, "import", file, spec(image)];
-      await runCeph("rbd", args, { access, action: "import", image, signal, onText });
+      await runCeph("rbd", args, { access, action: "import", image, signal, onText: percentTo(progress) });
+    },
+    hasParent: async (image, signal) =>
+      (await json<{ parent?: object }>(signal, "look at image", image, ["info", spec(image)])).parent !== undefined,
+    async holds(image, signal) {
+      const args = ["diff", "--whole-object", spec(image)];
+      const pieces = await json<{ length: number; exists: string }[]>(signal, "measure image", image, args);
+      return pieces.reduce((sum, { length, exists }) => sum + (exists === "true" ? length : 0), 0);
+    },
+    async flatten(image, progress, signal) {
+      const args = [...PATIENCE, "flatten", spec(image)];
+      await runCeph("rbd", args, { access, action: "flatten", image, signal, onText: percentTo(progress) });
     },
     async usage(signal) {
       const args = ["--connect-timeout", CONNECT_SECONDS, "df", "--format", "json"];
@@ -122,6 +129,14 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
       if (!stats) throw notThere("pool", access);
       return { storedBytes: stats.stored, freeBytes: stats.max_avail };
     },
+  };
+}
+
+/** Reads the progress that `rbd` draws. */
+function percentTo(progress: (percent: number) => void): (text: string) => void {
+  return (text) => {
+    const percent = /(\d+)% complete/.exec(text)?.[1];
+    if (percent !== undefined) progress(Number(percent));
   };
 }
 

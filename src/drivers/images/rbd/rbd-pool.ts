@@ -20,6 +20,12 @@ export interface RbdPool {
   listSnapshots(image: string, signal: AbortSignal): Promise<string[]>;
   /** One with children goes to the image's own trash, and ends with the last of them. */
   removeSnapshot(image: string, snapshot: string, signal: AbortSignal): Promise<void>;
+  /** Whether an image reads through to another. */
+  hasParent(image: string, signal: AbortSignal): Promise<boolean>;
+  /** Bytes of the objects that an image has something in, its own and its ancestors'. */
+  holds(image: string, signal: AbortSignal): Promise<number>;
+  /** Copies into an image, its snapshots included, what it has of its parent, and cuts it off; while it is in use too. */
+  flatten(image: string, progress: (percent: number) => void, signal: AbortSignal): Promise<void>;
   rename(from: string, to: string, signal: AbortSignal): Promise<void>;
   /** Shuts out whoever holds an image for writing: what is still under way of it never arrives (blocklist). */
   breakLock(image: string, signal: AbortSignal): Promise<void>;

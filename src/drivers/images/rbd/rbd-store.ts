@@ -5,6 +5,7 @@ import type { BeforeOpening } from "../../targets/tgt-daemon.ts";
 import { Turns } from "../../turns.ts";
 import type { ImageStore, StoredKind } from "../image-store.ts";
 import { isRefused } from "./rbd-fault.ts";
+import { flattenRbd } from "./rbd-flatten.ts";
 import { createRbdImport } from "./rbd-import.ts";
 import { CONTENT, META, NEW, OLD } from "./rbd-names.ts";
 import type { RbdAccess, RbdPool } from "./rbd-pool.ts";
@@ -182,6 +183,12 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
         await pool.rename(disk, OLD + disk, signal);
         await pool.rename(unfinished, disk, signal);
         await discard(OLD + disk, signal);
+      }),
+    flatten: ({ kind, id }, progress, signal) =>
+      change(kind, id, "flatten", signal, async () => {
+        await checkThere(kind, id, signal);
+        await flattenRbd(pool, id, progress, signal);
+        await emptyTrash(pool, signal);
       }),
     remove: (kind, id, signal) =>
       change(kind, id, "remove", signal, async () => {

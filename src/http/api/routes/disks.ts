@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { flatten } from "../../../operations/flatten.ts";
 import { removeDisk } from "../../../operations/remove-disk.ts";
 import { revertDisk } from "../../../operations/revert-disk.ts";
 import { snapshotDisk } from "../../../operations/snapshot-disk.ts";
@@ -45,6 +46,12 @@ const routes = {
     request: { params, body: body(revertBody) },
     responses: ACCEPTED,
   }),
+  flatten: describeRoute("disk:write", {
+    method: "post",
+    path: "/v1/projects/{project}/disks/{disk}/flatten",
+    request: { params },
+    responses: ACCEPTED,
+  }),
   remove: describeRoute("disk:write", {
     method: "delete",
     path: "/v1/projects/{project}/disks/{disk}",
@@ -73,6 +80,10 @@ export function addDiskRoutes(api: Api, { appliance }: ApiParts): void {
   api.openapi(routes.revert, async (c) => {
     const request = exact({ ...c.req.valid("json"), ...c.req.valid("param") });
     return accepted(c, appliance, await revertDisk(appliance, request, c.var.caller.name));
+  });
+  api.openapi(routes.flatten, async (c) => {
+    const { project, disk } = c.req.valid("param");
+    return accepted(c, appliance, await flatten(appliance, { project, kind: "disk", name: disk }, c.var.caller.name));
   });
   api.openapi(routes.remove, async (c) =>
     accepted(c, appliance, await removeDisk(appliance, c.req.valid("param"), c.var.caller.name)),

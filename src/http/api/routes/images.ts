@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { copyImage } from "../../../operations/copy-image.ts";
 import { editImage } from "../../../operations/edit-image.ts";
+import { flatten } from "../../../operations/flatten.ts";
 import { importImage } from "../../../operations/import-image.ts";
 import { removeImage } from "../../../operations/remove-image.ts";
 import { COMPRESSIONS, IMAGE_FORMATS } from "../../../values/image-format.ts";
@@ -83,6 +84,12 @@ const routes = {
     request: { params: project },
     responses: { 200: json("Images and disks, each right below what it came from", z.array(relativeSchema)) },
   }),
+  flatten: describeRoute("image:write", {
+    method: "post",
+    path: "/v1/projects/{project}/images/{image}/flatten",
+    request: { params },
+    responses: ACCEPTED,
+  }),
   remove: describeRoute("image:write", {
     method: "delete",
     path: "/v1/projects/{project}/images/{image}",
@@ -116,6 +123,10 @@ export function addImageRoutes(api: Api, { appliance }: ApiParts): void {
     return accepted(c, appliance, await copyImage(appliance, request, c.var.caller.name));
   });
   api.openapi(routes.lineage, (c) => c.json(viewLineage(appliance, c.req.valid("param").project), 200));
+  api.openapi(routes.flatten, async (c) => {
+    const { project, image } = c.req.valid("param");
+    return accepted(c, appliance, await flatten(appliance, { project, kind: "image", name: image }, c.var.caller.name));
+  });
   api.openapi(routes.remove, async (c) =>
     accepted(c, appliance, await removeImage(appliance, c.req.valid("param"), c.var.caller.name)),
   );

@@ -39,6 +39,7 @@ export const operationSchema = z
       "deprovision",
       "snapshot",
       "revert",
+      "flatten",
       "remove-disk",
       "remove-image",
       "power",
