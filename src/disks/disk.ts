@@ -1,3 +1,6 @@
+/** How a node has a disk beside the one that it boots: as a further LUN of its target. */
+export type DataLun = { lun: number; readOnly: boolean };
+
 /** A writable copy-on-write clone of an image, attached to at most one node. */
 export type DiskRecord = {
   id: string;
@@ -8,6 +11,8 @@ export type DiskRecord = {
   sizeBytes: number;
   /** Id of the node that it is attached to. */
   node?: string;
+  /** Where that node finds it; absent for the disk that the node boots. */
+  dataLun?: DataLun;
   /** Whether its last user shut down in order: decides what a new boot must check. */
   clean: boolean;
   /** See `ChainDepth`. */

@@ -1,6 +1,7 @@
 import { randomInt } from "node:crypto";
 import type { BootEntry, Chap, Portal } from "../boot/boot-entry.ts";
 import type { NetworkConfig } from "../config/schema.ts";
+import type { DataLun, DiskRecord } from "../disks/disk.ts";
 import type { TargetSpec } from "../drivers/targets/target-server.ts";
 import { ApplianceError } from "../errors.ts";
 import type { Collection, Records } from "../store/records.ts";
@@ -44,13 +45,44 @@ export function networkOf(appliance: Pick<Appliance, "config">, name: string): N
   return network;
 }
 
-/** What the target server must serve for an attachment: to the node's pinned address, or to its name where there is none. */
+/** The LUN of the disk that a node boots (tgt's LUN 0 is its controller). */
+export const ROOT_LUN = 1;
+
+/** The disks that a node has beside the one that it boots, by LUN. */
+export function dataDisksOf(records: Records, node: string): DataDisk[] {
+  const disks = [...(records.collection("disks") as Collection<DiskRecord>).values()];
+  return disks
+    .filter((disk): disk is DataDisk => disk.node === node && disk.dataLun !== undefined)
+    .sort((one, other) => one.dataLun.lun - other.dataLun.lun);
+}
+
+/** A disk that is attached as a further LUN. */
+export type DataDisk = DiskRecord & { dataLun: DataLun };
+
+/** The disk, attached to nobody. */
+export function detached({ node: _, dataLun: __, ...disk }: DiskRecord): DiskRecord {
+  return disk;
+}
+
+/**
+ * What the target server must serve for a node: the disk that it boots, and its data disks as the records have them; to
+ * its pinned address, or to its name where there is none.
+ */
 export async function targetSpec(
-  appliance: Pick<Appliance, "store">,
-  attachment: { iqn: string; lun: number; disk: string; address?: Ipv4; initiator: Iqn; chap: Chap },
+  { store, records }: Pick<Appliance, "store" | "records">,
+  attachment: { node: string; iqn: string; disk: string; address?: Ipv4; initiator: Iqn; chap: Chap },
+  dataDisks = dataDisksOf(records, attachment.node),
 ): Promise<TargetSpec> {
-  const { iqn, lun, address, initiator, chap } = attachment;
-  return { iqn, lun, openTo: address ?? initiator, chap, backing: await appliance.store.backing(attachment.disk) };
+  const { iqn, disk, address, initiator, chap } = attachment;
+  const unit = async (id: string, { lun, readOnly }: DataLun) => ({
+    ...{ lun, disk: id, readOnly },
+    backing: await store.backing(id),
+  });
+  const units = await Promise.all([
+    unit(disk, { lun: ROOT_LUN, readOnly: false }),
+    ...dataDisks.map(({ id, dataLun }) => unit(id, dataLun)),
+  ]);
+  return { iqn, units, openTo: address ?? initiator, chap };
 }
 
 /** The boot entry of a node, if it has one. */

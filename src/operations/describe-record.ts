@@ -23,7 +23,7 @@ export function describeRecord(appliance: Pick<Appliance, "id" | "nodes" | "cloc
     describedAt: appliance.clock.now(),
   } as const;
   if (kind === "image") return { ...facts, record };
-  const { node, ...own } = record;
+  const { node, dataLun: _, ...own } = record;
   const name = node === undefined ? undefined : appliance.nodes.list().find(({ id }) => id === node)?.name;
   return { ...facts, ...(name === undefined ? {} : { node: name }), record: own };
 }

@@ -4,7 +4,7 @@ import type { Change } from "../store/records.ts";
 import type { Ipv4 } from "../values/ipv4.ts";
 import { initiatorIqn } from "../values/iqn.ts";
 import type { Appliance } from "./appliance.ts";
-import { bootEntryOf, chapOf, networkOf, SECRETS, targetSpec } from "./attachment.ts";
+import { bootEntryOf, chapOf, networkOf, ROOT_LUN, SECRETS, targetSpec } from "./attachment.ts";
 import { awaitStage } from "./await-boot.ts";
 import type { Procedure, Step, StepContext } from "./operation.ts";
 import { ensureOff, powerOn, powerSeconds } from "./power-steps.ts";
@@ -58,7 +58,7 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
       const chap = chapOf(appliance.records, plan.disk);
       await appliance.targets.ensureTarget(
         plan.control,
-        await targetSpec(appliance, { ...plan, ...address, lun: 1, initiator: initiatorIqn(plan.node), chap }),
+        await targetSpec(appliance, { ...plan, ...address, initiator: initiatorIqn(plan.node), chap }),
         signal,
       );
     },
@@ -81,7 +81,7 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
         once: plan.once,
         loader: nodeOf(plan).loader,
         iqn: plan.iqn,
-        lun: 1,
+        lun: ROOT_LUN,
         portals: plan.portals,
         initiator: initiatorIqn(plan.node),
         chap: chapOf(appliance.records, plan.disk),

@@ -7,7 +7,7 @@ import { CountedWork, type WatchdogProbe } from "../net/watchdog.ts";
 import type { Collection } from "../store/records.ts";
 import type { Mac } from "../values/mac.ts";
 import type { Appliance } from "./appliance.ts";
-import { portalsOf, targetSpec } from "./attachment.ts";
+import { type DataDisk, dataDisksOf, portalsOf, targetSpec } from "./attachment.ts";
 import { targetFaults } from "./target-faults.ts";
 
 const IDLE_MS = 1000;
@@ -53,7 +53,7 @@ export class TargetWatch {
   readonly #openSince = new Map<string, number>();
   readonly #troubles = new Map<string, { trouble: Trouble; reason: string }>();
   readonly #looks: { network: NetworkConfig; work: CountedWork }[];
-  readonly #specs = new WeakMap<BootEntry, TargetSpec>();
+  readonly #specs = new WeakMap<BootEntry, { disks: DataDisk[]; spec: TargetSpec }>();
   readonly #stop = new AbortController();
   #wake = new AbortController();
   #running: Promise<unknown> = Promise.resolve();
@@ -161,7 +161,7 @@ export class TargetWatch {
     const failed: string[] = [];
     for (const entry of [...this.#entries.values()]) {
       if (entry.network !== network.name) continue;
-      if (this.#isParked(entry.disk)) continue;
+      if (this.#isParked(entry)) continue;
       try {
         const spec = await this.#spec(entry);
         if (targetFaults(byIqn.get(entry.iqn), spec).length === 0) continue;
@@ -191,18 +191,23 @@ export class TargetWatch {
     return failed;
   }
 
-  /** Asked of storaged once per entry, not at each look. */
+  /**
+   * As the records are when it resolves: an operation that attaches or detaches a disk changes them first, and the target
+   * after that, so it has the last word. Storaged is asked once per entry and change, not at each look.
+   */
   async #spec(entry: BootEntry): Promise<TargetSpec> {
-    const known = this.#specs.get(entry);
-    if (known) return known;
-    const spec = await targetSpec(this.#appliance, entry);
-    this.#specs.set(entry, spec);
-    return spec;
+    for (;;) {
+      const disks = dataDisksOf(this.#appliance.records, entry.node);
+      const known = this.#specs.get(entry);
+      const isCurrent = known?.disks.length === disks.length && known.disks.every((disk, at) => disk === disks[at]);
+      if (isCurrent) return known.spec;
+      this.#specs.set(entry, { disks, spec: await targetSpec(this.#appliance, entry, disks) });
+    }
   }
 
-  /** A disk that is being reverted has no target on purpose. */
-  #isParked(disk: string): boolean {
-    const holder = this.#appliance.runner.holder(disk);
+  /** A node whose disk is being reverted has no target on purpose. */
+  #isParked({ node }: BootEntry): boolean {
+    const holder = this.#appliance.runner.holder(node);
     return holder !== undefined && this.#appliance.runner.get(holder).kind === "revert";
   }
 

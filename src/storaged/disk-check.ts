@@ -15,7 +15,7 @@ export function createDiskCheck(images: ImageStore, targets: TargetServer, contr
         if (isApplianceError(error, "UNAVAILABLE")) return [];
         throw error;
       });
-      const target = served.find((one) => one.path === path);
+      const target = served.find(({ units }) => units.some((unit) => unit.path === path));
       if (!target) continue;
       throw new ApplianceError("IN_USE", `disk: ${disk} is served as ${target.iqn}`, {
         details: { field: "disk", value: disk, iqn: target.iqn, remedy: "remove its target first" },

@@ -35,15 +35,24 @@ const chap = account
   // RFC 7143 9.2.1: an initiator must refuse a target that proves itself with the initiator's own secret.
   .refine(({ secret, reverse }) => secret !== reverse?.secret, "the reverse secret must be another one");
 const portal = z.strictObject({ address, port: z.number().int().min(1).max(65535) });
-const target = z.strictObject({
-  iqn,
+const unit = z.strictObject({
   lun: z.number().int().min(1).max(255),
+  disk: id,
   backing: z.strictObject({
     type: z.enum(["file", "rbd"]),
     path: z.string().max(1024),
     options: z.string().max(1024).optional(),
     unmap: z.boolean().optional(),
   }),
+  readOnly: z.boolean(),
+});
+const target = z.strictObject({
+  iqn,
+  units: z
+    .array(unit)
+    .min(1)
+    .max(255)
+    .refine((units) => new Set(units.map(({ lun }) => lun)).size === units.length, "two disks at one LUN"),
   openTo: z.union([address, iqn]),
   chap,
 });

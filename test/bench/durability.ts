@@ -64,8 +64,8 @@ try {
     const chap = { user: disk, secret: "correct-horse-1" };
     await store.clone("image", disk, signal);
     const backing = await store.backing(disk);
-    if (writeThrough)
-      await targets.ensureTarget(CONTROL, { iqn, lun: 1, backing, openTo: "127.0.0.1" as Ipv4, chap }, signal);
+    const units = [{ lun: 1, disk, backing, readOnly: false }];
+    if (writeThrough) await targets.ensureTarget(CONTROL, { iqn, units, openTo: "127.0.0.1" as Ipv4, chap }, signal);
     else await serveCached(CONTROL, iqn, backing.path, signal);
     const initiator = await Initiator.logIn(writeThrough ? { ...login, ...chap } : login);
     try {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { TargetServer, TargetSpec } from "../../src/drivers/targets/target-server.ts";
+import type { TargetServer, TargetSpec, TargetUnit } from "../../src/drivers/targets/target-server.ts";
 import { createTgtServer } from "../../src/drivers/targets/tgt-server.ts";
 import { targetIqn } from "../../src/values/iqn.ts";
 import { MemoryImageStore } from "../fakes/memory-image-store.ts";
@@ -31,8 +31,7 @@ function spec(disk: string): TargetSpec {
   truncateSync(path, 8 * 1024 ** 2);
   return {
     iqn: targetIqn("app-test", disk),
-    lun: 1,
-    backing: { type: "file", path },
+    units: [{ lun: 1, disk, backing: { type: "file", path }, readOnly: false }],
     openTo: ALICE.address,
     chap: { user: `${disk}-1`, secret: "correct-horse-1" },
   };
@@ -60,7 +59,7 @@ describe.each(Object.entries(SUBJECTS))("%s", (name, makeSubject) => {
     const first = await find(target.iqn);
     expect(first).toEqual({
       iqn: target.iqn,
-      path: target.backing.path,
+      units: [{ lun: 1, path: target.units[0]!.backing.path, readOnly: false }],
       writeThrough: true,
       openTo: [ALICE.address],
       accounts: [target.chap.user],
@@ -84,9 +83,35 @@ describe.each(Object.entries(SUBJECTS))("%s", (name, makeSubject) => {
     await targets.ensureTarget(CONTROL, named, signal);
     expect(await find(target.iqn)).toMatchObject({ openTo: [named.openTo], accounts: [moved.chap.user] });
     await targets.ensureTarget(CONTROL, moved, signal);
-    const other = { ...moved, backing: spec(disk("other")).backing };
+    const other = { ...moved, units: spec(disk("other")).units };
     await targets.ensureTarget(CONTROL, other, signal);
-    expect(await find(target.iqn)).toMatchObject({ path: other.backing.path, openTo: [BOB.address] });
+    expect(await find(target.iqn)).toMatchObject({
+      units: [{ lun: 1, path: other.units[0]!.backing.path }],
+      openTo: [BOB.address],
+    });
+  });
+
+  it("adds and takes away further LUNs, and makes one read-only", async () => {
+    const target = spec(disk("luns"));
+    const [root] = target.units;
+    const [one, two] = ["one", "two"].map((end) => spec(disk(`luns-${end}`)).units[0]!);
+    const served = async () => (await find(target.iqn))?.units;
+    const shown = ({ lun, backing, readOnly }: TargetUnit) => ({ lun, path: backing.path, readOnly });
+    const steps: TargetUnit[][] = [
+      [root!, { ...one!, lun: 5 }],
+      [root!, { ...two!, lun: 2, readOnly: true }, { ...one!, lun: 5 }],
+      [root!, { ...two!, lun: 2, readOnly: false }, { ...one!, lun: 5, readOnly: true }],
+      [root!, { ...one!, lun: 2 }, { ...two!, lun: 255 }],
+      [root!],
+    ];
+    for (const units of steps) {
+      for (const time of ["first", "second"]) {
+        await targets.ensureTarget(CONTROL, { ...target, units: units.toReversed() }, signal);
+        expect(await served(), time).toEqual(units.map(shown));
+      }
+    }
+    await targets.removeTarget(CONTROL, target.iqn, signal);
+    expect(await served()).toBeUndefined();
   });
 
   it("removes a target, and what is gone is gone already", async () => {

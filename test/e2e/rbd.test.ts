@@ -47,7 +47,7 @@ it(
     expect(state).toBe("done");
     const disk = await rack.ingotJson<Disk>("disk", "show", "node-1-1");
     const target = await findTarget(rack, disk.id);
-    expect(target).toMatchObject({ path: `ingot/${disk.id}`, writeThrough: true });
+    expect(target).toMatchObject({ units: [{ lun: 1, path: `ingot/${disk.id}` }], writeThrough: true });
     await runOnNode(first, "echo written by node-1 >/root/letter && sync");
   },
   BOOT_MS + 60_000,

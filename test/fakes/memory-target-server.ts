@@ -30,7 +30,9 @@ export class MemoryTargetServer implements TargetServer {
   async list(): Promise<TargetState[]> {
     return [...this.targets.values()].map((target) => ({
       iqn: target.iqn,
-      path: target.backing.path,
+      units: target.units
+        .map(({ lun, backing, readOnly }) => ({ lun, path: backing.path, readOnly }))
+        .sort((one, other) => one.lun - other.lun),
       writeThrough: !this.cached.has(target.iqn),
       openTo: [target.openTo],
       accounts: [target.chap.user],

@@ -83,8 +83,7 @@ const startTgtd = () => startLoopbackTgtd(STATE, { control: CONTROL, loopbackPor
 async function serve(id: string): Promise<TargetSpec> {
   const target: TargetSpec = {
     iqn: targetIqn("app-test", id),
-    lun: 1,
-    backing: await store.backing(id),
+    units: [{ lun: 1, disk: id, backing: await store.backing(id), readOnly: false }],
     openTo: "127.0.0.1" as Ipv4,
     chap: { user: `${id}-1`, secret: "correct-horse-1" },
   };

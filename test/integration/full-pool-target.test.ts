@@ -70,8 +70,7 @@ async function serve(): Promise<Initiator> {
   const chap = { user: "one", secret: "correct-horse-1" };
   const spec: TargetSpec = {
     iqn: targetIqn("app-test", "disk-one"),
-    lun: 1,
-    backing: await store.backing("disk-one"),
+    units: [{ lun: 1, disk: "disk-one", backing: await store.backing("disk-one"), readOnly: false }],
     openTo: "127.0.0.1" as Ipv4,
     chap,
   };

@@ -58,7 +58,8 @@ async function serve(disk: string): Promise<Initiator> {
   const iqn = targetIqn("app-test", disk);
   const chap = { user: `${disk}-1`, secret: "correct-horse-1" };
   const backing = await store.backing(disk);
-  await targets.ensureTarget(CONTROL, { iqn, lun: 1, backing, openTo: "127.0.0.1" as Ipv4, chap }, signal);
+  const units = [{ lun: 1, disk, backing, readOnly: false }];
+  await targets.ensureTarget(CONTROL, { iqn, units, openTo: "127.0.0.1" as Ipv4, chap }, signal);
   return Initiator.logIn({ address: "127.0.0.1", port: PORT, iqn, ...chap });
 }
 

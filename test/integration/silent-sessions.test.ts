@@ -54,8 +54,8 @@ beforeAll(async () => {
   for (const { namespace, iqn, address, chap } of MACHINES) {
     const path = join(directory, `${namespace}.raw`);
     writeFileSync(path, Buffer.alloc(1024 ** 2));
-    const backing = { type: "file", path } as const;
-    await targets.ensureTarget(CONTROL, { iqn, lun: 1, backing, openTo: address, chap }, signal);
+    const units = [{ lun: 1, disk: namespace, backing: { type: "file", path }, readOnly: false } as const];
+    await targets.ensureTarget(CONTROL, { iqn, units: [...units], openTo: address, chap }, signal);
   }
   await targets.ensurePortals(
     CONTROL,

@@ -101,8 +101,7 @@ async function served(disk: string): Promise<TargetSpec> {
   await client.images.clone("img-golden", disk, signal);
   const target = {
     iqn: targetIqn("app-test", disk),
-    lun: 1,
-    backing: await client.images.backing(disk),
+    units: [{ lun: 1, disk, backing: await client.images.backing(disk), readOnly: false }],
     openTo: ALICE.address,
     chap: { user: `${disk}-1`, secret: SECRET },
   };

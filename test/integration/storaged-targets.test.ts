@@ -43,11 +43,14 @@ function disk(id: string): TargetSpec {
   writeFileSync(path, Buffer.alloc(4 * MIB, 0x5a));
   return {
     iqn: targetIqn("app-test", id),
-    lun: 1,
-    backing: { type: "file", path },
+    units: [{ lun: 1, disk: id, backing: { type: "file", path }, readOnly: false }],
     openTo: ALICE.address,
     chap: { user: `${id}-1`, secret: "correct-horse-1" },
   };
+}
+
+function backingOf({ units }: TargetSpec) {
+  return units[0]!.backing;
 }
 
 function login({ iqn, chap }: TargetSpec) {
@@ -218,13 +221,13 @@ describe("a live session", () => {
 
   it("makes UNMAP a hole in the disk's file", async () => {
     const target = disk("disk-thin");
-    target.backing.unmap = true;
+    backingOf(target).unmap = true;
     await targets.ensureTarget(CONTROL, target, signal);
-    const used = () => statSync(target.backing.path).blocks * 512;
+    const used = () => statSync(backingOf(target).path).blocks * 512;
     expect(used()).toBeGreaterThanOrEqual(4 * MIB);
     expect(network.once(ALICE, login(target), "discard 0 4M")).toMatchObject({ ok: true });
     expect(used()).toBeLessThan(MIB);
-    expect(readFileSync(target.backing.path).every((byte) => byte === 0)).toBe(true);
+    expect(readFileSync(backingOf(target).path).every((byte) => byte === 0)).toBe(true);
   });
 });
 
@@ -285,17 +288,21 @@ describe("refusals", () => {
 
   it("names the file that can't be opened", async () => {
     const target = disk("disk-nofile");
-    rmSync(target.backing.path);
+    rmSync(backingOf(target).path);
     await expect(targets.ensureTarget(CONTROL, target, signal)).rejects.toMatchObject({
       code: "DRIVER_FAILED",
-      details: { driver: "tgt", path: target.backing.path },
+      details: { driver: "tgt", path: backingOf(target).path },
     });
     await targets.removeTarget(CONTROL, target.iqn, signal);
   });
 
   it("takes no comma in a path", async () => {
     const target = disk("disk-comma");
-    const trick = { ...target, backing: { type: "file", path: "/dev/null,bstype=null" } } as const;
+    const [unit] = target.units;
+    const trick = {
+      ...target,
+      units: [{ ...unit!, backing: { type: "file", path: "/dev/null,bstype=null" } as const }],
+    };
     await expect(targets.ensureTarget(CONTROL, trick, signal)).rejects.toMatchObject({ code: "INVALID" });
     await targets.removeTarget(CONTROL, target.iqn, signal);
   });

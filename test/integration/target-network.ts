@@ -23,6 +23,10 @@ function place(namespace: string, network: number): Place {
 /** How an initiator presents itself. */
 export type Login = {
   iqn: string;
+  /** 1 by default. */
+  lun?: number;
+  /** QEMU opens no write-protected LUN otherwise. */
+  readOnly?: boolean;
   user?: string;
   secret?: string;
   /** What it expects of the target. */
@@ -82,14 +86,15 @@ export class TargetNetwork {
   }
 
   /** Logs in, with mutual CHAP if so asked, prints a page of the disk's vital product data (SPC-4 7.8), logs out. */
-  inquire(from: Place, { iqn, user, secret, reverse }: Login, page: number): { ok: boolean; said: string } {
-    const url = `iscsi://${from.portal.address}:${from.portal.port}/${iqn}/1`;
-    return this.#run(from, ["iscsi-inq", "-e", "1", "-c", String(page), url], {
-      LIBISCSI_CHAP_USERNAME: user,
-      LIBISCSI_CHAP_PASSWORD: secret,
-      LIBISCSI_CHAP_TARGET_USERNAME: reverse?.user,
-      LIBISCSI_CHAP_TARGET_PASSWORD: reverse?.secret,
-    });
+  inquire(from: Place, login: Login, page: number): { ok: boolean; said: string } {
+    const url = `iscsi://${from.portal.address}:${from.portal.port}/${login.iqn}/${login.lun ?? 1}`;
+    return this.#run(from, ["iscsi-inq", "-e", "1", "-c", String(page), url], chapVariables(login));
+  }
+
+  /** Discovers the targets that let it in, and prints their LUNs. */
+  listLuns(from: Place, login: Login): { ok: boolean; said: string } {
+    const url = `iscsi://${from.portal.address}:${from.portal.port}/`;
+    return this.#run(from, ["iscsi-ls", "-s", url], chapVariables(login));
   }
 
   /** A session that stays. */
@@ -111,20 +116,29 @@ export class TargetNetwork {
   }
 }
 
-function qemuOptions({ portal }: Place, { iqn, user, secret, initiator }: Login): string[] {
+function chapVariables({ user, secret, reverse }: Login): Record<string, string | undefined> {
+  return {
+    LIBISCSI_CHAP_USERNAME: user,
+    LIBISCSI_CHAP_PASSWORD: secret,
+    LIBISCSI_CHAP_TARGET_USERNAME: reverse?.user,
+    LIBISCSI_CHAP_TARGET_PASSWORD: reverse?.secret,
+  };
+}
+
+function qemuOptions({ portal }: Place, { iqn, lun = 1, readOnly = false, user, secret, initiator }: Login): string[] {
   const image: Record<string, string> = {
     driver: "raw",
     "file.driver": "iscsi",
     "file.transport": "tcp",
     "file.portal": `${portal.address}:${portal.port}`,
     "file.target": iqn,
-    "file.lun": "1",
+    "file.lun": String(lun),
     "file.initiator-name": initiator ?? "iqn.2026-11.org.ingot:node-test",
     ...(user === undefined ? {} : { "file.user": user, "file.password-secret": "chap" }),
   };
   const options = Object.entries(image).map(([key, value]) => `${key}=${value}`);
   const object = user === undefined ? [] : ["--object", `secret,id=chap,data=${secret}`];
-  return [...object, "-d", "unmap", "--image-opts", options.join(",")];
+  return [...object, ...(readOnly ? ["-r"] : []), "-d", "unmap", "--image-opts", options.join(",")];
 }
 
 /** An initiator that is logged in and obeys qemu-io commands. */

@@ -4,7 +4,7 @@ import type { Iqn } from "../../values/iqn.ts";
 import type { Backing } from "../images/image-store.ts";
 
 /**
- * Serves disks over iSCSI. One target per disk, the disk at LUN 1 (tgt's LUN 0 is its controller).
+ * Serves disks over iSCSI. One target per node that boots, each of its disks a LUN (tgt's LUN 0 is its controller).
  * Every verb is idempotent; fails with DRIVER_FAILED, TIMEOUT or UNAVAILABLE (daemon not running).
  * `control` chooses the daemon (one per provisioning network).
  */
@@ -12,8 +12,10 @@ export interface TargetServer {
   /**
    * Make the target exactly so; what differs is changed, what fits is left alone, sessions included. A write is on disk
    * before it is acknowledged. Other CHAP users mean another attachment: sessions of the former one are closed, as are
-   * those of anybody but `openTo`. Another backing means another disk: the target is made anew. Secrets can't be read
-   * back, so a new secret wants a new user name, and no two targets may share one (CONFLICT).
+   * those of anybody but `openTo`. LUNs come and go under living sessions, which learn of it by a unit attention (SPC-4
+   * 5.14: REPORTED LUNS DATA HAS CHANGED); whether their node can spare one is the caller's to know. Another disk at the
+   * same LUN is never slipped in: the target is made anew. Secrets can't be read back, so a new secret wants a new user
+   * name, and no two targets may share one (CONFLICT).
    */
   ensureTarget(control: number, target: TargetSpec, signal: AbortSignal): Promise<void>;
   /** Gone, live sessions cut: no re-login, connections closed, target deleted, account deleted. */
@@ -34,18 +36,27 @@ export interface TargetServer {
 
 export type TargetSpec = {
   iqn: Iqn;
-  lun: number;
-  backing: Backing;
+  units: TargetUnit[];
   /** The one initiator that may log in, by its address or by its name. tgt ORs its rules: exactly one kind is bound. */
   openTo: Ipv4 | Iqn;
   chap: Chap;
 };
 
+/** A disk of a target. */
+export type TargetUnit = {
+  lun: number;
+  /** Id of the disk: its node reads it as SCSI serial and id. */
+  disk: string;
+  backing: Backing;
+  /** Writes are refused (SPC-4: DATA PROTECT). */
+  readOnly: boolean;
+};
+
 export type TargetState = {
   iqn: Iqn;
-  /** Backing path of LUN 1, if it has one. */
-  path?: string;
-  /** Whether a write is on disk before it is acknowledged. */
+  /** Its disks in the order of their LUNs: what each is backed by, and whether it refuses writes. */
+  units: { lun: number; path: string; readOnly: boolean }[];
+  /** Whether a write to any of them is on disk before it is acknowledged. */
   writeThrough: boolean;
   /** Addresses and initiator names bound. */
   openTo: string[];

@@ -3,10 +3,10 @@ import { ApplianceError } from "../../errors.ts";
 import { type Iqn, isInitiatorName } from "../../values/iqn.ts";
 import { driverFailed } from "../failure.ts";
 import type { Backing } from "../images/image-store.ts";
-import type { TargetSpec } from "./target-server.ts";
+import type { TargetSpec, TargetUnit } from "./target-server.ts";
 import { tgtRefused } from "./tgt-client.ts";
 import { type Daemon, showTargets } from "./tgt-daemon.ts";
-import { cutSessions, dropAccounts, forbid, ruleParameters, takeDown } from "./tgt-remove.ts";
+import { cutSessions, dropAccounts, forbid, removeUnit, ruleParameters, takeDown } from "./tgt-remove.ts";
 import type { ShownSession, ShownTarget, ShownUnit } from "./tgt-text.ts";
 
 /**
@@ -31,22 +31,36 @@ export async function ensureTarget(daemon: Daemon, spec: TargetSpec): Promise<vo
   const all = await showTargets(daemon);
   const others = all.filter((one) => one.iqn !== spec.iqn);
   let target = all.find((one) => one.iqn === spec.iqn);
-  if (target && !servesOnly(target, spec)) {
+  if (target && hasOtherDisk(target, spec)) {
     // Another disk under a live session would be silent corruption; how a file is open can't be changed.
     await takeDown(daemon, target);
     target = undefined;
   }
   target ??= await newTarget(daemon, spec.iqn, others);
-  await ensureUnit(daemon, target, spec);
-  await ensureAccess(daemon, target, spec, others);
+  for (const { lun } of disksOf(target)) {
+    if (!spec.units.some((unit) => unit.lun === lun)) await removeUnit(daemon, target.tid, lun);
+  }
+  const failures: unknown[] = [];
+  for (const unit of spec.units) await ensureUnit(daemon, target, unit).catch((error) => failures.push(error));
+  // a lost data disk must not cost the node its root
+  if (failures.length < spec.units.length) await ensureAccess(daemon, target, spec, others);
+  if (failures.length > 0) throw failures[0];
 }
 
-function servesOnly(target: ShownTarget, { lun, backing }: TargetSpec): boolean {
-  const disks = target.units.filter((unit) => unit.lun !== 0);
-  const { store } = BACKINGS[backing.type];
-  return disks.every(
-    (unit) => unit.lun === lun && unit.path === backing.path && unit.store === store && isWriteThrough(unit),
-  );
+/** Its LUNs but for tgt's controller, which is LUN 0. */
+export function disksOf({ units }: ShownTarget): ShownUnit[] {
+  return units.filter(({ lun }) => lun !== 0);
+}
+
+function hasOtherDisk(target: ShownTarget, spec: TargetSpec): boolean {
+  return disksOf(target).some((shown) => {
+    const unit = spec.units.find(({ lun }) => lun === shown.lun);
+    return unit !== undefined && !isSameDisk(shown, unit);
+  });
+}
+
+function isSameDisk(shown: ShownUnit, { backing }: TargetUnit): boolean {
+  return shown.path === backing.path && shown.store === BACKINGS[backing.type].store && isWriteThrough(shown);
 }
 
 /** Whether what the unit acknowledges is durable. Ceph's own acknowledgements are. */
@@ -71,12 +85,13 @@ export function targetId(iqn: Iqn, taken: ReadonlySet<number>): number {
   return tid;
 }
 
-async function ensureUnit(daemon: Daemon, target: ShownTarget, spec: TargetSpec): Promise<void> {
+async function ensureUnit(daemon: Daemon, target: ShownTarget, wanted: TargetUnit): Promise<void> {
   const { tid } = target;
-  const { lun, backing } = spec;
-  const serial = (spec.iqn.split(":").at(-1) ?? "").slice(-MAX_SERIAL_LENGTH);
-  const thin = backing.unmap ?? false;
-  const fits = (unit: ShownUnit) => unit.serial === serial && unit.scsiId === serial && unit.thin === thin;
+  const { lun, backing, readOnly } = wanted;
+  const serial = wanted.disk.slice(-MAX_SERIAL_LENGTH);
+  const thin = (backing.unmap ?? false) && !readOnly;
+  const fits = (unit: ShownUnit) =>
+    unit.serial === serial && unit.scsiId === serial && unit.thin === thin && unit.readOnly === readOnly;
   const unit = target.units.find((one) => one.lun === lun);
   if (unit && fits(unit)) return;
   if (!unit) {
@@ -96,6 +111,7 @@ async function ensureUnit(daemon: Daemon, target: ShownTarget, spec: TargetSpec)
       });
     });
   }
+  // tgtd takes these with an update only; until it had one, no initiator was told of the LUN
   await daemon.ask({
     mode: "unit",
     operation: "update",
@@ -108,6 +124,7 @@ async function ensureUnit(daemon: Daemon, target: ShownTarget, spec: TargetSpec)
       scsi_sn: serial,
       // UNMAP becomes a hole in the backing file.
       thin_provisioning: thin ? "1" : "0",
+      readonly: readOnly ? "1" : "0",
     },
   });
 }

@@ -35,6 +35,20 @@ export async function takeDown(daemon: Daemon, target: ShownTarget): Promise<voi
   }
 }
 
+/** Takes a LUN away, and waits until it is gone: with a command in flight tgtd keeps it. Sessions stay. */
+export async function removeUnit(daemon: Daemon, tid: number, lun: number): Promise<void> {
+  for (;;) {
+    try {
+      await daemon.ask({ mode: "unit", operation: "delete", tid, lun });
+      return;
+    } catch (error) {
+      if (tgtRefused(error, "no such logical unit")) return;
+      if (!tgtRefused(error, "logical unit is active")) throw error;
+    }
+    await pause(daemon);
+  }
+}
+
 /** Unbinds an address or an initiator name: whoever has a session keeps it. */
 export async function forbid(daemon: Daemon, tid: number, rule: string): Promise<void> {
   await unless("no such access rule", () =>

@@ -4,7 +4,7 @@ import { Turns } from "../turns.ts";
 import type { TargetServer, TargetState } from "./target-server.ts";
 import { createTgtClient, type TgtClient } from "./tgt-client.ts";
 import { type BeforeOpening, type Daemon, showTargets } from "./tgt-daemon.ts";
-import { ensureTarget, isWriteThrough } from "./tgt-ensure.ts";
+import { disksOf, ensureTarget, isWriteThrough } from "./tgt-ensure.ts";
 import { cutSessions, removeTarget } from "./tgt-remove.ts";
 import { parsePortals, parseTraffic, type ShownTarget, type UnitTraffic } from "./tgt-text.ts";
 
@@ -61,12 +61,11 @@ async function listTargets(daemon: Daemon): Promise<TargetState[]> {
 }
 
 function targetState(target: ShownTarget, traffic: UnitTraffic[]): TargetState {
-  // LUN 0 is tgt's controller.
-  const unit = target.units.find((one) => one.lun !== 0);
+  const disks = disksOf(target);
   return {
     iqn: target.iqn,
-    ...(unit === undefined ? {} : { path: unit.path }),
-    writeThrough: unit === undefined || isWriteThrough(unit),
+    units: disks.map(({ lun, path, readOnly }) => ({ lun, path, readOnly })),
+    writeThrough: disks.every(isWriteThrough),
     openTo: target.allowed,
     accounts: [...target.incoming, ...target.outgoing],
     sessions: target.sessions.map((session) => {

@@ -24,6 +24,7 @@ export type ShownUnit = {
   flags: string;
   serial: string;
   scsiId: string;
+  readOnly: boolean;
   thin: boolean;
 };
 
@@ -89,6 +90,7 @@ function parseUnits(body: string[]): ShownUnit[] {
       flags: fields.get("Backing store flags") ?? "",
       serial: fields.get("SCSI SN") ?? "",
       scsiId: fields.get("SCSI ID") ?? "",
+      readOnly: fields.get("Readonly") === "Yes",
       thin: fields.get("Thin-provisioning") === "Yes",
     };
   });

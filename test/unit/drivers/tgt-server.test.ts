@@ -10,8 +10,14 @@ import { targetIqn } from "../../../src/values/iqn.ts";
 const signal = new AbortController().signal;
 const spec: TargetSpec = {
   iqn: "iqn.2026-11.org.ingot:app-1:disk-1",
-  lun: 1,
-  backing: { type: "file", path: "/pool/disks/disk-1.raw", unmap: true },
+  units: [
+    {
+      lun: 1,
+      disk: "disk-1",
+      backing: { type: "file", path: "/pool/disks/disk-1.raw", unmap: true },
+      readOnly: false,
+    },
+  ],
   openTo: "10.0.0.5" as Ipv4,
   chap: { user: "a", secret: "secretsecret1", reverse: { user: "b", secret: "secretsecret2" } },
 };
@@ -35,7 +41,7 @@ describe("a new target", () => {
     expect(changes).toEqual([
       "target new targetname=iqn.2026-11.org.ingot:app-1:disk-1",
       "unit new path=/pool/disks/disk-1.raw bstype=rdwr bsoflags=sync",
-      "unit update vendor_id=INGOT product_id=disk scsi_id=disk-1 scsi_sn=disk-1 thin_provisioning=1",
+      "unit update vendor_id=INGOT product_id=disk scsi_id=disk-1 scsi_sn=disk-1 thin_provisioning=1 readonly=0",
       "account new user=a password=secretsecret1",
       "account bind incoming user=a",
       "account new user=b password=secretsecret2",

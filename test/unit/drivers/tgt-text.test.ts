@@ -40,7 +40,7 @@ const SHOWN = `Target 1: iqn.2026-11.org.ingot:app-x:disk-x
             Online: Yes
             Removable media: No
             Prevent removal: No
-            Readonly: No
+            Readonly: Yes
             SWP: No
             Thin-provisioning: Yes
             Backing store type: rdwr
@@ -81,7 +81,16 @@ describe("what tgtd shows", () => {
         },
       ],
       units: [
-        { lun: 0, path: "None", store: "null", flags: "", serial: "beaf10", scsiId: "IET     00010000", thin: false },
+        {
+          lun: 0,
+          path: "None",
+          store: "null",
+          flags: "",
+          serial: "beaf10",
+          scsiId: "IET     00010000",
+          readOnly: false,
+          thin: false,
+        },
         {
           lun: 1,
           path: "/var/lib/my pool/LUN: 7/d1.raw",
@@ -89,6 +98,7 @@ describe("what tgtd shows", () => {
           flags: "sync",
           serial: "disk-y",
           scsiId: "disk-x",
+          readOnly: true,
           thin: true,
         },
       ],

@@ -6,7 +6,7 @@ function state(sessions: Record<string, [read: number, written: number]>): Targe
   const rows = Object.entries(sessions).map(([id, [readBytes, writtenBytes]]) => {
     return { id, initiator: "iqn.i", addresses: [], readBytes, writtenBytes };
   });
-  return [{ iqn: "iqn.t", writeThrough: true, openTo: [], accounts: [], sessions: rows }];
+  return [{ iqn: "iqn.t", units: [], writeThrough: true, openTo: [], accounts: [], sessions: rows }];
 }
 
 it("counts a node's sessions together, those that are over included", () => {

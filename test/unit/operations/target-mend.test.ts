@@ -109,7 +109,7 @@ it("removes the target that a disk left behind on its former network", async () 
   await former.ensureTarget(1, {
     ...moved,
     openTo: moved.address as Ipv4,
-    backing: { type: "file", path: "/pool/disk-1" },
+    units: [{ lun: 1, disk: "disk-1", backing: { type: "file", path: "/pool/disk-1" }, readOnly: false }],
   });
   const now = new MemoryTargetServer();
   watching([former, now], [moved]);
@@ -120,8 +120,8 @@ it("removes the target that a disk left behind on its former network", async () 
 it("makes a target anew that acknowledges writes before they are on disk", async () => {
   const daemon = new MemoryTargetServer();
   const entry = entryOf("node-1", "rack1", "disk-1");
-  const backing = { type: "file", path: "/pool/disk-1" } as const;
-  await daemon.ensureTarget(1, { ...entry, openTo: entry.address as Ipv4, backing });
+  const units = [{ lun: 1, disk: "disk-1", backing: { type: "file", path: "/pool/disk-1" }, readOnly: false } as const];
+  await daemon.ensureTarget(1, { ...entry, openTo: entry.address as Ipv4, units: [...units] });
   const { openSince } = bound(watching([daemon, new MemoryTargetServer()], [entry]));
   await vi.waitFor(() => expect(openSince(entry)).toBeDefined());
   const before = openSince(entry)!;

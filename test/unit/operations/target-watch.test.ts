@@ -26,9 +26,7 @@ function watching({ entry = bootEntry(), underWay = false } = {}) {
     config: { networks: [{ name: entry.network, tgtd: { control: 1 }, portals: entry.portals }] },
     records: new MemoryRecords(),
     targets: {
-      list: async () => [
-        { iqn, path: "/disk", writeThrough: true, openTo: [address], accounts: [chap.user], sessions },
-      ],
+      list: async () => [{ iqn, units: [], writeThrough: true, openTo: [address], accounts: [chap.user], sessions }],
       ensurePortals: async () => {},
     },
     traffic: { record: () => {} },

@@ -156,8 +156,7 @@ describe("storaged's protocol", () => {
 describe("arguments", () => {
   const target = {
     iqn: "iqn.2026-11.org.ingot:app:disk",
-    lun: 1,
-    backing: { type: "file", path: "/d" },
+    units: [{ lun: 1, disk: "disk", backing: { type: "file", path: "/d" }, readOnly: false }],
     openTo: "10.0.0.1",
     chap: { user: "u", secret: "secretsecret1" },
   };

@@ -178,9 +178,13 @@ describe("the doctor", () => {
     await provisionOne();
     expect(await examine("targets")).toMatchObject([{ message: "targets served: 1, sessions: 1" }, { state: "ok" }]);
     const [target] = world.targets.targets.values();
-    if (!target) throw new Error("no target");
+    const root = target?.units[0];
+    if (!target || !root) throw new Error("no target");
     const broken: [change: Partial<typeof target>, message: RegExp][] = [
-      [{ backing: { ...target.backing, path: "/elsewhere" } }, /^LUN 1 is \/elsewhere, not /],
+      [{ units: [{ ...root, backing: { ...root.backing, path: "/elsewhere" } }] }, /^LUN 1 is \/elsewhere, not /],
+      [{ units: [{ ...root, readOnly: true }] }, /^LUN 1 refuses writes$/],
+      [{ units: [] }, /^LUN 1 is missing, not /],
+      [{ units: [root, { ...root, lun: 2 }] }, /^LUN 2 is .*, which it should not have$/],
       [{ openTo: parseIpv4("10.9.9.9") }, /^it is open to 10\.9\.9\.9, not to 10\.20\.0\.100 alone$/],
       [{ chap: { ...target.chap, user: "somebody" } }, /^its CHAP account is not the node's$/],
     ];
