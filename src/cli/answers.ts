@@ -20,6 +20,7 @@ export type Node = {
   boots?:
     | {
         disk: string;
+        dataDisks: { disk: string; lun: number; readOnly: boolean }[];
         network: string;
         address?: string | undefined;
         once: boolean;
@@ -96,6 +97,9 @@ export type Disk = {
   image: string;
   sizeBytes: number;
   node?: string | undefined;
+  /** Where that node finds it. */
+  lun?: number | undefined;
+  readOnly: boolean;
   clean: boolean;
   createdAt: string;
   requestedBy: string;

@@ -4,6 +4,7 @@ import type { NetworkConfig } from "../config/schema.ts";
 import type { DataLun, DiskRecord } from "../disks/disk.ts";
 import type { TargetSpec } from "../drivers/targets/target-server.ts";
 import { ApplianceError } from "../errors.ts";
+import type { NodeRecord } from "../nodes/node.ts";
 import type { Collection, Records } from "../store/records.ts";
 import { newId } from "../values/id.ts";
 import type { Ipv4 } from "../values/ipv4.ts";
@@ -47,6 +48,8 @@ export function networkOf(appliance: Pick<Appliance, "config">, name: string): N
 
 /** The LUN of the disk that a node boots (tgt's LUN 0 is its controller). */
 export const ROOT_LUN = 1;
+/** Larger numbers are coded otherwise (SAM-5 4.7), which not every firmware reads. */
+const LAST_LUN = 255;
 
 /** The disks that a node has beside the one that it boots, by LUN. */
 export function dataDisksOf(records: Records, node: string): DataDisk[] {
@@ -59,9 +62,39 @@ export function dataDisksOf(records: Records, node: string): DataDisk[] {
 /** A disk that is attached as a further LUN. */
 export type DataDisk = DiskRecord & { dataLun: DataLun };
 
+/**
+ * Where a node finds a further disk, beside these: at `wanted`, or at the lowest free LUN. INVALID for a LUN that no data
+ * disk can have, IN_USE for one that is taken, CONFLICT when all are.
+ */
+export function freeLun(taken: readonly { dataLun: DataLun }[], wanted?: number): number {
+  const isTaken = (lun: number) => taken.some(({ dataLun }) => dataLun.lun === lun);
+  if (wanted === undefined) {
+    for (let lun = ROOT_LUN + 1; lun <= LAST_LUN; lun++) if (!isTaken(lun)) return lun;
+    throw new ApplianceError("CONFLICT", `the node has all ${LAST_LUN} disks that a target can have`, {
+      details: { field: "lun", remedy: "detach one of them first" },
+    });
+  }
+  if (!Number.isInteger(wanted) || wanted <= ROOT_LUN || wanted > LAST_LUN) {
+    throw new ApplianceError("INVALID", `lun: ${wanted} is none for a data disk`, {
+      details: { field: "lun", value: wanted, remedy: `choose one from ${ROOT_LUN + 1} to ${LAST_LUN}` },
+    });
+  }
+  if (isTaken(wanted)) {
+    throw new ApplianceError("IN_USE", `the node has another disk at LUN ${wanted}`, {
+      details: { field: "lun", value: wanted, remedy: "choose another one, or none" },
+    });
+  }
+  return wanted;
+}
+
 /** The disk, attached to nobody. */
 export function detached({ node: _, dataLun: __, ...disk }: DiskRecord): DiskRecord {
   return disk;
+}
+
+/** How a node that has this disk is made to give it up. */
+export function detachRemedy(disk: DiskRecord, owner: NodeRecord): string {
+  return disk.dataLun ? `ingot disk detach ${disk.name}` : `ingot deprovision ${owner.name}`;
 }
 
 /**

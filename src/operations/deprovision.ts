@@ -4,8 +4,8 @@ import { bootNic } from "../nodes/node.ts";
 import type { Change } from "../store/records.ts";
 import type { Mac } from "../values/mac.ts";
 import type { Appliance } from "./appliance.ts";
-import { bootEntryOf, networkOf, SECRETS } from "./attachment.ts";
-import type { OperationRecord, Procedure, Step } from "./operation.ts";
+import { bootEntryOf, dataDisksOf, detached, networkOf, SECRETS } from "./attachment.ts";
+import type { OperationRecord, Procedure, Step, StepContext } from "./operation.ts";
 import { ensureOff, powerSeconds, softOff, type Vouched } from "./power-steps.ts";
 
 export type DeprovisionRequest = {
@@ -64,7 +64,7 @@ export async function deprovision(
     project: node.project,
     requestedBy,
     plan,
-    holds: [node.id, entry.disk],
+    holds: [node.id, entry.disk, ...dataDisksOf(appliance.records, node.id).map(({ id }) => id)],
   });
 }
 
@@ -83,6 +83,12 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
     deadlineSeconds: (plan) => powerSeconds(appliance, nodeOf(plan)),
     run: ({ plan, signal }) => ensureOff(appliance, nodeOf(plan), plan, signal),
   };
+
+  /** They are kept, whatever becomes of the disk that it booted. */
+  const freeDataDisks = ({ node }: DeprovisionPlan, output: Output) =>
+    dataDisksOf(appliance.records, node).flatMap((disk) =>
+      freed(disk, disk.dataLun.readOnly ? disk.clean : wasShutDown(output)),
+    );
 
   const dropBootEntry: Step<DeprovisionPlan> = {
     name: "drop-boot-entry",
@@ -109,17 +115,22 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
     name: "keep-disk",
     deadlineSeconds: 10,
     run: ({ plan, output }) => ({
-      changes: freed(appliance.disks.find(plan.disk), output("soft-off")?.clean === true),
+      changes: [
+        ...freed(appliance.disks.find(plan.disk), wasShutDown(output)),
+        { collection: SECRETS, key: plan.disk, value: null },
+        ...freeDataDisks(plan, output),
+      ],
     }),
   };
 
   const deleteDisk: Step<DeprovisionPlan> = {
     name: "delete-disk",
     deadlineSeconds: 60,
-    run: async ({ plan, signal }) => {
+    run: async ({ plan, output, signal }) => {
       await appliance.store.remove("disk", plan.disk, signal);
       return {
         changes: [
+          ...freeDataDisks(plan, output),
           { collection: "disks", key: plan.disk, value: null },
           { collection: SECRETS, key: plan.disk, value: null },
         ],
@@ -139,11 +150,12 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
   };
 }
 
+type Output = StepContext<DeprovisionPlan>["output"];
+
+function wasShutDown(output: Output): boolean {
+  return output("soft-off")?.clean === true;
+}
+
 function freed(disk: DiskRecord | undefined, clean: boolean): Change[] {
-  if (!disk) return [];
-  const { node: _, ...free } = disk;
-  return [
-    { collection: "disks", key: disk.id, value: { ...free, clean } },
-    { collection: SECRETS, key: disk.id, value: null },
-  ];
+  return disk ? [{ collection: "disks", key: disk.id, value: { ...detached(disk), clean } }] : [];
 }

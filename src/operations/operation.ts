@@ -12,6 +12,8 @@ export type OperationKind =
   | "remove-disk"
   | "remove-image"
   | "copy-image"
+  | "attach"
+  | "detach"
   | "power"
   | "grow-pool";
 

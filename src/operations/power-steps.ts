@@ -1,4 +1,5 @@
 import type { PowerControl } from "../drivers/power/power-control.ts";
+import { ApplianceError } from "../errors.ts";
 import type { NodeRecord } from "../nodes/node.ts";
 import type { Appliance } from "./appliance.ts";
 import type { StepContext, StepResult } from "./operation.ts";
@@ -33,6 +34,26 @@ export async function ensureOff(
     }
   }
   tellPower(appliance, node, "power-off");
+}
+
+/**
+ * Sees that a node is off, and leaves it alone where it is on: CONFLICT, with `remedy`, for the disk that it uses. At one
+ * without a BMC an operator says so.
+ */
+export async function requireOff(
+  appliance: Appliance,
+  node: NodeRecord,
+  plan: Vouched,
+  { disk, remedy }: { disk: string; remedy: string },
+  signal: AbortSignal,
+): Promise<void> {
+  if (node.power.driver === "manual") return ensureOff(appliance, node, plan, signal);
+  if (isVouchedOff(node, plan)) return;
+  if ((await appliance.powerOf(node).status(signal)) === "on") {
+    throw new ApplianceError("CONFLICT", `node ${node.name} is on and uses the disk`, {
+      details: { field: "disk", value: disk, remedy },
+    });
+  }
 }
 
 /** Lets the timeline know of what happened to a node's power. Answers when. */

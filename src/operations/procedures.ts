@@ -1,6 +1,8 @@
 import type { Appliance } from "./appliance.ts";
+import { attachProcedure } from "./attach-disk.ts";
 import { copyImageProcedure } from "./copy-image.ts";
 import { deprovisionProcedure } from "./deprovision.ts";
+import { detachProcedure } from "./detach-disk.ts";
 import { flattenProcedure } from "./flatten.ts";
 import { growPoolProcedure } from "./grow-pool.ts";
 import { importProcedure } from "./import-image.ts";
@@ -23,6 +25,8 @@ export function registerProcedures(appliance: Appliance): void {
   runner.register(flattenProcedure(appliance));
   runner.register(removeDiskProcedure(appliance));
   runner.register(removeImageProcedure(appliance));
+  runner.register(attachProcedure(appliance));
+  runner.register(detachProcedure(appliance));
   runner.register(powerProcedure(appliance));
   runner.register(growPoolProcedure(appliance));
 }

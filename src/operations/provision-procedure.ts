@@ -1,14 +1,14 @@
 import type { BootEntry } from "../boot/boot-entry.ts";
-import { bootNic } from "../nodes/node.ts";
 import type { Change } from "../store/records.ts";
 import type { Ipv4 } from "../values/ipv4.ts";
 import { initiatorIqn } from "../values/iqn.ts";
 import type { Appliance } from "./appliance.ts";
-import { bootEntryOf, chapOf, networkOf, ROOT_LUN, SECRETS, targetSpec } from "./attachment.ts";
+import { bootEntryOf, chapOf, dataDisksOf, detached, networkOf, ROOT_LUN, SECRETS, targetSpec } from "./attachment.ts";
 import { awaitStage } from "./await-boot.ts";
 import type { Procedure, Step, StepContext } from "./operation.ts";
 import { ensureOff, powerOn, powerSeconds } from "./power-steps.ts";
 import type { ProvisionPlan } from "./provision.ts";
+import { takeDisk } from "./take-disk.ts";
 
 /** The steps of provisioning, in their one safe order. */
 export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPlan> {
@@ -89,11 +89,14 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
         createdAt: appliance.clock.now(),
       };
       const disk = appliance.disks.find(plan.disk);
+      const written = [...(disk ? [disk] : []), ...dataDisksOf(appliance.records, plan.node)];
       return {
         changes: [
           { collection: "bootEntries", key: plan.node, value: entry },
           // from here on its OS may write
-          ...(disk ? [{ collection: "disks", key: disk.id, value: { ...disk, clean: false } }] : []),
+          ...written
+            .filter(({ dataLun }) => !dataLun?.readOnly)
+            .map((one) => ({ collection: "disks", key: one.id, value: { ...one, clean: false } })),
         ],
       };
     },
@@ -119,7 +122,12 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
   return {
     kind: "provision",
     steps: (plan) => [
-      ...(plan.takenFrom ? takeDisk(appliance) : []),
+      // its data disks follow the disk that they were mounted by
+      ...(plan.takenFrom
+        ? takeDisk<ProvisionPlan>(appliance, ({ node }, dataDisks) =>
+            dataDisks.map((disk) => ({ collection: "disks", key: disk.id, value: { ...disk, node } })),
+          )
+        : []),
       powerOff,
       ...(plan.image ? [cloneDisk] : []),
       pinAddress,
@@ -134,44 +142,21 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
   };
 }
 
-/** Fences the node that has the disk, then takes it: from here the other node has none, whatever comes. */
-function takeDisk(appliance: Appliance): Step<ProvisionPlan>[] {
-  const other = (plan: ProvisionPlan) => appliance.nodes.get(plan.takenFrom as string);
-  return [
-    {
-      name: "fence-other",
-      deadlineSeconds: (plan) => powerSeconds(appliance, other(plan)),
-      run: ({ plan, signal }) => ensureOff(appliance, other(plan), plan, signal),
-    },
-    {
-      name: "release-other",
-      deadlineSeconds: 30,
-      run: async ({ plan, signal }) => {
-        const nic = bootNic(other(plan));
-        await appliance.targets.removeTarget(networkOf(appliance, nic.network).tgtd.control, plan.iqn, signal);
-        return {
-          changes: [
-            { collection: "bootEntries", key: plan.takenFrom as string, value: null },
-            ...appliance.leases.unpin(nic.mac, nic.network),
-          ],
-        };
-      },
-    },
-  ];
-}
-
 /** The records as they were before: no new disk, or a disk that belongs to nobody (or to its former node, if that one still boots it). */
 function giveBack(appliance: Appliance, plan: ProvisionPlan): Change[] {
   const secret: Change = { collection: SECRETS, key: plan.disk, value: null };
-  if (plan.image) return [{ collection: "disks", key: plan.disk, value: null }, secret];
+  const data = dataDisksOf(appliance.records, plan.node).map(
+    (one): Change => ({ collection: "disks", key: one.id, value: detached(one) }),
+  );
+  if (plan.image) return [{ collection: "disks", key: plan.disk, value: null }, secret, ...data];
   const disk = appliance.disks.find(plan.disk);
-  if (!disk) return [secret];
-  const { node: _, ...free } = disk;
+  if (!disk) return [secret, ...data];
   const former = plan.takenFrom ? bootEntryOf(appliance.records, plan.takenFrom) : undefined;
-  if (!former) return [{ collection: "disks", key: disk.id, value: free }, secret];
+  if (!former) return [{ collection: "disks", key: disk.id, value: detached(disk) }, secret, ...data];
   // the other node's own credentials stand in its entry
   return [
-    { collection: "disks", key: disk.id, value: { ...free, node: plan.takenFrom } },
+    ...data,
+    { collection: "disks", key: disk.id, value: { ...disk, node: plan.takenFrom } },
     { collection: SECRETS, key: disk.id, value: former.chap },
   ];
 }

@@ -8,7 +8,17 @@ import { newId } from "../values/id.ts";
 import { targetIqn } from "../values/iqn.ts";
 import type { Mac } from "../values/mac.ts";
 import type { Appliance } from "./appliance.ts";
-import { bootEntryOf, networkOf, newChap, portalsOf, SECRETS } from "./attachment.ts";
+import {
+  bootEntryOf,
+  type DataDisk,
+  dataDisksOf,
+  detachRemedy,
+  freeLun,
+  networkOf,
+  newChap,
+  portalsOf,
+  SECRETS,
+} from "./attachment.ts";
 import { cloneableImage } from "./cloneable-image.ts";
 import type { OperationRecord } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
@@ -19,6 +29,8 @@ export type ProvisionRequest = {
   /** Name of the image to clone, or of the existing disk to boot: one of them. */
   image?: string;
   disk?: string;
+  /** Names of disks that the node shall have beside it, from LUN 2 on. */
+  data?: string[];
   /** Name of the new clone; the node's name and a serial by default. */
   diskName?: string;
   once?: boolean;
@@ -77,6 +89,8 @@ export async function provision(
     ? newDisk(appliance, node, image, request.diskName, requestedBy)
     : existingDisk(appliance, node, request);
   const takenFrom = image ? undefined : disk.node;
+  const moved = takenFrom === undefined ? [] : dataDisksOf(appliance.records, takenFrom);
+  const data = newDataDisks(appliance, node, request.data ?? [], disk, moved);
   const nic = bootNic(node);
   const network = networkOf(appliance, nic.network);
   const golden = image ?? appliance.images.find(disk.image);
@@ -101,10 +115,10 @@ export async function provision(
     project: node.project,
     requestedBy,
     plan,
-    holds: [node.id, disk.id, ...(takenFrom ? [takenFrom] : [])],
+    holds: [node.id, disk.id, ...(takenFrom ? [takenFrom] : []), ...[...moved, ...data].map(({ id }) => id)],
     ...(image ? { uses: [image.id] } : {}),
     changes: [
-      { collection: "disks", key: disk.id, value: { ...disk, node: node.id } },
+      ...[disk, ...data].map((one) => ({ collection: "disks", key: one.id, value: { ...one, node: node.id } })),
       { collection: SECRETS, key: disk.id, value: newChap(appliance.config.chap === "mutual") },
     ],
   });
@@ -132,17 +146,42 @@ function newDisk(
   };
 }
 
+/** The disks of these names, with the LUNs that they get beside those that move to the node with the disk it boots. */
+function newDataDisks(
+  appliance: Appliance,
+  node: NodeRecord,
+  names: string[],
+  root: DiskRecord,
+  moved: DataDisk[],
+): DataDisk[] {
+  const chosen: DataDisk[] = [];
+  for (const name of names) {
+    const disk = appliance.disks.get(node.project, name);
+    appliance.runner.refuseHeld(disk.id);
+    if ([root, ...chosen].some(({ id }) => id === disk.id)) {
+      throw new ApplianceError("INVALID", `data: disk ${disk.name} is named twice`, {
+        details: { field: "data", value: disk.name, remedy: "name each disk once, and not the one that it boots" },
+      });
+    }
+    if (disk.node !== undefined) {
+      const owner = appliance.nodes.get(disk.node);
+      throw new ApplianceError("IN_USE", `disk ${disk.name} is attached to node ${owner.name}`, {
+        details: { field: "data", value: disk.name, remedy: detachRemedy(disk, owner) },
+      });
+    }
+    chosen.push({ ...disk, dataLun: { lun: freeLun([...moved, ...chosen]), readOnly: false } });
+  }
+  return chosen;
+}
+
 function existingDisk(appliance: Appliance, node: NodeRecord, request: ProvisionRequest): DiskRecord {
   const disk = appliance.disks.get(node.project, request.disk as string);
   appliance.runner.refuseHeld(disk.id);
-  if (disk.node !== undefined && !request.forceOff) {
+  if (disk.node !== undefined && (disk.dataLun || !request.forceOff)) {
     const owner = appliance.nodes.get(disk.node);
+    const force = disk.dataLun ? "" : ", or --force-off to power it off and take its disk";
     throw new ApplianceError("IN_USE", `disk ${disk.name} is attached to node ${owner.name}`, {
-      details: {
-        field: "disk",
-        value: disk.name,
-        remedy: `ingot deprovision ${owner.name}, or --force-off to power it off and take its disk`,
-      },
+      details: { field: "disk", value: disk.name, remedy: `${detachRemedy(disk, owner)}${force}` },
     });
   }
   return disk;

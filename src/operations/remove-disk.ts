@@ -1,5 +1,6 @@
 import { ApplianceError } from "../errors.ts";
 import type { Appliance } from "./appliance.ts";
+import { detachRemedy } from "./attachment.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 
 type RemoveDiskPlan = { disk: string };
@@ -14,7 +15,11 @@ export async function removeDisk(
   if (disk.node !== undefined) {
     const node = appliance.nodes.get(disk.node);
     throw new ApplianceError("IN_USE", `disk ${disk.name} is attached to node ${node.name}`, {
-      details: { field: "disk", value: disk.name, remedy: `ingot deprovision ${node.name} --delete-disk does both` },
+      details: {
+        field: "disk",
+        value: disk.name,
+        remedy: disk.dataLun ? detachRemedy(disk, node) : `ingot deprovision ${node.name} --delete-disk does both`,
+      },
     });
   }
   return appliance.runner.begin<RemoveDiskPlan>("remove-disk", {

@@ -1,12 +1,11 @@
 import type { BootEntry } from "../boot/boot-entry.ts";
-import { ApplianceError } from "../errors.ts";
 import { childDepth } from "../images/chain-depth.ts";
 import { newId } from "../values/id.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, networkOf, targetSpec } from "./attachment.ts";
 import { wholeImage } from "./cloneable-image.ts";
 import type { OperationRecord, Procedure, StepContext } from "./operation.ts";
-import { ensureOff, isVouchedOff, powerSeconds, type Vouched } from "./power-steps.ts";
+import { powerSeconds, requireOff, type Vouched } from "./power-steps.ts";
 
 export type RevertRequest = {
   project: string;
@@ -77,19 +76,8 @@ export function revertProcedure(appliance: Appliance): Procedure<RevertPlan> {
         run: async ({ plan, signal }) => {
           if (!plan.node) return;
           const node = appliance.nodes.get(plan.node);
-          const power = appliance.powerOf(node);
-          // nobody but an operator can tell
-          if (node.power.driver === "manual") return ensureOff(appliance, node, plan, signal);
-          if (isVouchedOff(node, plan)) return;
-          if ((await power.status(signal)) === "on") {
-            throw new ApplianceError("CONFLICT", `node ${node.name} is on and uses the disk`, {
-              details: {
-                field: "disk",
-                value: plan.disk,
-                remedy: `ingot node power ${node.name} soft-off, then revert again`,
-              },
-            });
-          }
+          const remedy = `ingot node power ${node.name} soft-off, then revert again`;
+          await requireOff(appliance, node, plan, { disk: plan.disk, remedy }, signal);
         },
       },
       { name: "withdraw-target", deadlineSeconds: 30, run: withdraw, undo: restore },

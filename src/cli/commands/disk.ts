@@ -1,9 +1,12 @@
 import type { Command } from "commander";
+import { ApplianceError } from "../../errors.ts";
 import type { Disk, Operation } from "../answers.ts";
 import { examples, type Open } from "../command.ts";
 import { formatFacts } from "../text/facts.ts";
 import { formatAgo, formatBytes, formatMoment } from "../text/quantity.ts";
 import type { Column } from "../text/table.ts";
+
+type AttachOptions = { readOnly?: boolean; lun?: number; forceOff?: boolean; seenOff?: boolean };
 
 /** `ingot disk …` */
 export function addDiskCommands(program: Command, open: Open): void {
@@ -70,6 +73,45 @@ export function addDiskCommands(program: Command, open: Open): void {
     });
 
   disk
+    .command("attach <name> <node>")
+    .description("give a running node a disk beside the one that it boots")
+    .option("--read-only", "its node can't write to it: to look at the disk of a failed node")
+    .option("--lun <number>", "where the node finds it, 2 to 255; the lowest free one by default", parseLun)
+    .option("--force-off", "cut the power of the node that boots the disk, and take it")
+    .option("--seen-off", "with --force-off: you saw that node off, its BMC may be dead")
+    .option("-y, --yes", "do not ask")
+    .option("--no-wait", "do not wait for the end")
+    .addHelpText(
+      "after",
+      examples(
+        "ingot disk attach results node-1",
+        "ingot disk attach node-1-1 node-2 --read-only --force-off",
+        "iscsiadm -m session --rescan   # on the node, then look in /dev/disk/by-path",
+      ),
+    )
+    .action(async (name: string, node: string, options: AttachOptions, command: Command) => {
+      const session = open(command);
+      const { readOnly, lun, forceOff, seenOff } = options;
+      if (forceOff) await session.confirm(`Cut the power of the node that boots disk ${name}, if one does?`);
+      const request = { node, readOnly, lun, forceOff, seenOff };
+      await session.finish(await session.api.post<Operation>(session.projectPath("disks", name, "attach"), request));
+    });
+
+  disk
+    .command("detach <name>")
+    .description("take a data disk from its node, which is off or has let go of it, and keep it")
+    .option("--unmounted", "you unmounted it there and deleted its device: the node may be on")
+    .option("--seen-off", "you saw the node off: do not ask its BMC, which may be dead")
+    .option("--no-wait", "do not wait for the end")
+    .addHelpText("after", examples("ingot disk detach results", "ingot disk detach results --unmounted"))
+    .action(async (name: string, options: { unmounted?: boolean; seenOff?: boolean }, command: Command) => {
+      const session = open(command);
+      const { unmounted, seenOff } = options;
+      const request = { unmounted, seenOff };
+      await session.finish(await session.api.post<Operation>(session.projectPath("disks", name, "detach"), request));
+    });
+
+  disk
     .command("rm <name>")
     .description("delete a disk for good")
     .option("-y, --yes", "do not ask")
@@ -91,8 +133,16 @@ const COLUMNS: Column<Disk>[] = [
   { title: "MADE", show: ({ createdAt }) => formatAgo(createdAt) },
 ];
 
-function formatState({ node, clean }: Disk): string {
-  return node !== undefined ? "in use" : clean ? "clean" : "unclean";
+function parseLun(text: string): number {
+  if (/^\d{1,3}$/.test(text)) return Number(text);
+  throw new ApplianceError("INVALID", `--lun: "${text}" is no number`, {
+    details: { field: "--lun", value: text, remedy: "give a LUN from 2 to 255, or leave it out" },
+  });
+}
+
+function formatState({ node, lun, readOnly, clean }: Disk): string {
+  if (node === undefined) return clean ? "clean" : "unclean";
+  return lun === 1 ? "in use" : `LUN ${lun}${readOnly ? " ro" : ""}`;
 }
 
 function formatDisk(disk: Disk): string {

@@ -182,6 +182,11 @@ function formatNode(node: Node, width: number): string {
     boots: boots
       ? `disk ${boots.disk}${boots.once ? " (once)" : ""}${boots.address ? ` at ${boots.address}` : ""} on ${boots.network}`
       : "nothing",
+    "data disks": boots?.dataDisks.length
+      ? boots.dataDisks
+          .map(({ disk, lun, readOnly }) => `${disk} at LUN ${lun}${readOnly ? " (read-only)" : ""}`)
+          .join(", ")
+      : undefined,
     since: boots && formatMoment(boots.since),
     armed: boots && (boots.armed ? "yes, its next boot gets its disk" : "no, its OS was up"),
     ...(boots?.unarmedRequest && describeUnarmed(boots.unarmedRequest)),

@@ -7,6 +7,7 @@ import { path } from "../session.ts";
 type ProvisionOptions = {
   image?: string;
   disk?: string;
+  data?: string[];
   diskName?: string;
   once?: boolean;
   forceOff?: boolean;
@@ -22,6 +23,7 @@ export function addProvisionCommands(program: Command, open: Open): void {
     .option("--image <image>", "image to clone")
     .addOption(new Option("--disk <disk>", "existing disk to boot").conflicts(["image", "diskName"]))
     .option("--disk-name <name>", "name of the new clone")
+    .option("--data <disk...>", "disks that it gets beside that one, from LUN 2 on")
     .option("--once", "boot it a single time, then the local disk again")
     .option("--force-off", "cut the power of the node that has the disk, and take it")
     .option("--seen-off", "with --force-off: you saw that node off, its BMC may be dead")
@@ -33,25 +35,30 @@ export function addProvisionCommands(program: Command, open: Open): void {
         "ingot provision node-1 --image debian",
         "ingot provision node-2 --disk node-1-1 --force-off",
         "ingot provision node-3 --image rescue --once --no-wait",
+        "ingot provision node-4 --image debian --data results scratch",
       ),
     )
     .action(async (node: string, options: ProvisionOptions, command: Command) => {
       const session = open(command);
-      const { image, disk, diskName, once, forceOff, seenOff } = options;
+      const { image, disk, data, diskName, once, forceOff, seenOff } = options;
       if (image === undefined && disk === undefined) {
         throw new ApplianceError("INVALID", "provision needs something to boot", {
           details: { field: "--image", remedy: "give --image IMAGE to clone one, or --disk DISK to boot that one" },
         });
       }
       if (forceOff) await session.confirm(`Cut the power of the node that has disk ${disk}, if one has it?`);
-      const request = { image, disk, diskName, once, forceOff, seenOff };
+      const request = { image, disk, data, diskName, once, forceOff, seenOff };
       await session.finish(await session.api.post<Operation>(path("nodes", node, "provision"), request));
     });
 
   program
     .command("deprovision <node>")
-    .description("release a node: off, and nothing of it left but its disk")
-    .addOption(new Option("--delete-disk", "delete its disk for good").conflicts("keepDisk"))
+    .description("release a node: off, and nothing of it left but its disks")
+    .addOption(
+      new Option("--delete-disk", "delete the disk that it boots for good; its data disks are kept").conflicts(
+        "keepDisk",
+      ),
+    )
     .option("--keep-disk", "keep its disk (the default)")
     .option("--now", "cut the power instead of asking its OS first")
     .option("--seen-off", "you saw it off: do not ask its BMC, which may be dead")

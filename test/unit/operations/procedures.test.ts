@@ -6,7 +6,6 @@ import { deprovision } from "../../../src/operations/deprovision.ts";
 import { flatten } from "../../../src/operations/flatten.ts";
 import { growPool } from "../../../src/operations/grow-pool.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
-import type { OperationRecord } from "../../../src/operations/operation.ts";
 import { powerNode } from "../../../src/operations/power-node.ts";
 import { provision } from "../../../src/operations/provision.ts";
 import { removeDisk } from "../../../src/operations/remove-disk.ts";
@@ -16,21 +15,10 @@ import { revertDisk } from "../../../src/operations/revert-disk.ts";
 import { snapshotDisk } from "../../../src/operations/snapshot-disk.ts";
 import type { Journal } from "../../../src/store/journal.ts";
 import { journalWithAppend } from "../../fakes/journal-with-append.ts";
+import { done, proveProcedures, type Scenario } from "./prove-procedures.ts";
 import { newNode, nothingLeftBehind, settled, World } from "./world.ts";
 
 const project = "default";
-
-/** Each operation: how to get a world ready for it, and how to begin it. */
-type Scenario = {
-  prepare: (appliance: Appliance) => Promise<void>;
-  begin: (appliance: Appliance) => Promise<OperationRecord>;
-};
-
-async function done(appliance: Appliance, beginning: Promise<OperationRecord>): Promise<OperationRecord> {
-  const operation = await settled(appliance, await beginning);
-  expect(operation.state, JSON.stringify(operation.error)).toBe("done");
-  return operation;
-}
 
 const golden = (appliance: Appliance) =>
   importImage(
@@ -134,122 +122,7 @@ beforeEach(() => {
 });
 afterEach(() => world.end());
 
-/** Retries a stuck operation once its cause is gone, as an operator would. */
-async function settledWithRetry(appliance: Appliance, id: string): Promise<OperationRecord> {
-  const operation = await appliance.runner.settled(id);
-  if (operation.state !== "stuck") return operation;
-  await appliance.runner.retry(id);
-  return appliance.runner.settled(id);
-}
-
-describe.each(Object.entries(scenarios))("%s", (_name, scenario) => {
-  it("ends done and leaves nothing behind", async () => {
-    const appliance = await world.start();
-    await scenario.prepare(appliance);
-    await done(appliance, scenario.begin(appliance));
-    nothingLeftBehind(appliance, world);
-  });
-
-  it("does every driver call twice and ends the same", async () => {
-    // each call answers "lost connection" the first time, after the deed
-    let armed = false;
-    const seen = new Set<string>();
-    let verbs = 0;
-    const appliance = await world.start({
-      before: (verb) => {
-        if (!armed) return;
-        verbs += 1;
-        if (seen.has(verb)) return;
-        seen.add(verb);
-        throw new ApplianceError("UNAVAILABLE", `${verb}: connection lost`);
-      },
-    });
-    await scenario.prepare(appliance);
-    armed = true;
-    await done(appliance, scenario.begin(appliance));
-    expect(verbs).toBeGreaterThan(seen.size);
-    armed = false;
-    nothingLeftBehind(appliance, world);
-  });
-
-  it("is undone, or stuck until retried, when any driver call fails", async () => {
-    for (let failAt = 1; ; failAt++) {
-      const each = new World();
-      let calls = -1;
-      let failed = "";
-      const appliance = await each.start({
-        before: (verb) => {
-          if (calls < 0) return;
-          calls += 1;
-          if (calls !== failAt) return;
-          failed = verb;
-          throw new ApplianceError("DRIVER_FAILED", `${verb} failed`);
-        },
-      });
-      await scenario.prepare(appliance);
-      calls = 0;
-      const operation = await settledWithRetry(appliance, (await scenario.begin(appliance)).id);
-      calls = -1;
-      try {
-        if (failed === "") {
-          expect(operation.state).toBe("done");
-          expect(failAt).toBeGreaterThan(1);
-          break;
-        }
-        expect(["undone", "done"], failed).toContain(operation.state);
-        nothingLeftBehind(appliance, each);
-      } finally {
-        await each.end();
-      }
-    }
-  });
-
-  it.each(["before", "after"])("survives a crash %s each journal line", async (moment) => {
-    for (let crashAt = 1; ; crashAt++) {
-      const each = new World();
-      let lines = -1;
-      let crashed: () => void = () => {};
-      const crash = new Promise<void>((resolve) => {
-        crashed = resolve;
-      });
-      let dead = false;
-      const wrapJournal = (journal: Journal): Journal =>
-        journalWithAppend(journal, (entry, durable, failed) => {
-          if (lines >= 0 && !dead) {
-            lines += 1;
-            if (lines === crashAt) {
-              dead = true;
-              if (moment === "before") return crashed();
-              return journal.append(entry, crashed, failed);
-            }
-          }
-          if (!dead) journal.append(entry, durable, failed);
-        });
-      // a dead process calls no drivers
-      const before = () => {
-        if (dead) throw new ApplianceError("UNAVAILABLE", "the process is dead");
-      };
-      const appliance = await each.start({ wrapJournal, before });
-      await scenario.prepare(appliance);
-      lines = 0;
-      const beginning = scenario.begin(appliance).then((operation) => appliance.runner.settled(operation.id));
-      const outcome = await Promise.race([beginning.then(() => "over" as const), crash.then(() => "crashed" as const)]);
-      if (outcome === "over" && !dead) {
-        expect(crashAt).toBeGreaterThan(2);
-        await each.end();
-        break;
-      }
-      each.crashed.add(appliance);
-      const second = await each.start();
-      for (const operation of second.runner.list()) {
-        const end = await second.runner.settled(operation.id);
-        expect(["done", "undone"], `line ${crashAt}: ${JSON.stringify(end.error)}`).toContain(end.state);
-      }
-      nothingLeftBehind(second, each);
-      await each.end();
-    }
-  });
-});
+proveProcedures(scenarios);
 
 it("waits while the disk refuses journal lines, and then goes on to the end", async () => {
   let refusals = -1;

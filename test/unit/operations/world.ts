@@ -155,8 +155,19 @@ export function nothingLeftBehind(appliance: Appliance, world: World): void {
   const images = appliance.images.list();
   const stored = [...world.images.contents.keys()].sort();
   expect(stored).toEqual([...disks.map((one) => `disk/${one.id}`), ...images.map((one) => `image/${one.id}`)].sort());
+  const has = (node: string) => disks.filter((one) => one.node === node);
+  for (const { iqn, node } of entries) {
+    const units = world.targets.targets.get(iqn)?.units.map(({ lun, disk, readOnly }) => ({ lun, disk, readOnly }));
+    const attached = has(node).map(({ id, dataLun }) => ({ disk: id, ...(dataLun ?? { lun: 1, readOnly: false }) }));
+    expect(units?.sort((a, b) => a.lun - b.lun)).toEqual(attached.sort((a, b) => a.lun - b.lun));
+  }
   expect([...world.targets.targets.keys()].sort()).toEqual(entries.map((one) => one.iqn).sort());
-  expect(disks.flatMap((one) => (one.node ? [one.node] : [])).sort()).toEqual(entries.map((one) => one.node).sort());
+  expect(disks.filter((one) => one.dataLun && !one.node)).toEqual([]);
+  expect(disks.flatMap((one) => (one.node && !one.dataLun ? [one.node] : [])).sort()).toEqual(
+    entries.map((one) => one.node).sort(),
+  );
+  const provisioned = entries.map((one) => one.node);
+  expect(disks.filter((one) => one.node && !provisioned.includes(one.node))).toEqual([]);
   expect([...appliance.records.collection("secrets").entries()].map(([key]) => key).sort()).toEqual(
     entries.map((one) => one.disk).sort(),
   );

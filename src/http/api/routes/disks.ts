@@ -1,4 +1,6 @@
 import { z } from "@hono/zod-openapi";
+import { attachDisk } from "../../../operations/attach-disk.ts";
+import { detachDisk } from "../../../operations/detach-disk.ts";
 import { flatten } from "../../../operations/flatten.ts";
 import { removeDisk } from "../../../operations/remove-disk.ts";
 import { revertDisk } from "../../../operations/revert-disk.ts";
@@ -20,6 +22,22 @@ const revertBody = z
     image: z.string().optional().openapi({ description: "By default the one that the disk was cloned from" }),
   })
   .openapi("Revert");
+
+const attachBody = z
+  .strictObject({
+    node: z.string().openapi({ description: "Name or id of a provisioned node" }),
+    readOnly: z.boolean().optional().openapi({ description: "Its node can't write to it" }),
+    lun: z.int().optional().openapi({ description: "2 to 255; the lowest free one by default" }),
+    forceOff: z.boolean().optional().openapi({ description: "Power off the node that boots the disk, and take it" }),
+    seenOff: z.boolean().optional().openapi({ description: "The caller saw that node off: its BMC is not asked" }),
+  })
+  .openapi("Attach");
+const detachBody = z
+  .strictObject({
+    unmounted: z.boolean().optional().openapi({ description: "Its node's OS has let go of it, so the node may be on" }),
+    seenOff: z.boolean().optional().openapi({ description: "The caller saw the node off: its BMC is not asked" }),
+  })
+  .openapi("Detach");
 
 const routes = {
   list: describeRoute("disk:read", {
@@ -50,6 +68,18 @@ const routes = {
     method: "post",
     path: "/v1/projects/{project}/disks/{disk}/flatten",
     request: { params },
+    responses: ACCEPTED,
+  }),
+  attach: describeRoute("disk:write", {
+    method: "post",
+    path: "/v1/projects/{project}/disks/{disk}/attach",
+    request: { params, body: body(attachBody) },
+    responses: ACCEPTED,
+  }),
+  detach: describeRoute("disk:write", {
+    method: "post",
+    path: "/v1/projects/{project}/disks/{disk}/detach",
+    request: { params, body: body(detachBody) },
     responses: ACCEPTED,
   }),
   remove: describeRoute("disk:write", {
@@ -84,6 +114,14 @@ export function addDiskRoutes(api: Api, { appliance }: ApiParts): void {
   api.openapi(routes.flatten, async (c) => {
     const { project, disk } = c.req.valid("param");
     return accepted(c, appliance, await flatten(appliance, { project, kind: "disk", name: disk }, c.var.caller.name));
+  });
+  api.openapi(routes.attach, async (c) => {
+    const request = exact({ ...c.req.valid("json"), ...c.req.valid("param") });
+    return accepted(c, appliance, await attachDisk(appliance, request, c.var.caller.name));
+  });
+  api.openapi(routes.detach, async (c) => {
+    const request = exact({ ...c.req.valid("json"), ...c.req.valid("param") });
+    return accepted(c, appliance, await detachDisk(appliance, request, c.var.caller.name));
   });
   api.openapi(routes.remove, async (c) =>
     accepted(c, appliance, await removeDisk(appliance, c.req.valid("param"), c.var.caller.name)),

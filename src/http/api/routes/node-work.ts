@@ -14,6 +14,7 @@ const provisionBody = z
   .strictObject({
     image: z.string().optional().openapi({ description: "Image to clone: this or `disk`" }),
     disk: z.string().optional().openapi({ description: "Existing disk to boot" }),
+    data: z.array(z.string()).optional().openapi({ description: "Disks to attach beside it, from LUN 2 on" }),
     diskName: z.string().optional().openapi({ description: "Name of the new clone" }),
     once: z.boolean().optional().openapi({ description: "Boot it a single time" }),
     forceOff: z.boolean().optional().openapi({ description: "Power off the node that has the disk, and take it" }),

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import type { DiskRecord } from "../../../disks/disk.ts";
 import { nameFrom } from "../../../images/image-catalogue.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
+import { ROOT_LUN } from "../../../operations/attachment.ts";
 import { moment, momentSchema } from "./text.ts";
 
 /** A node's disk, and what it was cloned from. */
@@ -14,6 +15,8 @@ export const diskSchema = z
     imageId: z.string(),
     sizeBytes: z.int(),
     node: z.string().optional().openapi({ description: "Name of the node that it is attached to" }),
+    lun: z.int().optional().openapi({ description: "Where that node finds it; 1 for the disk that it boots" }),
+    readOnly: z.boolean().openapi({ description: "Whether that node can't write to it" }),
     clean: z.boolean().openapi({ description: "Whether its last user shut down in order" }),
     createdAt: momentSchema,
     requestedBy: z.string(),
@@ -32,6 +35,8 @@ export function viewDisk({ images, nodes }: Appliance, disk: DiskRecord): z.infe
     imageId: disk.image,
     sizeBytes,
     node: disk.node === undefined ? undefined : nodes.get(disk.node).name,
+    lun: disk.node === undefined ? undefined : (disk.dataLun?.lun ?? ROOT_LUN),
+    readOnly: disk.dataLun?.readOnly ?? false,
     clean,
     createdAt: moment(disk.createdAt),
     requestedBy,

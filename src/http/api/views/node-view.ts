@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 import type { BootEntry } from "../../../boot/boot-entry.ts";
 import type { NodeRecord } from "../../../nodes/node.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
-import { bootEntryOf } from "../../../operations/attachment.ts";
+import { bootEntryOf, dataDisksOf } from "../../../operations/attachment.ts";
 import { stallOf } from "../../../operations/stalls.ts";
 import { stallSchema, viewStall } from "./stall-view.ts";
 import { moment, momentSchema } from "./text.ts";
@@ -35,6 +35,9 @@ export const nodeSchema = z
       .object({
         disk: z.string().openapi({ description: "Its name" }),
         diskId: z.string(),
+        dataDisks: z
+          .array(z.object({ disk: z.string(), diskId: z.string(), lun: z.int(), readOnly: z.boolean() }))
+          .openapi({ description: "What it has beside that disk, by LUN" }),
         network: z.string(),
         address: z
           .string()
@@ -53,7 +56,7 @@ export const nodeSchema = z
           })
           .optional()
           .openapi({ description: "Boot requests that got no secret since its OS came up" }),
-        readBytes: z.int().openapi({ description: "Read from its disk since ingotd saw it first" }),
+        readBytes: z.int().openapi({ description: "Read from its disks since ingotd saw it first" }),
         writtenBytes: z.int(),
       })
       .optional()
@@ -111,6 +114,11 @@ function viewBootEntry(appliance: Appliance, node: string): z.infer<typeof nodeS
   return {
     disk: name,
     diskId: disk,
+    dataDisks: dataDisksOf(appliance.records, node).map(({ id, name, dataLun }) => ({
+      disk: name,
+      diskId: id,
+      ...dataLun,
+    })),
     network,
     ...(address ? { address } : {}),
     once,

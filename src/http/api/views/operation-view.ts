@@ -42,6 +42,8 @@ export const operationSchema = z
       "flatten",
       "remove-disk",
       "remove-image",
+      "attach",
+      "detach",
       "power",
       "grow-pool",
       "copy-image",
