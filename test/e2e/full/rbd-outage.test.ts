@@ -72,6 +72,13 @@ const OPERATIONS: Record<string, { prepare(): Promise<unknown>; command: string[
     },
     command: ["image", "rm", "snap"],
   },
+  flatten: {
+    prepare: async () => {
+      await released();
+      await provisioned();
+    },
+    command: ["disk", "flatten", "clone"],
+  },
   "release with deletion": {
     prepare: provisioned,
     command: ["deprovision", "node-1", "--delete-disk", "--now"],

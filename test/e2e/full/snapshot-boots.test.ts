@@ -35,7 +35,7 @@ beforeAll(async () => {
   writer = await rack.addNode({ name: "writer", firmware: "bios" });
   reader = await rack.addNode({ name: "reader", firmware: "bios" });
   await rack.ingot("provision", writer.name, "--image", "tiny");
-  await runOnNode(writer, `mkdir -p /root/load; (${WRITER}) >/dev/null 2>&1 &`);
+  await runOnNode(writer, `mkdir -p /root/load; (${WRITER} >/dev/null 2>&1 &)`);
 });
 afterEach(async ({ task }) => {
   if (task.result?.state === "fail") for (const node of [writer, reader]) console.log(await bootStory(rack, node));
