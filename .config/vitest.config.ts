@@ -14,7 +14,7 @@ function tier(name: string, include: string[], serial: boolean, env: Record<stri
       pool: "forks" as const,
       fileParallelism: !serial,
       maxConcurrency: 2,
-      testTimeout: serial ? 120_000 : 20_000,
+      testTimeout: serial ? 120_000 : 60_000,
       hookTimeout: serial ? 180_000 : 20_000,
     },
   };
