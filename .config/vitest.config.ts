@@ -28,6 +28,7 @@ const ON_CEPH = ["test/e2e/boot-paths.test.ts"];
 const ON_CEPH_TOO = [
   "arming",
   "crash",
+  "data-disks",
   "faults",
   "life",
   "loader-memory",

@@ -138,6 +138,32 @@ describe("the main job", () => {
     expect(await succeed("image", "rm", "with-docker")).toMatch(/done in/);
   });
 
+  it("give a node a further disk, show it, and take it back", async () => {
+    await succeed(...ADD, ...BMC);
+    await succeed(...IMPORT);
+    await succeed("provision", "node-1", "--image", "golden", "--disk-name", "results");
+    await succeed("deprovision", "node-1");
+    await succeed("provision", "node-1", "--image", "golden", "--disk-name", "root", "--data", "results");
+    expect(await succeed("node", "show", "node-1")).toMatch(/^data disks: +results at LUN 2$/m);
+    expect(await succeed("disk", "list")).toMatch(/\nresults +node-1 +golden +1\.0 MiB +LUN 2 /);
+
+    const refused = await ingot("disk", "detach", "results");
+    expect(refused).toMatchObject({ code: 4, err: expect.stringMatching(/node-1 is on[\s\S]*--unmounted/) });
+    expect(await succeed("disk", "detach", "results", "--unmounted")).toMatch(/^detach disk results from node-1: done/);
+    const attached = await succeed("disk", "attach", "results", "node-1", "--read-only", "--lun", "9");
+    expect(attached).toMatch(/^attach disk results to node-1 as LUN 9, read-only: done in/);
+    expect(await json("disk", "show", "results")).toMatchObject({ node: "node-1", lun: 9, readOnly: true });
+    expect(await succeed("disk", "list")).toMatch(/\nresults +node-1 +golden +1\.0 MiB +LUN 9 ro /);
+    expect(await succeed("node", "show", "node-1")).toMatch(/^data disks: +results at LUN 9 \(read-only\)$/m);
+
+    await succeed("deprovision", "node-1");
+    expect(await ingot("disk", "attach", "results", "node-1", "--lun", "nine")).toMatchObject({ code: 2 });
+    expect(await ingot("disk", "attach", "results", "node-1")).toMatchObject({
+      code: 4,
+      err: expect.stringContaining("ingot provision node-1 --image IMAGE --data results"),
+    });
+  });
+
   it("shows each step on a line where nobody watches, and nothing but the answer with --json", async () => {
     await succeed(...ADD);
     await succeed(...IMPORT);

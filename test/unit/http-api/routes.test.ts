@@ -117,6 +117,25 @@ describe("images and disks", () => {
       "later",
     ]);
   });
+
+  it("are attached to running nodes, and detached", async () => {
+    await ask("POST", "/v1/nodes", NODE);
+    await over(ask("POST", "/v1/projects/default/images", IMAGE));
+    await over(ask("POST", "/v1/nodes/node-1/provision", { image: "golden", diskName: "results" }));
+    await over(ask("POST", "/v1/nodes/node-1/deprovision", {}));
+    await over(ask("POST", "/v1/nodes/node-1/provision", { image: "golden", diskName: "root" }));
+    const disk = "/v1/projects/default/disks/results";
+    expect((await ask("POST", `${disk}/attach`, { node: "node-1", lun: 1 })).status).toBe(400);
+    const begun = { kind: "attach", state: "done" };
+    expect(await over(ask("POST", `${disk}/attach`, { node: "node-1", readOnly: true }))).toMatchObject(begun);
+    expect(await read(ask("GET", disk))).toMatchObject({ node: "node-1", lun: 2, readOnly: true });
+    const { boots } = await read(ask("GET", "/v1/nodes/node-1"));
+    expect(boots.dataDisks).toMatchObject([{ disk: "results", lun: 2, readOnly: true }]);
+    expect((await ask("POST", `${disk}/attach`, { node: "node-1" })).status).toBe(409);
+    const released = await over(ask("POST", `${disk}/detach`, { unmounted: true }));
+    expect(released).toMatchObject({ kind: "detach", state: "done" });
+    expect(await read(ask("GET", disk))).not.toHaveProperty("lun");
+  });
 });
 
 describe("an operation", () => {
