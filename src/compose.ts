@@ -26,6 +26,7 @@ import type { Log } from "./log.ts";
 import { takeInheritedSockets } from "./net/inherited-sockets.ts";
 import { findNeighbour } from "./net/neighbours.ts";
 import { createNotifier } from "./net/notify.ts";
+import { tcpPeers } from "./net/tcp-peers.ts";
 import { exercise, startWatchdog, type WatchdogProbe } from "./net/watchdog.ts";
 import type { FindNode, NodeRecord } from "./nodes/node.ts";
 import { NodeRegistry } from "./nodes/node-registry.ts";
@@ -33,6 +34,7 @@ import type { Appliance } from "./operations/appliance.ts";
 import { DiskTraffic } from "./operations/disk-traffic.ts";
 import { OperatorRequests } from "./operations/operator-requests.ts";
 import { PoolWatch } from "./operations/pool-watch.ts";
+import { Presence } from "./operations/presence.ts";
 import { registerProcedures } from "./operations/procedures.ts";
 import { Rearming } from "./operations/rearming.ts";
 import { RecordMirror } from "./operations/record-mirror.ts";
@@ -96,7 +98,8 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   stops.push(await lockStateDirectory(config.stateDirectory));
   const store = await Store.open(config.stateDirectory, log.child({ component: "store" }), options.store);
   stops.push(() => store.close());
-  const storage = createStorageClient(join(config.runtimeDirectory, "storaged.sock"));
+  const id = await applianceId(store);
+  const storage = createStorageClient(join(config.runtimeDirectory, "storaged.sock"), { as: id });
   stops.push(() => storage.close());
 
   const nodes = new NodeRegistry({ records: store, config, clock });
@@ -118,7 +121,6 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   const powerControls = createPowerControls({ confirm: operatorRequests.ask });
   const runner = new OperationRunner({ records: store, clock, log: log.child({ component: "operations" }) });
   const poolWatch = new PoolWatch({ store: storage.images, space: storage.space, config, clock, log });
-  const id = await applianceId(store);
   const [images, disks] = [new ImageCatalogue(store), new DiskCatalogue(store)];
   const { catalogue } = storage;
   const appliance: Appliance = {
@@ -137,10 +139,12 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     store: storage.images,
     space: storage.space,
     catalogue,
+    poolLeases: storage.leases,
     pool: poolWatch,
     mirror: new RecordMirror({ id, images, disks, nodes, catalogue, clock, log }),
     targets: storage.targets,
     traffic: new DiskTraffic(),
+    tcpPeers,
     unarmedRequests: new WeakMap(),
     powerOf: (node) => powerControls(bmcAccount(node, environment)),
     operatorRequests,
@@ -195,6 +199,9 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   stops.push(() => poolWatch.stop());
   runner.resume();
   stops.push(() => runner.stop());
+  const presence = new Presence(appliance);
+  presence.start();
+  stops.push(() => presence.stop());
   appliance.mirror.start();
   stops.push(() => appliance.mirror.stop());
 

@@ -127,7 +127,7 @@ export type Operation = {
     endedAt?: string | undefined;
     error?: Failure | undefined;
   }[];
-  progress?: { step: string; done: number; total: number; unit: "bytes" | "seconds" } | undefined;
+  progress?: { step: string; done: number; total: number; unit: "bytes" | "seconds" | "things" } | undefined;
   waitingFor?: Failure | undefined;
   operatorRequest?: OperatorRequest | undefined;
   error?: Failure | undefined;
@@ -246,4 +246,16 @@ export type Finding = {
   state: "ok" | "warning" | "failed";
   message: string;
   remedy?: string | undefined;
+};
+
+/** One thing that differs between pool and records. */
+export type AdoptionCandidate = {
+  kind: "image" | "disk";
+  id: string;
+  name: string;
+  sizeBytes: number;
+  standing: "lost" | "gone" | "living" | "undescribed" | "taken" | "differs";
+  appliance?: string | undefined;
+  node?: string | undefined;
+  adopted: boolean;
 };

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { addCatalogueCommands } from "./commands/catalogue.ts";
 import { addDiskCommands } from "./commands/disk.ts";
 import { addImageCommands } from "./commands/image.ts";
 import { addImageRecordCommands } from "./commands/image-record.ts";
@@ -50,6 +51,7 @@ ${EXIT_CODES}`,
   addOperationCommands(program, open);
   addNetworkCommands(program, open);
   addProjectCommands(program, open);
+  addCatalogueCommands(program, open);
   addSystemCommands(program, open);
   return program;
 }

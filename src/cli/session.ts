@@ -51,9 +51,14 @@ export class Session {
     this.answer(ended, () => formatDone(ended));
   }
 
+  /** Whether a person is there to be asked. */
+  get asks(): boolean {
+    return this.#options.yes !== true && this.terminal.canAsk;
+  }
+
   /** Asks a person who is there whether to go on; --yes, and a script, says yes. */
   async confirm(question: string): Promise<void> {
-    if (this.#options.yes || !this.terminal.canAsk) return;
+    if (!this.asks) return;
     const { confirm } = await import("@clack/prompts");
     if ((await confirm({ message: question, initialValue: false })) !== true) {
       throw new CommandEnd("nothing was done", INTERRUPTED);

@@ -6,12 +6,14 @@ import type { DhcpState } from "../dhcp/standing.ts";
 import type { DiskCatalogue } from "../disks/disk-catalogue.ts";
 import type { ImageStore } from "../drivers/images/image-store.ts";
 import type { PoolCatalogue } from "../drivers/images/pool-catalogue.ts";
+import type { PoolLeases } from "../drivers/images/pool-leases.ts";
 import type { PoolSpace } from "../drivers/images/pool-space.ts";
 import type { PowerControl } from "../drivers/power/power-control.ts";
 import type { TargetServer } from "../drivers/targets/target-server.ts";
 import type { ImageCatalogue } from "../images/image-catalogue.ts";
 import type { LeaseTable } from "../leases/lease-table.ts";
 import type { Log } from "../log.ts";
+import type { TcpPeer } from "../net/tcp-peers.ts";
 import type { NodeRecord } from "../nodes/node.ts";
 import type { NodeRegistry } from "../nodes/node-registry.ts";
 import type { ProjectRegistry } from "../projects/project-registry.ts";
@@ -45,9 +47,13 @@ export type Appliance = {
   space: PoolSpace;
   /** What the pool itself tells of images and disks. */
   catalogue: PoolCatalogue;
+  /** What one appliance of a pool may do at a time. */
+  poolLeases: PoolLeases;
   pool: PoolWatch;
   mirror: RecordMirror;
   targets: TargetServer;
+  /** Established connections to a port of this machine, as the kernel tells. */
+  tcpPeers: (port: number) => TcpPeer[];
   /** What nodes move to and from their disks. */
   traffic: DiskTraffic;
   /** Boot requests that got no secret, for people. */

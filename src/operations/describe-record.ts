@@ -30,5 +30,11 @@ export function describeRecord(appliance: Pick<Appliance, "id" | "nodes" | "cloc
 
 /** Two descriptions with the same text say the same, whenever they were written. */
 export function textOf({ describedAt: _, node, record }: Description): string {
-  return JSON.stringify([node ?? null, record]);
+  return JSON.stringify([node ?? null, record], inOrder);
+}
+
+/** Objects with their keys in order: who wrote them may have had another. */
+function inOrder(_: string, value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 }

@@ -15,6 +15,7 @@ export type OperationKind =
   | "attach"
   | "detach"
   | "power"
+  | "adopt"
   | "grow-pool";
 
 /**
@@ -70,7 +71,7 @@ export type StepContext<Plan> = {
   /** Output of an earlier step of this operation. */
   output(step: string): Record<string, unknown> | undefined;
   /** For people; kept in memory only. */
-  progress(done: number, total: number, unit: "bytes" | "seconds"): void;
+  progress(done: number, total: number, unit: "bytes" | "seconds" | "things"): void;
   /** Aborted at the step's deadline, on cancel, and when the process ends. */
   signal: AbortSignal;
 };

@@ -1,5 +1,5 @@
 /** A living initiator answers the target daemon's pings, one every five seconds: after two that were lost it is gone. */
-const SILENCE_MS = 12_000;
+export const SILENCE_MS = 12_000;
 /**
  * An initiator whose connection broke tries again every few seconds, a try that meets a host without an answer may last
  * 15 s: after this long, who is not back is not coming.

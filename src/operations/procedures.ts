@@ -1,3 +1,4 @@
+import { adoptProcedure } from "./adopt.ts";
 import type { Appliance } from "./appliance.ts";
 import { attachProcedure } from "./attach-disk.ts";
 import { copyImageProcedure } from "./copy-image.ts";
@@ -29,4 +30,5 @@ export function registerProcedures(appliance: Appliance): void {
   runner.register(detachProcedure(appliance));
   runner.register(powerProcedure(appliance));
   runner.register(growPoolProcedure(appliance));
+  runner.register(adoptProcedure(appliance));
 }

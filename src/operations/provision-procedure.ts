@@ -5,6 +5,7 @@ import { initiatorIqn } from "../values/iqn.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, chapOf, dataDisksOf, detached, networkOf, ROOT_LUN, SECRETS, targetSpec } from "./attachment.ts";
 import { awaitStage } from "./await-boot.ts";
+import { releaseFormerTargets } from "./former-targets.ts";
 import type { Procedure, Step, StepContext } from "./operation.ts";
 import { ensureOff, powerOn, powerSeconds } from "./power-steps.ts";
 import type { ProvisionPlan } from "./provision.ts";
@@ -35,6 +36,12 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
       return { output: { sizeBytes } };
     },
     undo: ({ plan, signal }) => appliance.store.remove("disk", plan.disk, signal),
+  };
+
+  const releaseFormer: Step<ProvisionPlan> = {
+    name: "release-former-target",
+    deadlineSeconds: 60,
+    run: ({ plan, signal }) => releaseFormerTargets(appliance, plan, signal),
   };
 
   const pinAddress: Step<ProvisionPlan> = {
@@ -129,7 +136,7 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
           )
         : []),
       powerOff,
-      ...(plan.image ? [cloneDisk] : []),
+      plan.image ? cloneDisk : releaseFormer,
       pinAddress,
       exportTarget,
       writeBootEntry,

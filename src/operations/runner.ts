@@ -25,7 +25,7 @@ const OUTAGE_PAUSE_MS = 15_000;
 const KEPT = 200;
 
 /** How far the current step is; in memory only. */
-export type Progress = { step: string; done: number; total: number; unit: "bytes" | "seconds" };
+export type Progress = { step: string; done: number; total: number; unit: "bytes" | "seconds" | "things" };
 
 export type OperationRequest<Plan> = {
   summary: string;

@@ -27,7 +27,7 @@ type Pending = {
 type Connection = { socket: Socket; pending: Map<number, Pending> };
 
 /** One connection at a time, made when a call needs it. */
-export function createCaller(path: string, waitMs: number): { call: CallStorage; close: () => void } {
+export function createCaller(path: string, waitMs: number, as?: string): { call: CallStorage; close: () => void } {
   const never = new AbortController().signal;
   let current: Promise<Connection> | undefined;
   let nextId = 0;
@@ -49,7 +49,7 @@ export function createCaller(path: string, waitMs: number): { call: CallStorage;
     try {
       throwIfAborted(signal, "storaged", verb);
       const connection = await untilAborted(connected(), signal);
-      return (await exchange(connection, id, { verb, args, signal, progress })) as never;
+      return (await exchange(connection, id, { verb, args, signal, progress, as })) as never;
     } catch (error) {
       throw signal.aborted ? abortedError(signal, "storaged", verb) : error;
     }
@@ -64,11 +64,17 @@ export function createCaller(path: string, waitMs: number): { call: CallStorage;
   return { call, close };
 }
 
-type Exchange = { verb: VerbName; args: object; signal: AbortSignal; progress: Pending["progress"] };
+type Exchange = {
+  verb: VerbName;
+  args: object;
+  signal: AbortSignal;
+  progress: Pending["progress"];
+  as: string | undefined;
+};
 
 /** One call on a connection. An aborted one is not given up at once: an undo may follow, and must find it ended. */
 async function exchange({ socket, pending }: Connection, id: number, one: Exchange): Promise<unknown> {
-  const { verb, args, signal, progress } = one;
+  const { verb, args, signal, progress, as } = one;
   let timer: NodeJS.Timeout | undefined;
   const cancel = () => {
     socket.write(`${JSON.stringify({ cancel: id })}\n`);
@@ -78,7 +84,7 @@ async function exchange({ socket, pending }: Connection, id: number, one: Exchan
     return await new Promise((resolve, reject) => {
       pending.set(id, { resolve, reject, progress });
       signal.addEventListener("abort", cancel, { once: true });
-      socket.write(`${JSON.stringify({ id, verb, args })}\n`);
+      socket.write(`${JSON.stringify({ id, verb, args, as })}\n`);
       if (signal.aborted) cancel();
     });
   } finally {

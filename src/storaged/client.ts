@@ -1,5 +1,6 @@
 import type { ImageStore } from "../drivers/images/image-store.ts";
 import type { PoolCatalogue } from "../drivers/images/pool-catalogue.ts";
+import type { PoolLeases } from "../drivers/images/pool-leases.ts";
 import type { PoolSpace } from "../drivers/images/pool-space.ts";
 import type { TargetServer } from "../drivers/targets/target-server.ts";
 import { type CallStorage, createCaller } from "./caller.ts";
@@ -13,16 +14,17 @@ export type StorageClient = StorageDrivers & {
 
 /**
  * Drivers that run in ingot-storaged, behind the unix socket at `path`. Connects at the first call, and again by
- * itself.
+ * itself. `as`: the appliance that it works for: what belongs to another one is not changed (CONFLICT).
  * Beside the drivers' own errors, calls fail with UNAVAILABLE (retryable) when storaged is not back within `waitMs`, or
  * goes away during the call: then nobody knows whether it was carried out, and the caller repeats it.
  */
-export function createStorageClient(path: string, options: { waitMs?: number } = {}): StorageClient {
-  const { call, close } = createCaller(path, options.waitMs ?? 3000);
+export function createStorageClient(path: string, options: { waitMs?: number; as?: string } = {}): StorageClient {
+  const { call, close } = createCaller(path, options.waitMs ?? 3000, options.as);
   return {
     images: imageStore(call),
     space: poolSpace(call),
     catalogue: poolCatalogue(call),
+    leases: poolLeases(call),
     targets: targetServer(call),
     close,
   };
@@ -59,7 +61,16 @@ function poolSpace(call: CallStorage): PoolSpace {
 function poolCatalogue(call: CallStorage): PoolCatalogue {
   return {
     describe: (description, takenFrom, signal) => call("catalogue.describe", { description, takenFrom }, signal),
+    owner: (kind, id, signal) => call("catalogue.owner", { kind, id }, signal),
     survey: (signal) => call("catalogue.survey", {}, signal),
+  };
+}
+
+function poolLeases(call: CallStorage): PoolLeases {
+  return {
+    take: (name, holder, seconds, signal) => call("leases.take", { name, holder, seconds }, signal),
+    giveBack: (name, holder, signal) => call("leases.giveBack", { name, holder }, signal),
+    holder: (name, signal) => call("leases.holder", { name }, signal),
   };
 }
 

@@ -12,9 +12,9 @@ export const MAX_RESPONSE_BYTES = 64 * 1024 * 1024;
 
 const id = z.number().int().nonnegative();
 
-/** Client to server: a call, or the wish that one ends. A cancelled call is answered too, once nothing of it runs. */
+/** Client to server: a call (`as`: the appliance that makes it), or the wish that one ends. A cancelled call is answered too, once nothing of it runs. */
 export const requestSchema = z.union([
-  z.strictObject({ id, verb: z.string(), args: z.unknown() }),
+  z.strictObject({ id, verb: z.string(), args: z.unknown(), as: z.string().max(63).exactOptional() }),
   z.strictObject({ cancel: id }),
 ]);
 export type Request = z.output<typeof requestSchema>;

@@ -20,7 +20,7 @@ function serveClient(socket: Socket, verbs: Record<string, Verb>, log: Log): voi
     if (socket.writable) socket.write(`${JSON.stringify(response)}\n`);
   };
 
-  const run = async (id: number, name: string, args: unknown) => {
+  const run = async (id: number, name: string, args: unknown, as: string | undefined) => {
     const started = performance.now();
     const abort = new AbortController();
     calls.set(id, abort);
@@ -31,7 +31,7 @@ function serveClient(socket: Socket, verbs: Record<string, Verb>, log: Log): voi
           details: { field: "verb", value: name },
         });
       const progress = (done: number, total: number) => send({ id, progress: [done, total] });
-      const ok = await verb.run(args, { signal: abort.signal, progress });
+      const ok = await verb.run(args, { signal: abort.signal, progress, as });
       send({ id, ok: ok ?? null });
       log.debug({ verb: name, ms: Math.round(performance.now() - started) }, "call done");
     } catch (thrown) {
@@ -60,7 +60,7 @@ function serveClient(socket: Socket, verbs: Record<string, Verb>, log: Log): voi
     } else if (calls.has(request.id)) {
       throw new Error("the id of a call that still runs");
     } else {
-      void run(request.id, request.verb, request.args);
+      void run(request.id, request.verb, request.args, request.as);
     }
   });
   socket.on("error", (error) => log.warn({ message: error.message }, "client dropped"));

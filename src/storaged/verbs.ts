@@ -1,8 +1,9 @@
 import { z } from "zod";
 import type { Portal } from "../boot/boot-entry.ts";
-import { descriptionSchema } from "../drivers/images/description.ts";
-import type { ImageStore, ImportRequest } from "../drivers/images/image-store.ts";
+import { checkOwner, descriptionSchema } from "../drivers/images/description.ts";
+import type { ImageStore, ImportRequest, StoredKind } from "../drivers/images/image-store.ts";
 import type { PoolCatalogue } from "../drivers/images/pool-catalogue.ts";
+import type { PoolLeases } from "../drivers/images/pool-leases.ts";
 import type { PoolSpace } from "../drivers/images/pool-space.ts";
 import type { TargetServer, TargetSpec } from "../drivers/targets/target-server.ts";
 import { COMPRESSIONS, IMAGE_FORMATS } from "../values/image-format.ts";
@@ -10,12 +11,19 @@ import { parseIpv4 } from "../values/ipv4.ts";
 import { parsed } from "../values/zod.ts";
 
 /** What a call is given beside its arguments. */
-export type Call = { signal: AbortSignal; progress: (done: number, total: number) => void };
+export type Call = {
+  signal: AbortSignal;
+  progress: (done: number, total: number) => void;
+  /** The appliance that calls. */
+  as?: string | undefined;
+};
 
 /** One thing that storaged does: `args` is checked before `run` sees it. */
 export type Verb = { run: (args: unknown, call: Call) => Promise<unknown> };
 
 const id = z.string().max(63);
+/** Of a lease: they are names of files and objects. */
+const leaseName = z.string().regex(/^[a-z0-9-]{1,80}$/);
 const kind = z.enum(["image", "disk"]);
 const sizeBytes = z.number().int().positive();
 const control = z.number().int().min(0).max(32767);
@@ -62,11 +70,18 @@ export type StorageDrivers = {
   images: ImageStore;
   space: PoolSpace;
   catalogue: PoolCatalogue;
+  leases: PoolLeases;
   targets: TargetServer;
 };
 
 /** All that storaged can be asked, with the arguments' schemas. `checkUnused` guards disks that a target serves. */
-export function storageVerbs({ images, space, catalogue, targets }: StorageDrivers, checkUnused: DiskCheck) {
+export function storageVerbs({ images, space, catalogue, leases, targets }: StorageDrivers, checkUnused: DiskCheck) {
+  /** Things change by the appliance that they belong to: another one may have adopted them meanwhile. */
+  const checkOwned = async (kind: StoredKind, id: string, appliance: string | undefined, signal: AbortSignal) => {
+    if (appliance === undefined) return;
+    checkOwner({ kind, id }, await catalogue.owner(kind, id, signal), appliance);
+  };
+
   return {
     "images.import": verb(
       z.strictObject({
@@ -90,19 +105,26 @@ export function storageVerbs({ images, space, catalogue, targets }: StorageDrive
     "images.copy": verb(z.strictObject({ image: id, copy: id }), ({ image, copy }, { signal }) =>
       images.copy(image, copy, signal),
     ),
-    "images.setAside": verb(z.strictObject({ image: id, disk: id }), async ({ image, disk }, { signal }) => {
+    "images.setAside": verb(z.strictObject({ image: id, disk: id }), async ({ image, disk }, { signal, as }) => {
+      await checkOwned("disk", disk, as, signal);
       await checkUnused(disk, signal);
       await images.setAside(disk, image, signal);
     }),
-    "images.revert": verb(z.strictObject({ image: id, disk: id }), async ({ image, disk }, { signal }) => {
+    "images.revert": verb(z.strictObject({ image: id, disk: id }), async ({ image, disk }, { signal, as }) => {
+      await checkOwned("disk", disk, as, signal);
       await checkUnused(disk, signal);
       await images.revert(disk, image, signal);
     }),
-    "images.flatten": verb(z.strictObject({ kind, id, served: z.boolean() }), async (args, { signal, progress }) => {
-      if (args.kind === "disk" && !args.served) await checkUnused(args.id, signal);
-      await images.flatten(args, progress, signal);
-    }),
-    "images.remove": verb(z.strictObject({ kind, id }), async (args, { signal }) => {
+    "images.flatten": verb(
+      z.strictObject({ kind, id, served: z.boolean() }),
+      async (args, { signal, progress, as }) => {
+        await checkOwned(args.kind, args.id, as, signal);
+        if (args.kind === "disk" && !args.served) await checkUnused(args.id, signal);
+        await images.flatten(args, progress, signal);
+      },
+    ),
+    "images.remove": verb(z.strictObject({ kind, id }), async (args, { signal, as }) => {
+      await checkOwned(args.kind, args.id, as, signal);
       if (args.kind === "disk") await checkUnused(args.id, signal);
       await images.remove(args.kind, args.id, signal);
     }),
@@ -124,7 +146,18 @@ export function storageVerbs({ images, space, catalogue, targets }: StorageDrive
       z.strictObject({ description: descriptionSchema, takenFrom: id.optional() }),
       ({ description, takenFrom }, { signal }) => catalogue.describe(description, takenFrom, signal),
     ),
+    "catalogue.owner": verb(z.strictObject({ kind, id }), (args, { signal }) =>
+      catalogue.owner(args.kind, args.id, signal),
+    ),
     "catalogue.survey": verb(z.strictObject({}), (_, { signal }) => catalogue.survey(signal)),
+    "leases.take": verb(
+      z.strictObject({ name: leaseName, holder: id, seconds: z.number().int().min(1).max(3600) }),
+      ({ name, holder, seconds }, { signal }) => leases.take(name, holder, seconds, signal),
+    ),
+    "leases.giveBack": verb(z.strictObject({ name: leaseName, holder: id }), ({ name, holder }, { signal }) =>
+      leases.giveBack(name, holder, signal),
+    ),
+    "leases.holder": verb(z.strictObject({ name: leaseName }), ({ name }, { signal }) => leases.holder(name, signal)),
     "targets.ensure": verb(z.strictObject({ control, target }), (args, { signal }) =>
       targets.ensureTarget(args.control, args.target as TargetSpec, signal),
     ),

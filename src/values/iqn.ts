@@ -14,6 +14,13 @@ export function targetIqn(applianceId: string, diskId: string): Iqn {
   return `${AUTHORITY}:${applianceId}:${diskId}`;
 }
 
+/** The appliance and the disk that such a name is made of; undefined for any other. */
+export function parseTargetIqn(iqn: Iqn): { appliance: string; disk: string } | undefined {
+  const [authority, appliance, disk, ...more] = iqn.split(":");
+  if (authority !== AUTHORITY || appliance === undefined || disk === undefined || more.length > 0) return undefined;
+  return { appliance, disk };
+}
+
 /** The initiator name that a node is told to log in with. It identifies, it does not authenticate. */
 export function initiatorIqn(nodeId: string): Iqn {
   return `${AUTHORITY}:${nodeId}`;

@@ -3,16 +3,20 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createFileCatalogue } from "../../src/drivers/images/file-catalogue.ts";
+import { createFileLeases } from "../../src/drivers/images/file-leases.ts";
 import { openFileStore } from "../../src/drivers/images/file-store.ts";
 import type { ImageStore } from "../../src/drivers/images/image-store.ts";
 import type { Description, PoolCatalogue } from "../../src/drivers/images/pool-catalogue.ts";
+import type { PoolLeases } from "../../src/drivers/images/pool-leases.ts";
 import { createLibrbdPool } from "../../src/drivers/images/rbd/librbd-pool.ts";
 import { createRbdCatalogue } from "../../src/drivers/images/rbd/rbd-catalogue.ts";
 import { createRbdCommand } from "../../src/drivers/images/rbd/rbd-command.ts";
+import { createRbdLeases } from "../../src/drivers/images/rbd/rbd-leases.ts";
 import type { RbdAccess, RbdPool } from "../../src/drivers/images/rbd/rbd-pool.ts";
 import { openRbdStore } from "../../src/drivers/images/rbd/rbd-store.ts";
 import { MemoryImageStore } from "../fakes/memory-image-store.ts";
 import { MemoryPoolCatalogue } from "../fakes/memory-pool-catalogue.ts";
+import { MemoryPoolLeases } from "../fakes/memory-pool-leases.ts";
 import { MemoryPoolSpace } from "../fakes/memory-pool-space.ts";
 import { MemoryTargetServer } from "../fakes/memory-target-server.ts";
 import { LoopPools } from "../integration/loop-pools.ts";
@@ -23,6 +27,9 @@ import { destroyEverything } from "../lab/lab-state.ts";
 type Subject = {
   store: ImageStore;
   catalogue: PoolCatalogue;
+  leases: PoolLeases;
+  /** The same leases, by another process: one that an appliance starts anew. */
+  again(): PoolLeases;
   /** Puts a text in the place of a description. */
   damage(id: string): Promise<unknown>;
   close?(): unknown;
@@ -46,6 +53,8 @@ async function fileSubject(name: string): Promise<Subject> {
   return {
     store: await openFileStore({ directory, importDirectories: [pools.plain("imports")] }),
     catalogue: createFileCatalogue(directory),
+    leases: createFileLeases(directory),
+    again: () => createFileLeases(directory),
     damage: (id) => writeFile(join(directory, "records", `${id}.json`), "{"),
   };
 }
@@ -55,13 +64,20 @@ async function rbdSubject(connect: (access: RbdAccess) => RbdPool & { close?(): 
   const { conf, user, pool, rbd } = await createCephCluster(loopbackHost(CLUSTER), { port: 34_100 });
   const access = { conf, user, pool };
   const ceph = connect(access);
+  const opened = [ceph];
   const [importDirectories, spoolDirectory] = [[pools.plain("imports")], pools.plain("spool")];
   return {
     store: openRbdStore({ pool: ceph, access, importDirectories, spoolDirectory }),
     catalogue: createRbdCatalogue(ceph),
+    leases: createRbdLeases(ceph),
+    again: () => {
+      const other = connect(access);
+      opened.push(other);
+      return createRbdLeases(other);
+    },
     damage: (id) => rbd("image-meta", "set", `${pool}/${id}`, "ingot.record", "{"),
     close: () => {
-      ceph.close?.();
+      for (const one of opened) one.close?.();
       return destroyEverything(CLUSTER);
     },
   };
@@ -70,18 +86,19 @@ async function rbdSubject(connect: (access: RbdAccess) => RbdPool & { close?(): 
 const SUBJECTS: Record<string, () => Promise<Subject>> = {
   "file pool": () => fileSubject("file"),
   "file pool through storaged": async () => {
-    const { store, catalogue, damage } = await fileSubject("remote");
+    const { store, catalogue, leases, again, damage } = await fileSubject("remote");
     const [socket, targets] = [join(pools.directory, "storaged.sock"), new MemoryTargetServer()];
     const space = new MemoryPoolSpace();
-    const { images, close, ...drivers } = await throughStoraged(socket, store, targets, [], space, catalogue);
-    return { store: images, catalogue: drivers.catalogue, damage, close };
+    const { images, close, ...drivers } = await throughStoraged(socket, store, targets, [], space, catalogue, leases);
+    return { store: images, ...drivers, again, damage, close };
   },
   "Ceph pool, by librbd": () => rbdSubject(createLibrbdPool),
   "Ceph pool, by command": () => rbdSubject(createRbdCommand),
   "memory (fake)": async () => {
     const store = new MemoryImageStore();
     const catalogue = new MemoryPoolCatalogue(store, store.descriptions);
-    return { store, catalogue, damage: async (id) => catalogue.descriptions.delete(id) };
+    const leases = new MemoryPoolLeases();
+    return { store, catalogue, leases, again: () => leases, damage: async (id) => catalogue.descriptions.delete(id) };
   },
 };
 
@@ -169,5 +186,39 @@ describe.each(Object.entries(SUBJECTS))("%s", (_, makeSubject) => {
     expect((await find("img-golden"))?.description).toBeUndefined();
     await say(said);
     expect((await find("img-golden"))?.description).toEqual(said);
+  });
+
+  it("gives a lease to one holder at a time, with a larger token than the one before", async () => {
+    const { leases } = subject;
+    expect(await leases.holder("work", signal)).toBeUndefined();
+    const first = await leases.take("work", "app-1", 60, signal);
+    expect(await leases.take("work", "app-1", 60, signal)).toBe(first);
+    expect(await leases.holder("work", signal)).toBe("app-1");
+    await expect(leases.take("work", "app-2", 60, signal)).rejects.toMatchObject({
+      code: "BUSY",
+      details: { holder: "app-1" },
+    });
+    await leases.giveBack("work", "app-2", signal);
+    expect(await leases.holder("work", signal)).toBe("app-1");
+    await leases.giveBack("work", "app-1", signal);
+    await leases.giveBack("work", "app-1", signal);
+    expect(await leases.holder("work", signal)).toBeUndefined();
+    const second = await leases.take("work", "app-2", 60, signal);
+    expect(second).toBeGreaterThan(first);
+    await leases.giveBack("work", "app-2", signal);
+    expect(await leases.take("work", "app-1", 60, signal)).toBeGreaterThan(second);
+    await leases.giveBack("work", "app-1", signal);
+  });
+
+  it("takes a lease from a holder that has died, once its time is over, and knows one that came back", async () => {
+    const { leases } = subject;
+    const first = await leases.take("run-out", "app-1", 3, signal);
+    expect(await subject.again().take("run-out", "app-1", 3, signal)).toBe(first);
+    const other = subject.again();
+    const retry = () => other.take("run-out", "app-2", 60, signal).catch(({ code }) => code as string);
+    expect(await retry()).toBe("BUSY");
+    await expect.poll(retry, { timeout: 20_000 }).toBeGreaterThan(first);
+    await expect(leases.take("run-out", "app-1", 3, signal)).rejects.toMatchObject({ code: "BUSY" });
+    await other.giveBack("run-out", "app-2", signal);
   });
 });

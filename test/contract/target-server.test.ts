@@ -69,6 +69,17 @@ describe.each(Object.entries(SUBJECTS))("%s", (name, makeSubject) => {
     expect(await find(target.iqn)).toEqual(first);
   });
 
+  it("serves no disk as two targets", async () => {
+    const target = spec(disk("once"));
+    await targets.ensureTarget(CONTROL, target, signal);
+    const again = { ...target, iqn: targetIqn("app-other", "disk-once"), chap: { ...target.chap, user: "another" } };
+    await expect(targets.ensureTarget(CONTROL, again, signal)).rejects.toMatchObject({ code: "IN_USE" });
+    expect((await find(again.iqn))?.units ?? []).toEqual([]);
+    await targets.removeTarget(CONTROL, target.iqn, signal);
+    await targets.ensureTarget(CONTROL, again, signal);
+    await targets.removeTarget(CONTROL, again.iqn, signal);
+  });
+
   it("changes initiator, account and disk as told", async () => {
     const target = spec(disk("moving"));
     await targets.ensureTarget(CONTROL, target, signal);

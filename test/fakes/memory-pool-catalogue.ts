@@ -1,5 +1,5 @@
 import { checkOwner, notInPool } from "../../src/drivers/images/description.ts";
-import type { ImageStore } from "../../src/drivers/images/image-store.ts";
+import type { ImageStore, StoredKind } from "../../src/drivers/images/image-store.ts";
 import type { Description, Leftover, PoolCatalogue, Survey } from "../../src/drivers/images/pool-catalogue.ts";
 
 /** Descriptions of what another store keeps, which drops them with their content. Held to test/contract/pool-catalogue.test.ts like the real ones. */
@@ -16,8 +16,12 @@ export class MemoryPoolCatalogue implements PoolCatalogue {
   async describe(description: Description, takenFrom: string | undefined, signal: AbortSignal): Promise<void> {
     const { kind, id, appliance } = description;
     if (!(await this.#images.stat(kind, id, signal))) throw notInPool(description);
-    checkOwner(this.descriptions.get(id), appliance, takenFrom);
+    checkOwner(description, this.descriptions.get(id)?.appliance, appliance, takenFrom);
     this.descriptions.set(id, structuredClone(description));
+  }
+
+  async owner(_: StoredKind, id: string): Promise<string | undefined> {
+    return this.descriptions.get(id)?.appliance;
   }
 
   async survey(signal: AbortSignal): Promise<Survey> {

@@ -1,5 +1,6 @@
 import type { Portal } from "../../src/boot/boot-entry.ts";
 import type { TargetServer, TargetSpec, TargetState } from "../../src/drivers/targets/target-server.ts";
+import { ApplianceError } from "../../src/errors.ts";
 
 /** A target server that only remembers. `login` lets a test play the initiator. */
 export class MemoryTargetServer implements TargetServer {
@@ -11,6 +12,11 @@ export class MemoryTargetServer implements TargetServer {
   #lastSession = 0;
 
   async ensureTarget(_control: number, target: TargetSpec): Promise<void> {
+    const written = ({ units }: TargetSpec) => units.flatMap((unit) => (unit.readOnly ? [] : [unit.backing.path]));
+    for (const other of this.targets.values()) {
+      const both = other.iqn !== target.iqn && written(other).find((path) => written(target).includes(path));
+      if (both) throw new ApplianceError("IN_USE", `${both} is served as ${other.iqn} already`);
+    }
     this.targets.set(target.iqn, target);
     this.cached.delete(target.iqn);
   }

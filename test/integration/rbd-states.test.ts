@@ -5,7 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createLibrbdPool } from "../../src/drivers/images/rbd/librbd-pool.ts";
 import { createRbdCommand } from "../../src/drivers/images/rbd/rbd-command.ts";
 import type { RbdAccess, RbdPool } from "../../src/drivers/images/rbd/rbd-pool.ts";
-import { openRbdStore, shutOutFormer } from "../../src/drivers/images/rbd/rbd-store.ts";
+import { openRbdStore } from "../../src/drivers/images/rbd/rbd-store.ts";
+import { shutOutFormer } from "../../src/drivers/images/rbd/shut-out-former.ts";
+import { targetIqn } from "../../src/values/iqn.ts";
 import { type CephCluster, createCephCluster, loopbackHost } from "../lab/ceph.ts";
 import { destroyEverything } from "../lab/lab-state.ts";
 import { runProgram } from "../lab/program.ts";
@@ -44,7 +46,7 @@ function verbs(changes?: Partial<RbdAccess>): Record<string, () => Promise<unkno
     usage: () => store.usage(signal),
     list: () => store.list(signal),
     clone: () => store.clone("img-none", "disk-none", signal),
-    opening: async () => beforeOpening(await store.backing("disk-none"), signal),
+    opening: async () => beforeOpening(await store.backing("disk-none"), targetIqn("app-test", "disk-none"), signal),
   };
 }
 

@@ -46,9 +46,10 @@ export function formatProgress({ state, steps, progress }: Operation, width = 80
   const { done, total, unit } = progress;
   const filled = Math.round(Math.min(1, done / total) * BAR_WIDTH);
   const bar = "█".repeat(filled).padEnd(BAR_WIDTH, "░");
-  const amount =
-    unit === "bytes"
-      ? `${formatBytes(done)} of ${formatBytes(total)}`
-      : `${formatDuration(done)} of at most ${formatDuration(total)}`;
+  const amount = {
+    bytes: `${formatBytes(done)} of ${formatBytes(total)}`,
+    seconds: `${formatDuration(done)} of at most ${formatDuration(total)}`,
+    things: `${done} of ${total}`,
+  }[unit];
   return shorten(`${place} ${bar} ${amount}`, width);
 }

@@ -27,15 +27,20 @@ export function readDescription(text: string | undefined, id: string): Descripti
   }
 }
 
-/** CONFLICT where a thing is described as somebody else's than `appliance` or `takenFrom`. */
-export function checkOwner(known: Description | undefined, appliance: string, takenFrom?: string): void {
-  if (!known || known.appliance === appliance || known.appliance === takenFrom) return;
-  throw new ApplianceError("CONFLICT", `${known.kind}: ${known.id} belongs to appliance ${known.appliance}`, {
+/** CONFLICT where a thing has another owner than `appliance` or `takenFrom`. */
+export function checkOwner(
+  { kind, id }: Pick<Description, "kind" | "id">,
+  owner: string | undefined,
+  appliance: string,
+  takenFrom?: string,
+): void {
+  if (owner === undefined || owner === appliance || owner === takenFrom) return;
+  throw new ApplianceError("CONFLICT", `${kind}: ${id} belongs to appliance ${owner}`, {
     details: {
-      field: known.kind,
-      value: known.id,
-      appliance: known.appliance,
-      remedy: `work on it there; if that appliance is gone: ingot adopt --from ${known.appliance}`,
+      field: kind,
+      value: id,
+      appliance: owner,
+      remedy: `work on it there; if that appliance is gone: ingot adopt --from ${owner}`,
     },
   });
 }

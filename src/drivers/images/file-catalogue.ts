@@ -42,7 +42,7 @@ export function createFileCatalogue(directory: string): PoolCatalogue {
           failing("describe", async () => {
             const { kind, id, appliance } = description;
             if ((await sizeOf(kind, id)) === undefined) throw notInPool(description);
-            checkOwner(await read(id), appliance, takenFrom);
+            checkOwner(description, (await read(id))?.appliance, appliance, takenFrom);
             await ballast.lend(() => write(id, `${JSON.stringify(description, null, 2)}\n`));
             // removed meanwhile, and its description before this one
             if ((await sizeOf(kind, id)) !== undefined) return;
@@ -51,6 +51,11 @@ export function createFileCatalogue(directory: string): PoolCatalogue {
           }),
         signal,
       ),
+    owner: (kind, id) =>
+      failing("look for owner", async () => {
+        files.path(kind, id);
+        return (await read(id))?.appliance;
+      }),
     survey: () =>
       failing("survey", async () => {
         const things: SurveyedThing[] = [];

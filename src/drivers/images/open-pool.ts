@@ -2,22 +2,27 @@ import { poolPlace } from "../../config/pool-place.ts";
 import type { Config } from "../../config/schema.ts";
 import type { BeforeOpening } from "../targets/tgt-daemon.ts";
 import { createFileCatalogue } from "./file-catalogue.ts";
+import { createFileLeases } from "./file-leases.ts";
 import { createFilePoolSpace } from "./file-pool-space.ts";
 import { openFileStore } from "./file-store.ts";
 import type { ImageStore } from "./image-store.ts";
 import type { PoolCatalogue } from "./pool-catalogue.ts";
+import type { PoolLeases } from "./pool-leases.ts";
 import type { PoolSpace } from "./pool-space.ts";
 import { createLibrbdPool } from "./rbd/librbd-pool.ts";
 import { createRbdCatalogue } from "./rbd/rbd-catalogue.ts";
 import { createRbdCommand } from "./rbd/rbd-command.ts";
+import { createRbdLeases } from "./rbd/rbd-leases.ts";
 import { createRbdPoolSpace } from "./rbd/rbd-pool-space.ts";
-import { openRbdStore, shutOutFormer } from "./rbd/rbd-store.ts";
+import { openRbdStore } from "./rbd/rbd-store.ts";
+import { shutOutFormer } from "./rbd/shut-out-former.ts";
 
 /** A pool in use. */
 export type OpenPool = {
   images: ImageStore;
   space: PoolSpace;
   catalogue: PoolCatalogue;
+  leases: PoolLeases;
   /** What people call it. */
   place: string;
   /** For the target server. */
@@ -29,8 +34,9 @@ export async function openPool(config: Config["pool"]): Promise<OpenPool> {
   const place = poolPlace(config);
   if (config.store === "file") {
     const space = createFilePoolSpace(config.directory);
-    const catalogue = createFileCatalogue(config.directory);
-    return { images: await openFileStore(config), space, catalogue, place, beforeOpening: async () => {} };
+    const { directory } = config;
+    const [catalogue, leases] = [createFileCatalogue(directory), createFileLeases(directory)];
+    return { images: await openFileStore(config), space, catalogue, leases, place, beforeOpening: async () => {} };
   }
   const { spoolDirectory, via, ...access } = config.rbd;
   const { importDirectories, maxImageBytes } = config;
@@ -39,6 +45,7 @@ export async function openPool(config: Config["pool"]): Promise<OpenPool> {
     images: openRbdStore({ pool, access, importDirectories, maxImageBytes, spoolDirectory }),
     space: createRbdPoolSpace(pool, place),
     catalogue: createRbdCatalogue(pool),
+    leases: createRbdLeases(pool),
     place,
     beforeOpening: shutOutFormer(pool, access),
   };

@@ -10,6 +10,8 @@ export interface PoolCatalogue {
    * content. CONFLICT (`details.appliance`) where it is described as another appliance's than its own or `takenFrom`.
    */
   describe(description: Description, takenFrom: string | undefined, signal: AbortSignal): Promise<void>;
+  /** Id of the appliance that an image or disk belongs to; undefined where nobody has described it, or it is not there. */
+  owner(kind: StoredKind, id: string, signal: AbortSignal): Promise<string | undefined>;
   /** All that there is: finished things with their descriptions, and what interrupted work left. */
   survey(signal: AbortSignal): Promise<Survey>;
 }

@@ -1,4 +1,5 @@
 import type { Clock } from "../../clock.ts";
+import type { Iqn } from "../../values/iqn.ts";
 import type { Backing } from "../images/image-store.ts";
 import { parseTargets, type ShownTarget } from "./tgt-text.ts";
 import type { TgtRequest } from "./tgt-wire.ts";
@@ -15,7 +16,7 @@ export type Daemon = {
  * Makes a backing ready to be opened, and to be written to by one daemon alone. tgtd is one event loop: while it opens
  * what doesn't answer, all of its targets stand still.
  */
-export type BeforeOpening = (backing: Backing, signal: AbortSignal) => Promise<void>;
+export type BeforeOpening = (backing: Backing, iqn: Iqn, signal: AbortSignal) => Promise<void>;
 
 /** All targets with LUNs, accounts, access rules and sessions, in one request. */
 export async function showTargets(daemon: Daemon): Promise<ShownTarget[]> {

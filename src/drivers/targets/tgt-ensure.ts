@@ -41,7 +41,7 @@ export async function ensureTarget(daemon: Daemon, spec: TargetSpec): Promise<vo
     if (!spec.units.some((unit) => unit.lun === lun)) await removeUnit(daemon, target.tid, lun);
   }
   const failures: unknown[] = [];
-  for (const unit of spec.units) await ensureUnit(daemon, target, unit).catch((error) => failures.push(error));
+  for (const unit of spec.units) await ensureUnit(daemon, target, unit, others).catch((error) => failures.push(error));
   // a lost data disk must not cost the node its root
   if (failures.length < spec.units.length) await ensureAccess(daemon, target, spec, others);
   if (failures.length > 0) throw failures[0];
@@ -85,7 +85,22 @@ export function targetId(iqn: Iqn, taken: ReadonlySet<number>): number {
   return tid;
 }
 
-async function ensureUnit(daemon: Daemon, target: ShownTarget, wanted: TargetUnit): Promise<void> {
+/** IN_USE: two targets for one disk would be two nodes that write to it. */
+function checkWrittenOnce({ backing, readOnly }: TargetUnit, others: ShownTarget[]): void {
+  if (readOnly) return;
+  const other = others.find((one) => disksOf(one).some((unit) => unit.path === backing.path && !unit.readOnly));
+  if (!other) return;
+  throw new ApplianceError("IN_USE", `${backing.path} is served as ${other.iqn} already`, {
+    details: { field: "backing.path", value: backing.path, iqn: other.iqn, remedy: "remove that target first" },
+  });
+}
+
+async function ensureUnit(
+  daemon: Daemon,
+  target: ShownTarget,
+  wanted: TargetUnit,
+  others: ShownTarget[],
+): Promise<void> {
   const { tid } = target;
   const { lun, backing, readOnly } = wanted;
   const serial = wanted.disk.slice(-MAX_SERIAL_LENGTH);
@@ -95,7 +110,8 @@ async function ensureUnit(daemon: Daemon, target: ShownTarget, wanted: TargetUni
   const unit = target.units.find((one) => one.lun === lun);
   if (unit && fits(unit)) return;
   if (!unit) {
-    await daemon.beforeOpening(backing, daemon.signal);
+    checkWrittenOnce(wanted, others);
+    await daemon.beforeOpening(backing, target.iqn, daemon.signal);
     const { store, flags } = BACKINGS[backing.type];
     const parameters = {
       path: backing.path,

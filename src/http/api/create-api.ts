@@ -8,6 +8,7 @@ import { describeInput } from "./check-input.ts";
 import { describeProblem, respondProblem } from "./problem.ts";
 import { ROLES } from "./rights.ts";
 import { checkRights, rightOf, routeOf } from "./route.ts";
+import { addCatalogueRoutes } from "./routes/catalogue.ts";
 import { addDiskRoutes } from "./routes/disks.ts";
 import { addImageSharingRoutes } from "./routes/image-sharing.ts";
 import { addImageRoutes } from "./routes/images.ts";
@@ -91,6 +92,7 @@ export function createApi(parts: ApiParts, token?: Token): Api {
   addNetworkRoutes(api, parts);
   addSystemRoutes(api, parts);
   addPoolRoutes(api, parts);
+  addCatalogueRoutes(api, parts);
   checkRights(api);
   return api;
 }

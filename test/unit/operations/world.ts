@@ -27,6 +27,7 @@ import { parseMac } from "../../../src/values/mac.ts";
 import { failing } from "../../fakes/failing.ts";
 import { MemoryImageStore } from "../../fakes/memory-image-store.ts";
 import { MemoryPoolCatalogue } from "../../fakes/memory-pool-catalogue.ts";
+import { MemoryPoolLeases } from "../../fakes/memory-pool-leases.ts";
 import { MemoryPoolSpace } from "../../fakes/memory-pool-space.ts";
 import { MemoryPower } from "../../fakes/memory-power.ts";
 import { MemoryTargetServer } from "../../fakes/memory-target-server.ts";
@@ -52,6 +53,7 @@ export class World {
   readonly space = new MemoryPoolSpace();
   readonly images = new MemoryImageStore(this.space);
   readonly catalogue = new MemoryPoolCatalogue(this.images, this.images.descriptions);
+  readonly poolLeases = new MemoryPoolLeases();
   readonly targets = new MemoryTargetServer();
   /** Of the appliance that is started here. */
   id = "app-test";
@@ -92,6 +94,7 @@ export class World {
       store: failing(this.images, (verb) => before(`images.${verb}`)),
       space: failing(this.space, (verb) => before(`space.${verb}`)),
       catalogue,
+      poolLeases: failing(this.poolLeases, (verb) => before(`poolLeases.${verb}`)),
       mirror: new RecordMirror({ id, images, disks, nodes, catalogue, clock, log }),
       pool: new PoolWatch({ store: this.images, space: this.space, config, clock, log }),
       targets: failing(this.targets, (verb) => before(`targets.${verb}`)),
@@ -102,6 +105,7 @@ export class World {
         return failing(power, (verb) => before(`power.${verb}`));
       },
       traffic: new DiskTraffic(),
+      tcpPeers: () => [],
       unarmedRequests: new WeakMap(),
       operatorRequests: new OperatorRequests(clock),
       clock,

@@ -14,6 +14,7 @@ import { createStorageServer } from "../../../src/storaged/server.ts";
 import { type Call, storageVerbs, type Verb } from "../../../src/storaged/verbs.ts";
 import { MemoryImageStore } from "../../fakes/memory-image-store.ts";
 import { MemoryPoolCatalogue } from "../../fakes/memory-pool-catalogue.ts";
+import { MemoryPoolLeases } from "../../fakes/memory-pool-leases.ts";
 import { MemoryPoolSpace } from "../../fakes/memory-pool-space.ts";
 import { MemoryTargetServer } from "../../fakes/memory-target-server.ts";
 
@@ -64,6 +65,7 @@ describe("storaged's protocol", () => {
           images,
           space: new MemoryPoolSpace(),
           catalogue: new MemoryPoolCatalogue(images),
+          leases: new MemoryPoolLeases(),
           targets: new MemoryTargetServer(),
         },
         async () => {},
@@ -162,7 +164,7 @@ describe("arguments", () => {
   };
   const images = new MemoryImageStore();
   const [space, catalogue] = [new MemoryPoolSpace(), new MemoryPoolCatalogue(images)];
-  const drivers = { images, space, catalogue, targets: new MemoryTargetServer() };
+  const drivers = { images, space, catalogue, leases: new MemoryPoolLeases(), targets: new MemoryTargetServer() };
   const { "targets.ensure": ensure } = storageVerbs(drivers, async () => {});
   const call = { signal, progress: () => {} };
 

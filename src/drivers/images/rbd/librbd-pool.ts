@@ -108,6 +108,13 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
       (await ask<string | null>("metadata", "read metadata", [image, key], signal)) ?? undefined,
     inspect: async (image, key, signal) =>
       (await ask<InspectedImage | null>("inspect", "look at image", [image, key], signal)) ?? undefined,
+    lock: async (object, holder, seconds, signal) =>
+      (await ask<string | null>("lock", "lock", [object, holder, String(seconds)], signal)) ?? undefined,
+    unlock: (object, holder, signal) => ask("unlock", "unlock", [object, holder], signal),
+    lockHolder: async (object, signal) =>
+      (await ask<string | null>("lockHolder", "look at lock", [object], signal)) ?? undefined,
+    readObject: (object, signal) => ask("readObject", "read object", [object], signal),
+    writeObject: (object, text, signal) => ask("writeObject", "write object", [object, text], signal),
     async usage(signal) {
       const usage = await ask<Awaited<ReturnType<Librbd["usage"]>>>("usage", "look at pool", [], signal);
       if (!usage) throw notThere("pool", access);

@@ -23,6 +23,22 @@ const monCommand = rados.func(
 const freeBuffer = rados.func("void rados_buffer_free(void *buffer)");
 const createContext = rados.func("int rados_ioctx_create(void *cluster, const char *pool, _Out_ void **context)");
 
+const lockExclusive = rados.func(
+  "int rados_lock_exclusive(void *context, const char *object, const char *name, const char *cookie, const char *description, const uint8_t *duration, uint8_t flags)",
+);
+const breakObjectLock = rados.func(
+  "int rados_break_lock(void *context, const char *object, const char *name, const char *client, const char *cookie)",
+);
+const listObjectLockers = rados.func(
+  "int64_t rados_list_lockers(void *context, const char *object, const char *name, _Out_ int *exclusive, _Out_ uint8_t *tag, _Inout_ size_t *tagBytes, _Out_ uint8_t *clients, _Inout_ size_t *clientsBytes, _Out_ uint8_t *cookies, _Inout_ size_t *cookiesBytes, _Out_ uint8_t *addresses, _Inout_ size_t *addressesBytes)",
+);
+const readObject = rados.func(
+  "int rados_read(void *context, const char *object, _Out_ uint8_t *bytes, size_t length, uint64_t offset)",
+);
+const writeObject = rados.func(
+  "int rados_write_full(void *context, const char *object, const uint8_t *bytes, size_t length)",
+);
+
 const list = librbd.func("int rbd_list(void *context, _Out_ uint8_t *names, _Inout_ size_t *bytes)");
 const open = librbd.func("int rbd_open(void *context, const char *name, _Out_ void **image, const char *snapshot)");
 const openReadOnly = librbd.func(
@@ -62,6 +78,11 @@ const CLONE_FORMAT = 12;
 const TRASH_ENTRY_BYTES = 40;
 /** <rbd/librbd.h>: rbd_snap_info_t on 64-bit machines: id, size, name. */
 const SNAPSHOT_ENTRY_BYTES = 24;
+/** <rados/librados.h>: LIBRADOS_LOCK_FLAG_MAY_RENEW. */
+const MAY_RENEW = 1;
+/** What the lock of an object is called. */
+const LOCK = "ingot";
+const EBUSY = 16;
 const ERANGE = 34;
 const ENOENT = 2;
 const EACCES = 13;
@@ -279,6 +300,74 @@ export class Librbd {
         });
       }
     });
+  }
+
+  /** Takes or prolongs the lock of an object; null where it is the holder's now, else who has it. */
+  async lock(object: string, holder: string, seconds: string): Promise<string | null> {
+    const duration = Buffer.alloc(16);
+    duration.writeBigInt64LE(BigInt(seconds));
+    const take = () => call("lock", lockExclusive, this.#context, object, LOCK, holder, "", duration, MAY_RENEW);
+    try {
+      await take();
+    } catch (error) {
+      if (!isErrno(error, EBUSY)) throw error;
+      const other = await this.lockHolder(object);
+      if (other !== null && other !== holder) return other;
+      // its own, by a connection that is gone
+      await this.unlock(object, holder);
+      await take();
+    }
+    return null;
+  }
+
+  /** Another's lock stays. */
+  async unlock(object: string, holder: string): Promise<void> {
+    for (const { client, cookie } of await this.#lockers(object)) {
+      if (cookie !== holder) continue;
+      await call("unlock", breakObjectLock, this.#context, object, LOCK, client, cookie).catch((error) => {
+        if (!isErrno(error, ENOENT)) throw error;
+      });
+    }
+  }
+
+  /** Null where nobody holds it. */
+  async lockHolder(object: string): Promise<string | null> {
+    return (await this.#lockers(object))[0]?.cookie ?? null;
+  }
+
+  /** Empty where there is no such object. */
+  async readObject(object: string): Promise<string> {
+    const bytes = Buffer.alloc(TEXT_BYTES);
+    try {
+      const length = await call("read", readObject, this.#context, object, bytes, TEXT_BYTES, 0);
+      return bytes.toString("utf8", 0, length);
+    } catch (error) {
+      if (isErrno(error, ENOENT)) return "";
+      throw error;
+    }
+  }
+
+  writeObject(object: string, text: string): Promise<number> {
+    const bytes = Buffer.from(text);
+    return call("write", writeObject, this.#context, object, bytes, bytes.length);
+  }
+
+  async #lockers(object: string): Promise<{ client: string; cookie: string }[]> {
+    const [clients, cookies, tag, addresses] = [0, 1, 2, 3].map(() => Buffer.alloc(TEXT_BYTES));
+    const room = () => [TEXT_BYTES] as [number | bigint];
+    const [clientBytes, cookieBytes] = [room(), room()];
+    const both = [clients, clientBytes, cookies, cookieBytes];
+    const outputs = [[0], tag, room(), ...both, addresses, room()];
+    try {
+      const found = await call("list locks", listObjectLockers, this.#context, object, LOCK, ...outputs);
+      if (found === 0) return [];
+      const names = texts(clients!.subarray(0, Number(clientBytes[0])));
+      const values = texts(cookies!.subarray(0, Number(cookieBytes[0])));
+      return names.map((client, index) => ({ client, cookie: values[index] ?? "" }));
+    } catch (error) {
+      if (isErrno(error, ENOENT)) return [];
+      throw error;
+    }
   }
 
   /** What `ceph df` says of the pool; null where it does not name it. */

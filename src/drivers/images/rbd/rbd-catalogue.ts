@@ -1,6 +1,7 @@
 import pLimit from "p-limit";
 import { checkOwner, notInPool, readDescription } from "../description.ts";
 import type { Leftover, PoolCatalogue, SurveyedThing } from "../pool-catalogue.ts";
+import { isRefused } from "./rbd-fault.ts";
 import { CONTENT, META, NEW, OLD } from "./rbd-names.ts";
 import type { RbdPool } from "./rbd-pool.ts";
 import { kindOf } from "./rbd-store.ts";
@@ -15,9 +16,10 @@ export function createRbdCatalogue(pool: RbdPool): PoolCatalogue {
       const { id, appliance } = description;
       const found = await pool.inspect(id, META.record, signal);
       if (!found) throw notInPool(description);
-      checkOwner(readDescription(found.metadata, id), appliance, takenFrom);
+      checkOwner(description, readDescription(found.metadata, id)?.appliance, appliance, takenFrom);
       await pool.setMetadata(id, META.record, JSON.stringify(description), signal);
     },
+    owner: (_, id, signal) => ownerOf(pool, id, signal),
     async survey(signal) {
       const limit = pLimit(AT_A_TIME);
       const names = await pool.list(signal);
@@ -35,6 +37,16 @@ export function createRbdCatalogue(pool: RbdPool): PoolCatalogue {
       };
     },
   };
+}
+
+/** Id of the appliance that an RBD image is described as; undefined where it is not, or not there. */
+export async function ownerOf(pool: RbdPool, id: string, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    return readDescription(await pool.metadata(id, META.record, signal), id)?.appliance;
+  } catch (error) {
+    if (isRefused(error, "none")) return undefined;
+    throw error;
+  }
 }
 
 /** One image or disk with the marks of snapshots on it; undefined where it went meanwhile. */

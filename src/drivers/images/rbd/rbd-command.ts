@@ -18,6 +18,23 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
   const json = async <T>(signal: AbortSignal, action: string, image: string, args: string[]): Promise<T> =>
     JSON.parse(await rbd(signal)(action, image, [...args, "--format", "json"])) as T;
 
+  const rados =
+    (signal: AbortSignal) =>
+    (action: string, args: string[], input?: string): Promise<string> =>
+      runCeph("rados", [...PATIENCE, ...SHORT, "--pool", pool, ...args], {
+        access,
+        action,
+        image: "",
+        signal,
+        ...(input === undefined ? {} : { input }),
+      });
+  const lockers = async (object: string, signal: AbortSignal) => {
+    const said = await unlessGone(rados(signal)("look at lock", ["lock", "info", object, LOCK]), "{}");
+    return (JSON.parse(said) as { lockers?: { name: string; cookie: string }[] }).lockers ?? [];
+  };
+  const breakLock = (object: string, client: string, holder: string, signal: AbortSignal) =>
+    unlessGone(rados(signal)("unlock", ["lock", "break", object, LOCK, client, "--lock-cookie", holder]), "");
+
   return {
     list: (signal) => json<string[]>(signal, "list images", "", ["ls", pool]),
     async size(image, signal) {
@@ -106,6 +123,32 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
         throw error;
       }
     },
+    async lock(object, holder, seconds, signal) {
+      const found = await lockers(object, signal);
+      const other = found.find(({ cookie }) => cookie !== holder);
+      if (other) return other.cookie;
+      // each run of the program is another client
+      for (const { name } of found) await breakLock(object, name, holder, signal);
+      const options = ["--lock-cookie", holder, "--lock-duration", String(seconds), "--lock-type", "exclusive"];
+      try {
+        await rados(signal)("lock", ["lock", "get", object, LOCK, ...options]);
+      } catch (error) {
+        const winner = (await lockers(object, signal)).find(({ cookie }) => cookie !== holder);
+        if (!winner) throw error;
+        return winner.cookie;
+      }
+      return undefined;
+    },
+    async unlock(object, holder, signal) {
+      for (const { name, cookie } of await lockers(object, signal)) {
+        if (cookie === holder) await breakLock(object, name, cookie, signal);
+      }
+    },
+    lockHolder: async (object, signal) => (await lockers(object, signal))[0]?.cookie,
+    readObject: (object, signal) => unlessGone(rados(signal)("read object", ["get", object, "-"]), ""),
+    async writeObject(object, text, signal) {
+      await rados(signal)("write object", ["put", object, "-"], text);
+    },
     async importFile(file, image, progress, signal) {
       const args = [...PATIENCE, "import", file, spec(image)];
       await runCeph("rbd", args, { access, action: "import", image, signal, onText: percentTo(progress) });
@@ -140,6 +183,19 @@ function percentTo(progress: (percent: number) => void): (text: string) => void 
   };
 }
 
+/** What the lock of an object is called. */
+const LOCK = "ingot";
+
+/** What a program says, or `instead` where the thing is not there. */
+async function unlessGone(said: Promise<string>, instead: string): Promise<string> {
+  try {
+    return await said;
+  } catch (error) {
+    if (isRefused(error, "none")) return instead;
+    throw error;
+  }
+}
+
 /** How long a cluster is waited for: Ceph's own programs would wait for minutes, or for ever. */
 const CONNECT_SECONDS = "6";
 const PATIENCE = ["--client-mount-timeout", CONNECT_SECONDS, "--rados-mon-op-timeout", "8"];
@@ -156,20 +212,24 @@ type CephCall = {
   image: string;
   signal: AbortSignal;
   onText?: (text: string) => void;
+  /** For its standard input. */
+  input?: string;
 };
 
 /** Runs a program of Ceph to its end. They end with the errno of what failed. */
 function runCeph(
-  program: "rbd" | "ceph",
+  program: "rbd" | "ceph" | "rados",
   args: string[],
-  { access, action, image, signal, onText }: CephCall,
+  { access, action, image, signal, onText, input }: CephCall,
 ): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, ["--conf", access.conf, "--id", access.user, ...args], {
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["pipe", "pipe", "pipe"],
       env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
       cwd: "/",
     });
+    // one that ended before it read this says why itself
+    child.stdin.on("error", () => {}).end(input);
     const output: Buffer[] = [];
     let complaint = "";
     child.stdout.on("data", (chunk: Buffer) => output.push(chunk));
@@ -194,7 +254,9 @@ function runCeph(
       if (NO_POOL.test(complaint)) return reject(notThere("pool", access));
       const said = complaint.trim().split("\n").at(-1) ?? "";
       // the `ceph` program says 1 when it gave up on the cluster
-      const errno = program === "ceph" && code === 1 ? constants.errno.ETIMEDOUT : (code ?? 0);
+      let errno = program === "ceph" && code === 1 ? constants.errno.ETIMEDOUT : (code ?? 0);
+      // `rados` says 1 of everything, and the errno in words: "(2) No such file or directory"
+      if (program === "rados") errno = Number(/\((\d+)\)/.exec(said)?.[1] ?? errno);
       reject(cephError(errno, action, image, said || `${program} ended with ${killedBy ?? code}`));
     });
   });

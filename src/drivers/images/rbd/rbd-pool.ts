@@ -40,6 +40,16 @@ export interface RbdPool {
   metadata(image: string, key: string, signal: AbortSignal): Promise<string | undefined>;
   /** What is told of an image in one go, with the metadata under `key`; undefined where there is none of that name. */
   inspect(image: string, key: string, signal: AbortSignal): Promise<InspectedImage | undefined>;
+  /**
+   * Takes the lock of an object for some seconds, or prolongs it; the object is made where there is none. Answers who else
+   * holds it, undefined where it is the holder's own now. One and the same holder may come by another connection.
+   */
+  lock(object: string, holder: string, seconds: number, signal: AbortSignal): Promise<string | undefined>;
+  unlock(object: string, holder: string, signal: AbortSignal): Promise<void>;
+  lockHolder(object: string, signal: AbortSignal): Promise<string | undefined>;
+  /** A small object's text; empty where there is none. */
+  readObject(object: string, signal: AbortSignal): Promise<string>;
+  writeObject(object: string, text: string, signal: AbortSignal): Promise<void>;
   /** A new image with the content of a file, holes left out. */
   importFile(file: string, image: string, progress: (percent: number) => void, signal: AbortSignal): Promise<void>;
   /** Bytes that the pool holds and can still take, copies not counted. */

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ApplianceError, isApplianceError } from "../../../errors.ts";
 import { abortedError, driverFailed } from "../../failure.ts";
-import type { BeforeOpening } from "../../targets/tgt-daemon.ts";
 import { Turns } from "../../turns.ts";
 import type { ImageStore, StoredKind } from "../image-store.ts";
 import { isRefused } from "./rbd-fault.ts";
@@ -217,14 +216,6 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
       options: `conf=${access.conf};id=${access.user}`,
     }),
   };
-}
-
-/**
- * Before a tgtd opens a disk: asks the cluster, which must not keep tgtd waiting, and shuts out the tgtd that had the disk
- * before. That one is dead or cut off; Ceph would find out after 30 s, and have the new one wait for it.
- */
-export function shutOutFormer(pool: RbdPool, access: RbdAccess): BeforeOpening {
-  return ({ path }, signal) => pool.breakLock(path.slice(access.pool.length + 1), signal);
 }
 
 /** Ids are names here; the kind is told by their beginning. INVALID for what is none. */

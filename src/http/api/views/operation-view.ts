@@ -45,6 +45,7 @@ export const operationSchema = z
       "attach",
       "detach",
       "power",
+      "adopt",
       "grow-pool",
       "copy-image",
     ]),
@@ -56,7 +57,7 @@ export const operationSchema = z
     cancelRequested: z.boolean(),
     steps: z.array(stepSchema),
     progress: z
-      .object({ step: z.string(), done: z.number(), total: z.number(), unit: z.enum(["bytes", "seconds"]) })
+      .object({ step: z.string(), done: z.number(), total: z.number(), unit: z.enum(["bytes", "seconds", "things"]) })
       .optional()
       .openapi({ description: "Of the step that runs now" }),
     waitingFor: failureSchema.optional().openapi({ description: "An outage that it waits out, having no other way" }),

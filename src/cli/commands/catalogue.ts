@@ -1,0 +1,68 @@
+import type { Command } from "commander";
+import type { AdoptionCandidate, Operation } from "../answers.ts";
+import { examples, type Open } from "../command.ts";
+import { formatBytes, formatCount } from "../text/quantity.ts";
+import { type Column, formatTable } from "../text/table.ts";
+import { wrap } from "../text/wrap.ts";
+
+type AdoptOptions = { from?: string[]; undescribed?: string[]; dryRun?: boolean };
+
+/** `ingot adopt`. */
+export function addCatalogueCommands(program: Command, open: Open): void {
+  program
+    .command("adopt")
+    .description("make records for images and disks that the pool has and this appliance does not know")
+    .option("--from <appliance...>", "take over what belongs to an appliance that is gone")
+    .option("--undescribed <id...>", "take what nobody has described, with its id for a name")
+    .option("--dry-run", "show the differences, and change nothing")
+    .option("-y, --yes", "do not ask")
+    .option("--no-wait", "do not wait for the end")
+    .addHelpText(
+      "after",
+      examples("ingot adopt --dry-run", "ingot adopt --from app-7k2m9q4x0b3d", "ingot adopt --undescribed disk-4p0v…"),
+    )
+    .action(async ({ from = [], undescribed = [], dryRun }: AdoptOptions, command: Command) => {
+      const session = open(command);
+      const choice = { from, undescribed, project: session.project };
+      const compare = () => session.api.post<AdoptionCandidate[]>("/v1/system/adopt", { ...choice, dryRun: true });
+      if (dryRun) {
+        const found = await compare();
+        return session.answer(found, () => formatCandidates(found, session.terminal.columns));
+      }
+      if (session.asks) {
+        const found = await compare();
+        session.terminal.err(formatCandidates(found, session.terminal.columns));
+        const count = found.filter(({ adopted }) => adopted).length;
+        if (count > 0) await session.confirm(`Adopt ${formatCount(count, "thing")}?`);
+      }
+      await session.finish(await session.api.post<Operation>("/v1/system/adopt", choice));
+    });
+}
+
+const COLUMNS: Column<AdoptionCandidate>[] = [
+  { title: "", show: ({ adopted }) => (adopted ? "+" : "") },
+  { title: "NAME", show: ({ name }) => name, cut: "end" },
+  { title: "KIND", show: ({ kind }) => kind },
+  { title: "SIZE", show: ({ sizeBytes }) => formatBytes(sizeBytes), align: "right" },
+  { title: "IS", show: ({ standing }) => standing },
+  { title: "APPLIANCE", show: ({ appliance }) => appliance ?? "-" },
+  { title: "NODE", show: ({ node }) => node ?? "-", cut: "end" },
+];
+
+const MEANINGS: Record<AdoptionCandidate["standing"], string> = {
+  lost: "lost: belongs to this appliance, which has no record of it",
+  gone: "gone: belongs to an appliance that is gone; --from APPLIANCE takes it over",
+  living: "living: belongs to an appliance that lives, and stays there",
+  undescribed: "undescribed: nobody has described it; --undescribed ID takes it",
+  taken: "taken: on record here, but another appliance has adopted it",
+  differs: "differs: its description is older than its record, and follows soon",
+};
+
+function formatCandidates(found: AdoptionCandidate[], width: number): string {
+  if (found.length === 0) return "pool and records are the same\n";
+  const rows = found.map((one) => (one.standing === "undescribed" ? { ...one, name: one.id } : one));
+  const standings = [...new Set(found.map(({ standing }) => standing))];
+  const legend = standings.map((standing) => `${wrap(MEANINGS[standing], width, 2)}\n`).join("");
+  const adopted = found.filter((one) => one.adopted).length;
+  return `${formatTable(COLUMNS, rows, width)}\n${legend}${formatCount(adopted, "thing")} to adopt (+)\n`;
+}

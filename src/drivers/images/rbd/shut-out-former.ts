@@ -1,0 +1,21 @@
+import { parseTargetIqn } from "../../../values/iqn.ts";
+import type { BeforeOpening } from "../../targets/tgt-daemon.ts";
+import { checkOwner } from "../description.ts";
+import { ownerOf } from "./rbd-catalogue.ts";
+import type { RbdAccess, RbdPool } from "./rbd-pool.ts";
+
+/**
+ * Before a tgtd opens a disk: asks the cluster, which must not keep tgtd waiting, and shuts out the tgtd that had the disk
+ * before. That one is dead or cut off; Ceph would find out after 30 s, and have the new one wait for it. CONFLICT for a
+ * disk of another appliance, whose tgtd it would be.
+ */
+export function shutOutFormer(pool: RbdPool, access: RbdAccess): BeforeOpening {
+  return async ({ path }, iqn, signal) => {
+    const disk = path.slice(access.pool.length + 1);
+    const appliance = parseTargetIqn(iqn)?.appliance;
+    if (appliance !== undefined) {
+      checkOwner({ kind: "disk", id: disk }, await ownerOf(pool, disk, signal), appliance);
+    }
+    await pool.breakLock(disk, signal);
+  };
+}

@@ -1,0 +1,42 @@
+import { z } from "@hono/zod-openapi";
+import { adopt } from "../../../operations/adopt.ts";
+import { checkChoice, compareWithPool } from "../../../operations/adoption.ts";
+import { DEFAULT_PROJECT } from "../../../projects/project.ts";
+import type { Api, ApiParts } from "../api.ts";
+import { describeRoute } from "../route.ts";
+import { candidateSchema, viewCandidate } from "../views/adoption-view.ts";
+import { ACCEPTED, accepted, body, json } from "./answers.ts";
+
+const ids = z.array(z.string().max(63)).max(10_000).default([]);
+const adoptBody = z
+  .strictObject({
+    from: ids.openapi({ description: "Ids of appliances that are gone, whose things become ours" }),
+    undescribed: ids.openapi({ description: "Ids of things that nobody has described" }),
+    project: z.string().default(DEFAULT_PROJECT).openapi({ description: "Of things whose own project is not here" }),
+    dryRun: z.boolean().default(false).openapi({ description: "Only compare, and answer with what would be adopted" }),
+  })
+  .openapi("Adopt");
+
+const routes = {
+  adopt: describeRoute("system:write", {
+    method: "post",
+    path: "/v1/system/adopt",
+    request: { body: body(adoptBody) },
+    responses: {
+      ...ACCEPTED,
+      200: json("With dryRun: what differs between pool and records", z.array(candidateSchema)),
+    },
+  }),
+};
+
+/** The catalogue beside the pool. */
+export function addCatalogueRoutes(api: Api, { appliance }: ApiParts): void {
+  api.openapi(routes.adopt, async (c) => {
+    const { dryRun, ...request } = c.req.valid("json");
+    appliance.projects.get(request.project);
+    if (!dryRun) return accepted(c, appliance, await adopt(appliance, request, c.var.caller.name));
+    const found = await compareWithPool(appliance, request);
+    checkChoice(found, request);
+    return c.json(found.map(viewCandidate), 200);
+  });
+}

@@ -1,0 +1,85 @@
+import type { NetworkConfig } from "../config/schema.ts";
+import type { TargetState } from "../drivers/targets/target-server.ts";
+import { ApplianceError, isApplianceError } from "../errors.ts";
+import type { Appliance } from "./appliance.ts";
+import { SILENCE_MS } from "./os-silence.ts";
+
+const LOOK_EVERY_MS = 1000;
+/** How long a machine that was just switched off may still be heard. */
+const PATIENCE_MS = 2 * SILENCE_MS;
+
+/** A target of this machine that serves a disk under another name than its own. */
+export type FormerTarget = { network: NetworkConfig; state: TargetState };
+
+/**
+ * The targets that serve a disk and that this appliance did not make: those of an appliance whose state is lost. Their
+ * nodes run on. A daemon that does not run serves nothing.
+ */
+export async function formerTargets(
+  appliance: Pick<Appliance, "config" | "store" | "targets">,
+  { disk, iqn }: { disk: string; iqn: string },
+  signal: AbortSignal,
+): Promise<FormerTarget[]> {
+  const { path } = await appliance.store.backing(disk);
+  const found: FormerTarget[] = [];
+  for (const network of appliance.config.networks) {
+    const states = await appliance.targets.list(network.tgtd.control, signal).catch((error) => {
+      if (isApplianceError(error, "UNAVAILABLE")) return [];
+      throw error;
+    });
+    for (const state of states)
+      if (state.iqn !== iqn && state.units.some((unit) => unit.path === path)) found.push({ network, state });
+  }
+  return found;
+}
+
+/**
+ * Takes those targets away once nobody is behind them any more. IN_USE when a machine is still heard on one: it runs on
+ * that disk, and is not the one that was switched off.
+ */
+export async function releaseFormerTargets(
+  appliance: Pick<Appliance, "config" | "store" | "targets" | "tcpPeers" | "clock" | "log">,
+  attachment: { disk: string; iqn: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock, targets, log } = appliance;
+  const began = clock.now();
+  for (let heardAt = began; ; ) {
+    const former = await formerTargets(appliance, attachment, signal);
+    if (former.length === 0) return;
+    const now = clock.now();
+    for (const one of former) heardAt = Math.max(heardAt, lastHeard(appliance, one, now));
+    if (now - heardAt >= SILENCE_MS) {
+      for (const { network, state } of former) {
+        await targets.removeTarget(network.tgtd.control, state.iqn, signal);
+        log.warn(
+          { network: network.name, disk: attachment.disk, iqn: state.iqn },
+          "target of a lost appliance removed",
+        );
+      }
+      return;
+    }
+    if (heardAt - began > PATIENCE_MS) throw stillServed(attachment.disk, former[0]!);
+    await clock.sleep(LOOK_EVERY_MS, signal);
+  }
+}
+
+function lastHeard({ tcpPeers }: Pick<Appliance, "tcpPeers">, { network, state }: FormerTarget, now: number): number {
+  const addresses = new Set(state.sessions.flatMap((session) => session.addresses));
+  const ports = new Set(network.portals.map(({ port }) => port));
+  const peers = [...ports].flatMap((port) => tcpPeers(port)).filter(({ remote }) => addresses.has(remote));
+  return Math.max(0, ...peers.map(({ silentMs }) => now - silentMs));
+}
+
+function stillServed(disk: string, { state }: FormerTarget): ApplianceError {
+  const addresses = [...new Set(state.sessions.flatMap((session) => session.addresses))];
+  return new ApplianceError("IN_USE", `disk ${disk} is in use by a machine at ${addresses.join(", ")}`, {
+    details: {
+      field: "disk",
+      value: disk,
+      iqn: state.iqn,
+      addresses,
+      remedy: "it is not the node that was switched off: switch that machine off, or provision it instead",
+    },
+  });
+}
