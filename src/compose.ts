@@ -32,6 +32,7 @@ import type { FindNode, NodeRecord } from "./nodes/node.ts";
 import { NodeRegistry } from "./nodes/node-registry.ts";
 import type { Appliance } from "./operations/appliance.ts";
 import { DiskTraffic } from "./operations/disk-traffic.ts";
+import { LastDrift, watchDrift } from "./operations/drift-watch.ts";
 import { OperatorRequests } from "./operations/operator-requests.ts";
 import { PoolWatch } from "./operations/pool-watch.ts";
 import { Presence } from "./operations/presence.ts";
@@ -143,6 +144,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     pool: poolWatch,
     mirror: new RecordMirror({ id, images, disks, nodes, catalogue, clock, log }),
     targets: storage.targets,
+    drift: new LastDrift(),
     traffic: new DiskTraffic(),
     tcpPeers,
     unarmedRequests: new WeakMap(),
@@ -204,6 +206,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   stops.push(() => presence.stop());
   appliance.mirror.start();
   stops.push(() => appliance.mirror.stop());
+  stops.push(watchDrift(appliance));
 
   const api = await startApi({ appliance, boots: timeline, discovered, ...options });
   stops.push(() => api.stop());

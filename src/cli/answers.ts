@@ -259,3 +259,6 @@ export type AdoptionCandidate = {
   node?: string | undefined;
   adopted: boolean;
 };
+
+/** One disagreement of records, pool and targets. */
+export type Drift = { kind: string; id: string; subject: string; message: string; remedy: string };

@@ -19,6 +19,7 @@ import type { NodeRegistry } from "../nodes/node-registry.ts";
 import type { ProjectRegistry } from "../projects/project-registry.ts";
 import type { Records } from "../store/records.ts";
 import type { DiskTraffic } from "./disk-traffic.ts";
+import type { LastDrift } from "./drift-watch.ts";
 import type { OperatorRequests } from "./operator-requests.ts";
 import type { PoolWatch } from "./pool-watch.ts";
 import type { RecordMirror } from "./record-mirror.ts";
@@ -51,6 +52,8 @@ export type Appliance = {
   poolLeases: PoolLeases;
   pool: PoolWatch;
   mirror: RecordMirror;
+  /** What the last comparison of records with pool and targets found. */
+  drift: LastDrift;
   targets: TargetServer;
   /** Established connections to a port of this machine, as the kernel tells. */
   tcpPeers: (port: number) => TcpPeer[];

@@ -1,6 +1,7 @@
 import type { NetworkConfig } from "../config/schema.ts";
 import type { TargetState } from "../drivers/targets/target-server.ts";
 import { ApplianceError, isApplianceError } from "../errors.ts";
+import { parseTargetIqn } from "../values/iqn.ts";
 import type { Appliance } from "./appliance.ts";
 import { SILENCE_MS } from "./os-silence.ts";
 
@@ -21,14 +22,21 @@ export async function formerTargets(
   signal: AbortSignal,
 ): Promise<FormerTarget[]> {
   const { path } = await appliance.store.backing(disk);
+  const all = await allTargets(appliance, signal);
+  return all.filter(({ state }) => state.iqn !== iqn && state.units.some((unit) => unit.path === path));
+}
+
+async function allTargets(
+  appliance: Pick<Appliance, "config" | "targets">,
+  signal: AbortSignal,
+): Promise<FormerTarget[]> {
   const found: FormerTarget[] = [];
   for (const network of appliance.config.networks) {
     const states = await appliance.targets.list(network.tgtd.control, signal).catch((error) => {
       if (isApplianceError(error, "UNAVAILABLE")) return [];
       throw error;
     });
-    for (const state of states)
-      if (state.iqn !== iqn && state.units.some((unit) => unit.path === path)) found.push({ network, state });
+    found.push(...states.map((state) => ({ network, state })));
   }
   return found;
 }
@@ -42,24 +50,40 @@ export async function releaseFormerTargets(
   attachment: { disk: string; iqn: string },
   signal: AbortSignal,
 ): Promise<void> {
+  await release(appliance, attachment.disk, () => formerTargets(appliance, attachment, signal), signal);
+}
+
+/** The same of one target, by its name: it may serve a disk that this appliance does not know. */
+export async function releaseFormerTarget(
+  appliance: Pick<Appliance, "config" | "targets" | "tcpPeers" | "clock" | "log">,
+  iqn: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const find = async () => (await allTargets(appliance, signal)).filter(({ state }) => state.iqn === iqn);
+  await release(appliance, parseTargetIqn(iqn)?.disk ?? iqn, find, signal);
+}
+
+async function release(
+  appliance: Pick<Appliance, "targets" | "tcpPeers" | "clock" | "log">,
+  disk: string,
+  find: () => Promise<FormerTarget[]>,
+  signal: AbortSignal,
+): Promise<void> {
   const { clock, targets, log } = appliance;
   const began = clock.now();
   for (let heardAt = began; ; ) {
-    const former = await formerTargets(appliance, attachment, signal);
+    const former = await find();
     if (former.length === 0) return;
     const now = clock.now();
     for (const one of former) heardAt = Math.max(heardAt, lastHeard(appliance, one, now));
     if (now - heardAt >= SILENCE_MS) {
       for (const { network, state } of former) {
         await targets.removeTarget(network.tgtd.control, state.iqn, signal);
-        log.warn(
-          { network: network.name, disk: attachment.disk, iqn: state.iqn },
-          "target of a lost appliance removed",
-        );
+        log.warn({ network: network.name, disk, iqn: state.iqn }, "target of a lost appliance removed");
       }
       return;
     }
-    if (heardAt - began > PATIENCE_MS) throw stillServed(attachment.disk, former[0]!);
+    if (heardAt - began > PATIENCE_MS) throw stillServed(disk, former[0]!);
     await clock.sleep(LOOK_EVERY_MS, signal);
   }
 }

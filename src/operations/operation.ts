@@ -16,6 +16,7 @@ export type OperationKind =
   | "detach"
   | "power"
   | "adopt"
+  | "reconcile"
   | "grow-pool";
 
 /**

@@ -9,6 +9,7 @@ import { growPoolProcedure } from "./grow-pool.ts";
 import { importProcedure } from "./import-image.ts";
 import { powerProcedure } from "./power-node.ts";
 import { provisionProcedure } from "./provision-procedure.ts";
+import { reconcileProcedure } from "./reconcile.ts";
 import { removeDiskProcedure } from "./remove-disk.ts";
 import { removeImageProcedure } from "./remove-image.ts";
 import { revertProcedure } from "./revert-disk.ts";
@@ -31,4 +32,5 @@ export function registerProcedures(appliance: Appliance): void {
   runner.register(powerProcedure(appliance));
   runner.register(growPoolProcedure(appliance));
   runner.register(adoptProcedure(appliance));
+  runner.register(reconcileProcedure(appliance));
 }

@@ -61,6 +61,7 @@ function poolSpace(call: CallStorage): PoolSpace {
 function poolCatalogue(call: CallStorage): PoolCatalogue {
   return {
     describe: (description, takenFrom, signal) => call("catalogue.describe", { description, takenFrom }, signal),
+    clear: (leftover, signal) => call("catalogue.clear", { leftover }, signal),
     owner: (kind, id, signal) => call("catalogue.owner", { kind, id }, signal),
     survey: (signal) => call("catalogue.survey", {}, signal),
   };

@@ -146,6 +146,9 @@ export function storageVerbs({ images, space, catalogue, leases, targets }: Stor
       z.strictObject({ description: descriptionSchema, takenFrom: id.optional() }),
       ({ description, takenFrom }, { signal }) => catalogue.describe(description, takenFrom, signal),
     ),
+    "catalogue.clear": verb(z.strictObject({ leftover: z.string().max(255) }), ({ leftover }, { signal }) =>
+      catalogue.clear(leftover, signal),
+    ),
     "catalogue.owner": verb(z.strictObject({ kind, id }), (args, { signal }) =>
       catalogue.owner(args.kind, args.id, signal),
     ),

@@ -20,6 +20,10 @@ export class MemoryPoolCatalogue implements PoolCatalogue {
     this.descriptions.set(id, structuredClone(description));
   }
 
+  async clear(leftover: string): Promise<void> {
+    this.leftovers = this.leftovers.filter(({ name }) => name !== leftover);
+  }
+
   async owner(_: StoredKind, id: string): Promise<string | undefined> {
     return this.descriptions.get(id)?.appliance;
   }

@@ -1,14 +1,15 @@
 import type { Command } from "commander";
-import type { AdoptionCandidate, Operation } from "../answers.ts";
-import { examples, type Open } from "../command.ts";
+import type { AdoptionCandidate, Drift, Operation } from "../answers.ts";
+import { choice, examples, type Open } from "../command.ts";
 import { formatBytes, formatCount } from "../text/quantity.ts";
 import { type Column, formatTable } from "../text/table.ts";
 import { wrap } from "../text/wrap.ts";
 
 type AdoptOptions = { from?: string[]; undescribed?: string[]; dryRun?: boolean };
 
-/** `ingot adopt`. */
+/** `ingot adopt` and `ingot reconcile`. */
 export function addCatalogueCommands(program: Command, open: Open): void {
+  addReconcile(program, open);
   program
     .command("adopt")
     .description("make records for images and disks that the pool has and this appliance does not know")
@@ -37,6 +38,45 @@ export function addCatalogueCommands(program: Command, open: Open): void {
       }
       await session.finish(await session.api.post<Operation>("/v1/system/adopt", choice));
     });
+}
+
+function addReconcile(program: Command, open: Open): void {
+  program
+    .command("reconcile")
+    .description("compare records with pool and targets; repair what you name")
+    .addOption(choice("--repair <kind...>", "kinds to repair; without it nothing is changed", REPAIRS))
+    .option("-y, --yes", "do not ask")
+    .option("--no-wait", "do not wait for the end")
+    .addHelpText(
+      "after",
+      examples("ingot reconcile", "ingot reconcile --repair leftover", "ingot reconcile --json | jq '.[].kind'"),
+    )
+    .action(async ({ repair }: { repair?: string[] }, command: Command) => {
+      const session = open(command);
+      if (repair === undefined) {
+        const found = await session.api.get<Drift[]>("/v1/system/drift");
+        return session.answer(found, () => formatDrift(found, session.terminal.columns));
+      }
+      if (session.asks) {
+        const found = await session.api.get<Drift[]>("/v1/system/drift");
+        const chosen = found.filter(({ kind }) => repair.includes(kind));
+        session.terminal.err(formatDrift(chosen, session.terminal.columns));
+        if (chosen.length > 0) await session.confirm(`Repair ${formatCount(chosen.length, "thing")}?`);
+      }
+      await session.finish(await session.api.post<Operation>("/v1/system/reconcile", { repair }));
+    });
+}
+
+const REPAIRS = ["content-missing", "size-differs", "taken", "attachment", "leftover", "former-target"];
+
+function formatDrift(found: Drift[], width: number): string {
+  if (found.length === 0) return "records, pool and targets agree\n";
+  return found
+    .map(({ kind, subject, message, remedy }) => {
+      const text = wrap(`${kind}: ${subject} ${message}`, width, 2);
+      return `${text}\n${wrap(`  -> ${remedy}`, width, 5)}\n`;
+    })
+    .join("");
 }
 
 const COLUMNS: Column<AdoptionCandidate>[] = [

@@ -56,6 +56,7 @@ export function createFileCatalogue(directory: string): PoolCatalogue {
         files.path(kind, id);
         return (await read(id))?.appliance;
       }),
+    clear: async () => {},
     survey: () =>
       failing("survey", async () => {
         const things: SurveyedThing[] = [];

@@ -12,6 +12,11 @@ export interface PoolCatalogue {
   describe(description: Description, takenFrom: string | undefined, signal: AbortSignal): Promise<void>;
   /** Id of the appliance that an image or disk belongs to; undefined where nobody has described it, or it is not there. */
   owner(kind: StoredKind, id: string, signal: AbortSignal): Promise<string | undefined>;
+  /**
+   * Takes a leftover away by its name, or finishes what it is of, so that nothing of it is left but a whole image or disk.
+   * Not for work that is under way. Gone already is success; INVALID for what is no leftover's name.
+   */
+  clear(leftover: string, signal: AbortSignal): Promise<void>;
   /** All that there is: finished things with their descriptions, and what interrupted work left. */
   survey(signal: AbortSignal): Promise<Survey>;
 }

@@ -4,6 +4,7 @@ import { assetsCheck } from "./assets.ts";
 import { bmcCheck } from "./bmcs.ts";
 import { bootServerCheck } from "./boot-servers.ts";
 import { bootCheck } from "./boots.ts";
+import { catalogueCheck } from "./catalogue.ts";
 import { clockCheck } from "./clock.ts";
 import { configCheck } from "./config.ts";
 import { dhcpCheck } from "./dhcp.ts";
@@ -26,6 +27,7 @@ const CHECKS: readonly Check[] = [
   bootServerCheck,
   stateDiskCheck,
   poolCheck,
+  catalogueCheck,
   targetCheck,
   bmcCheck,
   bootCheck,

@@ -14,6 +14,7 @@ import { createLog } from "../../../src/log.ts";
 import { type NewNode, NodeRegistry } from "../../../src/nodes/node-registry.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { DiskTraffic } from "../../../src/operations/disk-traffic.ts";
+import { LastDrift } from "../../../src/operations/drift-watch.ts";
 import type { OperationRecord } from "../../../src/operations/operation.ts";
 import { OperatorRequests } from "../../../src/operations/operator-requests.ts";
 import { PoolWatch } from "../../../src/operations/pool-watch.ts";
@@ -104,6 +105,7 @@ export class World {
         power.onPowerOn = () => this.#boot(appliance, node.id);
         return failing(power, (verb) => before(`power.${verb}`));
       },
+      drift: new LastDrift(),
       traffic: new DiskTraffic(),
       tcpPeers: () => [],
       unarmedRequests: new WeakMap(),

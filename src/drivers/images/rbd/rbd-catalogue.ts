@@ -2,6 +2,7 @@ import pLimit from "p-limit";
 import { checkOwner, notInPool, readDescription } from "../description.ts";
 import type { Leftover, PoolCatalogue, SurveyedThing } from "../pool-catalogue.ts";
 import { isRefused } from "./rbd-fault.ts";
+import { clearLeftover } from "./rbd-leftovers.ts";
 import { CONTENT, META, NEW, OLD } from "./rbd-names.ts";
 import type { RbdPool } from "./rbd-pool.ts";
 import { kindOf } from "./rbd-store.ts";
@@ -19,6 +20,7 @@ export function createRbdCatalogue(pool: RbdPool): PoolCatalogue {
       checkOwner(description, readDescription(found.metadata, id)?.appliance, appliance, takenFrom);
       await pool.setMetadata(id, META.record, JSON.stringify(description), signal);
     },
+    clear: (leftover, signal) => clearLeftover(pool, leftover, signal),
     owner: (_, id, signal) => ownerOf(pool, id, signal),
     async survey(signal) {
       const limit = pLimit(AT_A_TIME);

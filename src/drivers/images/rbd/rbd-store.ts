@@ -245,7 +245,7 @@ async function settled<T extends readonly unknown[]>(all: { [K in keyof T]: Prom
 }
 
 /** A rename that was interrupted gives one image two names: whichever were taken away, both would be gone. */
-function halfRenamed(disk: string): ApplianceError {
+export function halfRenamed(disk: string): ApplianceError {
   const [from, to] = [`rbd_id.${disk}`, `rbd_id.${OLD}${disk}`];
   return driverFailed("rbd", "replace", `${disk} has two names in the pool`, {
     details: {

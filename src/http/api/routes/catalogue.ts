@@ -1,6 +1,9 @@
 import { z } from "@hono/zod-openapi";
 import { adopt } from "../../../operations/adopt.ts";
 import { checkChoice, compareWithPool } from "../../../operations/adoption.ts";
+import { REPAIRS } from "../../../operations/drift.ts";
+import { lookForDrift } from "../../../operations/drift-watch.ts";
+import { reconcile } from "../../../operations/reconcile.ts";
 import { DEFAULT_PROJECT } from "../../../projects/project.ts";
 import type { Api, ApiParts } from "../api.ts";
 import { describeRoute } from "../route.ts";
@@ -17,7 +20,34 @@ const adoptBody = z
   })
   .openapi("Adopt");
 
+const reconcileBody = z
+  .strictObject({
+    repair: z.array(z.enum(REPAIRS)).min(1).openapi({ description: "What is repaired; the rest stays" }),
+  })
+  .openapi("Reconcile");
+
+const driftSchema = z
+  .object({
+    kind: z.enum([...REPAIRS, "unrecorded", "target-missing"]),
+    id: z.string(),
+    subject: z.string(),
+    message: z.string(),
+    remedy: z.string(),
+  })
+  .openapi("Drift");
+
 const routes = {
+  drift: describeRoute("system:read", {
+    method: "get",
+    path: "/v1/system/drift",
+    responses: { 200: json("Where records, pool and targets disagree, compared now", z.array(driftSchema)) },
+  }),
+  reconcile: describeRoute("system:write", {
+    method: "post",
+    path: "/v1/system/reconcile",
+    request: { body: body(reconcileBody) },
+    responses: ACCEPTED,
+  }),
   adopt: describeRoute("system:write", {
     method: "post",
     path: "/v1/system/adopt",
@@ -31,6 +61,10 @@ const routes = {
 
 /** The catalogue beside the pool. */
 export function addCatalogueRoutes(api: Api, { appliance }: ApiParts): void {
+  api.openapi(routes.drift, async (c) => c.json(await lookForDrift(appliance), 200));
+  api.openapi(routes.reconcile, async (c) =>
+    accepted(c, appliance, await reconcile(appliance, c.req.valid("json"), c.var.caller.name)),
+  );
   api.openapi(routes.adopt, async (c) => {
     const { dryRun, ...request } = c.req.valid("json");
     appliance.projects.get(request.project);

@@ -46,6 +46,7 @@ export const operationSchema = z
       "detach",
       "power",
       "adopt",
+      "reconcile",
       "grow-pool",
       "copy-image",
     ]),

@@ -1,0 +1,41 @@
+import { ApplianceError } from "../../../errors.ts";
+import { isRefused } from "./rbd-fault.ts";
+import { CONTENT, NEW, OLD } from "./rbd-names.ts";
+import type { RbdPool } from "./rbd-pool.ts";
+import { halfRenamed, kindOf } from "./rbd-store.ts";
+
+/** Takes away, or finishes, what interrupted work left in a Ceph pool under this name. */
+export async function clearLeftover(pool: RbdPool, name: string, signal: AbortSignal): Promise<void> {
+  const [image = "", mark] = name.split("@");
+  if (mark !== undefined && kindOf(mark) === "image" && kindOf(image)) {
+    return unlessGone(pool.removeSnapshot(image, mark, signal));
+  }
+  const prefix = [NEW, OLD].find((one) => name.startsWith(one) && kindOf(name.slice(one.length)));
+  if (prefix === undefined) {
+    throw new ApplianceError("INVALID", `leftover: ${name} is none`, { details: { field: "leftover", value: name } });
+  }
+  const id = name.slice(prefix.length);
+  const has = async (one: string) => (await pool.size(one, signal)) !== undefined;
+  const hasFormer = await has(OLD + id);
+  if (hasFormer && !(await has(id))) {
+    // a replacement that ended between its two renames: the new content, or else the former one, is the disk
+    await pool.rename((await has(NEW + id)) ? NEW + id : OLD + id, id, signal);
+  } else if (hasFormer && (await pool.id(id, signal)) === (await pool.id(OLD + id, signal))) {
+    throw halfRenamed(id);
+  }
+  await unlessGone(pool.removeSnapshot(name, CONTENT, signal));
+  try {
+    await unlessGone(pool.remove(name, signal));
+  } catch (error) {
+    if (!isRefused(error, "has-children")) throw error;
+    await unlessGone(pool.moveToTrash(name, signal));
+  }
+}
+
+async function unlessGone(done: Promise<void>): Promise<void> {
+  try {
+    await done;
+  } catch (error) {
+    if (!isRefused(error, "none")) throw error;
+  }
+}

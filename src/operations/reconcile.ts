@@ -1,0 +1,103 @@
+import { ApplianceError } from "../errors.ts";
+import { DEFAULT_PROJECT } from "../projects/project.ts";
+import type { Change } from "../store/records.ts";
+import type { Appliance } from "./appliance.ts";
+import { type Drift, findDrift, isBooted, type Repair } from "./drift.ts";
+import { releaseFormerTarget } from "./former-targets.ts";
+import type { OperationRecord, Procedure } from "./operation.ts";
+
+type ReconcilePlan = { repairs: { kind: Repair; id: string }[] };
+
+/** Only one appliance of a pool tidies it at a time. */
+const LEASE = "reconcile";
+const LEASE_SECONDS = 600;
+
+/** Repairs what disagrees, of the kinds that are named and no other. CONFLICT when there is nothing of them. */
+export async function reconcile(
+  appliance: Appliance,
+  { repair }: { repair: Repair[] },
+  requestedBy: string,
+): Promise<OperationRecord> {
+  const drifts = await findDrift(appliance);
+  const repairs = drifts.filter((one) => repair.includes(one.kind as Repair)).map(toRepair);
+  if (repairs.length === 0) {
+    throw new ApplianceError("CONFLICT", `there is nothing to repair of ${repair.join(", ")}`, {
+      details: { field: "repair", value: repair, remedy: "ingot reconcile shows what disagrees" },
+    });
+  }
+  return appliance.runner.begin<ReconcilePlan>("reconcile", {
+    summary: `repair ${repairs.length} of what disagrees with the pool`,
+    project: DEFAULT_PROJECT,
+    requestedBy,
+    plan: { repairs },
+    holds: [...new Set(repairs.map(({ id }) => id))],
+  });
+}
+
+function toRepair({ kind, id }: Drift): ReconcilePlan["repairs"][number] {
+  return { kind: kind as Repair, id };
+}
+
+/**
+ * The one step of a reconciliation. What the plan names is looked at again, so what has gone by itself is left alone;
+ * each repair stands for itself, and is not taken back.
+ */
+export function reconcileProcedure(appliance: Appliance): Procedure<ReconcilePlan> {
+  const { catalogue, poolLeases, id: own } = appliance;
+
+  const changeFor = async (
+    { kind, id }: ReconcilePlan["repairs"][number],
+    sizes: ReadonlyMap<string, number>,
+    signal: AbortSignal,
+  ): Promise<Change[]> => {
+    const [image, disk] = [appliance.images.find(id), appliance.disks.find(id)];
+    const [collection, record] = image ? (["images", image] as const) : (["disks", disk] as const);
+    if (kind === "leftover") await catalogue.clear(id, signal);
+    else if (kind === "former-target") await releaseFormerTarget(appliance, id, signal);
+    else if (!record) return [];
+    else if (kind === "attachment") {
+      if (!disk || isBooted(appliance, disk)) return [];
+      const { node: _, dataLun: __, ...free } = disk;
+      return [{ collection, key: id, value: free }];
+    } else if (kind === "size-differs") {
+      return [{ collection, key: id, value: { ...record, sizeBytes: sizes.get(id) ?? record.sizeBytes } }];
+    } else {
+      if (disk?.node !== undefined) throw attached(disk.name);
+      return [{ collection, key: id, value: null }];
+    }
+    return [];
+  };
+
+  return {
+    kind: "reconcile",
+    steps: () => [
+      {
+        name: "repair",
+        deadlineSeconds: 1800,
+        run: async ({ plan, progress, signal }) => {
+          await poolLeases.take(LEASE, own, LEASE_SECONDS, signal);
+          const { things } = await catalogue.survey(signal);
+          const there = new Map(things.map((one) => [one.id, one]));
+          const sizes = new Map(things.map(({ id, sizeBytes }) => [id, sizeBytes]));
+          const changes: Change[] = [];
+          for (const [index, one] of plan.repairs.entries()) {
+            progress(index, plan.repairs.length, "things");
+            const owner = there.get(one.id)?.description?.appliance;
+            if (one.kind === "content-missing" && there.has(one.id)) continue;
+            if (one.kind === "taken" && (owner === undefined || owner === own)) continue;
+            changes.push(...(await changeFor(one, sizes, signal)));
+          }
+          // it runs out by itself
+          await poolLeases.giveBack(LEASE, own, signal).catch(() => {});
+          return { output: { repaired: plan.repairs.length }, changes };
+        },
+      },
+    ],
+  };
+}
+
+function attached(name: string): ApplianceError {
+  return new ApplianceError("IN_USE", `disk ${name} is attached to a node`, {
+    details: { field: "disk", value: name, remedy: "ingot deprovision that node first, then repair again" },
+  });
+}
