@@ -38,12 +38,6 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
     undo: ({ plan, signal }) => appliance.store.remove("disk", plan.disk, signal),
   };
 
-  const releaseFormer: Step<ProvisionPlan> = {
-    name: "release-former-target",
-    deadlineSeconds: 60,
-    run: ({ plan, signal }) => releaseFormerTargets(appliance, plan, signal),
-  };
-
   const pinAddress: Step<ProvisionPlan> = {
     name: "pin-address",
     deadlineSeconds: 10,
@@ -59,8 +53,10 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
 
   const exportTarget: Step<ProvisionPlan> = {
     name: "export-target",
-    deadlineSeconds: 30,
+    // a former target's machine is given its time to fall silent
+    deadlineSeconds: ({ image }) => (image ? 30 : 90),
     run: async ({ plan, output, signal }) => {
+      if (!plan.image) await releaseFormerTargets(appliance, plan, signal);
       const address = ownAddress(plan, output);
       const chap = chapOf(appliance.records, plan.disk);
       await appliance.targets.ensureTarget(
@@ -136,7 +132,7 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
           )
         : []),
       powerOff,
-      plan.image ? cloneDisk : releaseFormer,
+      ...(plan.image ? [cloneDisk] : []),
       pinAddress,
       exportTarget,
       writeBootEntry,
