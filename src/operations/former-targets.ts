@@ -1,11 +1,12 @@
 import type { NetworkConfig } from "../config/schema.ts";
 import type { TargetState } from "../drivers/targets/target-server.ts";
 import { ApplianceError, isApplianceError } from "../errors.ts";
-import { parseTargetIqn } from "../values/iqn.ts";
+import { parseTargetIqn, targetIqn } from "../values/iqn.ts";
 import type { Appliance } from "./appliance.ts";
 import { SILENCE_MS } from "./os-silence.ts";
 
 const LOOK_EVERY_MS = 1000;
+const LOOK_SECONDS = 10;
 /** How long a machine that was just switched off may still be heard. */
 const PATIENCE_MS = 2 * SILENCE_MS;
 
@@ -24,6 +25,25 @@ export async function formerTargets(
   const { path } = await appliance.store.backing(disk);
   const all = await allTargets(appliance, signal);
   return all.filter(({ state }) => state.iqn !== iqn && state.units.some((unit) => unit.path === path));
+}
+
+/** IN_USE when such a target serves the disk: what changes the disk would go unnoticed by the machine that runs on it. */
+export async function refuseServedByFormer(
+  appliance: Pick<Appliance, "id" | "config" | "store" | "targets">,
+  { id, name }: { id: string; name: string },
+): Promise<void> {
+  const signal = AbortSignal.timeout(LOOK_SECONDS * 1000);
+  const [former] = await formerTargets(appliance, { disk: id, iqn: targetIqn(appliance.id, id) }, signal);
+  if (!former) return;
+  const { iqn } = former.state;
+  throw new ApplianceError("IN_USE", `disk ${name} is served as ${iqn}, which a lost appliance made`, {
+    details: {
+      field: "disk",
+      value: name,
+      iqn,
+      remedy: "provision its node with it; or switch that off, then ingot reconcile --repair former-target",
+    },
+  });
 }
 
 async function allTargets(

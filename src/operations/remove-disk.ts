@@ -1,6 +1,7 @@
 import { ApplianceError } from "../errors.ts";
 import type { Appliance } from "./appliance.ts";
 import { detachRemedy } from "./attachment.ts";
+import { refuseServedByFormer } from "./former-targets.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 
 type RemoveDiskPlan = { disk: string };
@@ -22,6 +23,7 @@ export async function removeDisk(
       },
     });
   }
+  await refuseServedByFormer(appliance, disk);
   return appliance.runner.begin<RemoveDiskPlan>("remove-disk", {
     summary: `remove disk ${disk.name}`,
     project: request.project,

@@ -4,6 +4,7 @@ import { newId } from "../values/id.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, networkOf, targetSpec } from "./attachment.ts";
 import { wholeImage } from "./cloneable-image.ts";
+import { refuseServedByFormer } from "./former-targets.ts";
 import type { OperationRecord, Procedure, StepContext } from "./operation.ts";
 import { powerSeconds, requireOff, type Vouched } from "./power-steps.ts";
 
@@ -40,6 +41,7 @@ export async function revertDisk(
     request.image === undefined && origin
       ? wholeImage(appliance, origin.project, origin.id)
       : wholeImage(appliance, request.project, request.image ?? disk.image);
+  await refuseServedByFormer(appliance, disk);
   return appliance.runner.begin<RevertPlan>("revert", {
     summary: `revert disk ${disk.name} to image ${image.name}`,
     project: request.project,

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { Clock } from "../../../src/clock.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
-import { releaseFormerTargets } from "../../../src/operations/former-targets.ts";
+import { refuseServedByFormer, releaseFormerTargets } from "../../../src/operations/former-targets.ts";
 import type { Ipv4 } from "../../../src/values/ipv4.ts";
 import { targetIqn } from "../../../src/values/iqn.ts";
 import { World } from "./world.ts";
@@ -69,4 +69,14 @@ it("has nothing to wait for where only its own target serves the disk", async ()
   await world.targets.ensureTarget(1, { ...spec, iqn: IQN });
   await release();
   expect([now, world.targets.targets.has(IQN)]).toEqual([1_000_000, true]);
+});
+
+it("refuses what would change the disk under the machine", async () => {
+  const disk = { id: DISK, name: "root" };
+  await expect(refuseServedByFormer(appliance, disk)).rejects.toMatchObject({
+    code: "IN_USE",
+    details: { iqn: FORMER },
+  });
+  await world.targets.removeTarget(1, FORMER);
+  await refuseServedByFormer(appliance, disk);
 });
