@@ -296,7 +296,8 @@ describe("a call", () => {
   it("never brings a secret into the log, whether it succeeds or fails", async () => {
     const target = await served("disk-quiet");
     await client.targets.removeTarget(CONTROL, target.iqn, signal);
-    const missing = { ...target, backing: { type: "file", path: "/nowhere" } } as const;
+    const units = [{ ...target.units[0]!, backing: { type: "file" as const, path: "/nowhere" } }];
+    const missing = { ...target, units };
     await expect(client.targets.ensureTarget(CONTROL, missing, signal)).rejects.toMatchObject({
       code: "DRIVER_FAILED",
     });
