@@ -31,15 +31,19 @@ import { exercise, startWatchdog, type WatchdogProbe } from "./net/watchdog.ts";
 import type { FindNode, NodeRecord } from "./nodes/node.ts";
 import { NodeRegistry } from "./nodes/node-registry.ts";
 import type { Appliance } from "./operations/appliance.ts";
+import { startChores } from "./operations/chores.ts";
 import { DiskTraffic } from "./operations/disk-traffic.ts";
 import { LastDrift, watchDrift } from "./operations/drift-watch.ts";
+import { createFlattenDeep } from "./operations/flatten-deep.ts";
 import { OperatorRequests } from "./operations/operator-requests.ts";
 import { PoolWatch } from "./operations/pool-watch.ts";
 import { Presence } from "./operations/presence.ts";
 import { registerProcedures } from "./operations/procedures.ts";
+import { purgeDeleted } from "./operations/purge-deleted.ts";
 import { Rearming } from "./operations/rearming.ts";
 import { RecordMirror } from "./operations/record-mirror.ts";
 import { OperationRunner } from "./operations/runner.ts";
+import { takeDueSnapshots } from "./operations/scheduled-snapshots.ts";
 import { TargetWatch } from "./operations/target-watch.ts";
 import { ProjectRegistry } from "./projects/project-registry.ts";
 import { serveNetwork } from "./serve-network.ts";
@@ -204,6 +208,12 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   const presence = new Presence(appliance);
   presence.start();
   stops.push(() => presence.stop());
+  const chores = {
+    "purge deleted disks": (signal: AbortSignal) => purgeDeleted(appliance, signal),
+    "take snapshots": (signal: AbortSignal) => takeDueSnapshots(appliance, signal),
+    "flatten deep chains": createFlattenDeep(appliance),
+  };
+  stops.push(startChores(chores, appliance));
   appliance.mirror.start();
   stops.push(() => appliance.mirror.stop());
   stops.push(watchDrift(appliance));

@@ -31,6 +31,7 @@ export const ERROR_KINDS = {
   LOCKED: "conflict",
   UNSUPPORTED: "unsupported",
   POOL_FULL: "exhausted",
+  QUOTA: "exhausted",
   NO_ADDRESS: "exhausted",
   DRIVER_FAILED: "unavailable",
   UNAVAILABLE: "unavailable",

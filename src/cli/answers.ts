@@ -94,8 +94,18 @@ export type Relative = {
 export type Disk = {
   id: string;
   name: string;
-  image: string;
+  image?: string | undefined;
   sizeBytes: number;
+  depth: number;
+  schedule?:
+    | {
+        everySeconds: number;
+        keep: number;
+        lastAt?: string | undefined;
+        failure?: { at: string; message: string } | undefined;
+      }
+    | undefined;
+  deletedAt?: string | undefined;
   node?: string | undefined;
   /** Where that node finds it. */
   lun?: number | undefined;
@@ -104,6 +114,9 @@ export type Disk = {
   createdAt: string;
   requestedBy: string;
 };
+
+/** A disk that no node has. */
+export type OrphanDisk = Disk & { since: string; usedBytes?: number | undefined };
 
 /** Why something failed, and what to do about it. */
 export type Failure = { code: ErrorCode; message: string; remedy?: string | undefined };
@@ -262,3 +275,9 @@ export type AdoptionCandidate = {
 
 /** One disagreement of records, pool and targets. */
 export type Drift = { kind: string; id: string; subject: string; message: string; remedy: string };
+
+/** What a project has, and may have. */
+export type Quota = {
+  used: { disks: number; images: number; bytes: number };
+  limits: { disks?: number | undefined; images?: number | undefined; bytes?: number | undefined };
+};

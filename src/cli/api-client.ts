@@ -47,6 +47,10 @@ export class ApiClient {
     return this.#ask<T>("POST", path, body);
   }
 
+  put<T>(path: string, body: object): Promise<T> {
+    return this.#ask<T>("PUT", path, body);
+  }
+
   patch<T>(path: string, body: object): Promise<T> {
     return this.#ask<T>("PATCH", path, body);
   }

@@ -27,7 +27,7 @@ export function exitCodeOf(code: ErrorCode): number {
 
 /** For `ingot --help`. */
 export const EXIT_CODES = `Exit codes:
-  0 done                     7 no space or address left
+  0 done                     7 no space, address or quota left
   1 a bug in Ingot           8 not supported here
   2 wrong input              9 token missing or wrong
   3 no such thing           10 not allowed

@@ -10,6 +10,7 @@ import { addOperationCommands } from "./commands/operation.ts";
 import { addPoolCommands } from "./commands/pool.ts";
 import { addProjectCommands } from "./commands/project.ts";
 import { addProvisionCommands } from "./commands/provision.ts";
+import { addQuotaCommands } from "./commands/quota.ts";
 import { addSystemCommands } from "./commands/system.ts";
 import { EXIT_CODES } from "./exit-codes.ts";
 import { Session } from "./session.ts";
@@ -52,6 +53,7 @@ ${EXIT_CODES}`,
   addNetworkCommands(program, open);
   addProjectCommands(program, open);
   addCatalogueCommands(program, open);
+  addQuotaCommands(program, open);
   addSystemCommands(program, open);
   return program;
 }

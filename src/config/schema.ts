@@ -267,6 +267,26 @@ export const configSchema = z
       })
       .prefault({})
       .describe("The image pool."),
+    disks: z
+      .strictObject({
+        graceHours: z
+          .number()
+          .int()
+          .min(0)
+          .max(8760)
+          .default(72)
+          .meta({ kind: "0 to 8760" })
+          .describe(
+            "How long a deleted disk can be undeleted; 0 deletes at once. A pool at `close` is given the oldest earlier.",
+          ),
+        maxChainDepth: count
+          .default(5)
+          .describe(
+            "Of `rbd`: disks and images whose reads may go through more others than this are flattened in the background.",
+          ),
+      })
+      .prefault({})
+      .describe("What becomes of disks."),
     chap: z
       .enum(["one-way", "mutual"])
       .default("one-way")

@@ -11,9 +11,31 @@ export class DiskCatalogue {
     this.#disks = records.collection("disks");
   }
 
-  /** All disks of a project (or of all), by name. */
+  /** The disks of a project (or of all), by name; deleted ones are not among them. */
   list(project?: string): DiskRecord[] {
     return this.#of(project).sort(byName);
+  }
+
+  /** The deleted ones whose content is still there, the oldest first. */
+  listDeleted(project?: string): DiskRecord[] {
+    return this.all(project)
+      .filter(isDeleted)
+      .sort((a, b) => a.deletedAt - b.deletedAt);
+  }
+
+  /** All whose content is in the pool, deleted ones too. */
+  all(project?: string): DiskRecord[] {
+    const all = [...this.#disks.values()];
+    return project === undefined ? all : all.filter((one) => one.project === project);
+  }
+
+  /** The deleted disk of this name or id, the one deleted last where there are several; NOT_FOUND otherwise. */
+  getDeleted(project: string, nameOrId: string): DiskRecord {
+    const disk = this.listDeleted(project).findLast((one) => one.name === nameOrId || one.id === nameOrId);
+    if (disk) return disk;
+    throw new ApplianceError("NOT_FOUND", `there is no deleted disk "${nameOrId}" in project ${project}`, {
+      details: { field: "disk", value: nameOrId, remedy: "ingot disk list --deleted shows those that there are" },
+    });
   }
 
   /** The disk of this name or id in the project; NOT_FOUND otherwise. */
@@ -21,7 +43,13 @@ export class DiskCatalogue {
     const disk = this.#of(project).find((one) => one.name === nameOrId || one.id === nameOrId);
     if (!disk) {
       throw new ApplianceError("NOT_FOUND", `there is no disk "${nameOrId}" in project ${project}`, {
-        details: { field: "disk", value: nameOrId, remedy: "ingot disk list shows those that there are" },
+        details: {
+          field: "disk",
+          value: nameOrId,
+          remedy: this.listDeleted(project).some((one) => one.name === nameOrId || one.id === nameOrId)
+            ? `it is deleted; ingot disk undelete ${nameOrId} brings it back`
+            : "ingot disk list shows those that there are",
+        },
       });
     }
     return disk;
@@ -54,7 +82,10 @@ export class DiskCatalogue {
   }
 
   #of(project: string | undefined): DiskRecord[] {
-    const all = [...this.#disks.values()];
-    return project === undefined ? all : all.filter((one) => one.project === project);
+    return this.all(project).filter((one) => !isDeleted(one));
   }
+}
+
+function isDeleted(disk: DiskRecord): disk is DiskRecord & { deletedAt: number } {
+  return disk.deletedAt !== undefined;
 }

@@ -8,3 +8,8 @@ export type ChainDepth = { depth?: number };
 export function childDepth(parent: ChainDepth | undefined): number {
   return (parent?.depth ?? 0) + 1;
 }
+
+/** Those that are deeper than that, the deepest first. */
+export function deeperThan<T extends ChainDepth>(things: readonly T[], most: number): T[] {
+  return things.filter(({ depth = 0 }) => depth > most).sort((a, b) => (b.depth ?? 0) - (a.depth ?? 0));
+}

@@ -52,8 +52,8 @@ export class ImageCatalogue {
     return [...this.list(project), ...shared];
   }
 
-  find(id: string): ImageRecord | undefined {
-    return this.#images.get(id);
+  find(id: string | undefined): ImageRecord | undefined {
+    return id === undefined ? undefined : this.#images.get(id);
   }
 
   /** EXISTS when the name is taken in the project, INVALID when it can't be a name. */

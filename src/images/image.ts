@@ -10,7 +10,7 @@ export type ImageRecord = {
   project: string;
   origin:
     | ImportOrigin
-    | { kind: "snapshot"; disk: string; clean: boolean }
+    | { kind: "snapshot"; disk: string; clean: boolean; scheduled?: boolean }
     /** `image`: id of the one that was copied. */
     | { kind: "copy"; image: string; clean: boolean };
   sizeBytes: number;

@@ -18,7 +18,13 @@ export function lineage(images: readonly ImageRecord[], disks: readonly DiskReco
     known.set(record.id, { kind: "image", id: record.id, ...parentOf(record), depth: 0, record });
   }
   for (const record of disks) {
-    known.set(record.id, { kind: "disk", id: record.id, parent: record.image, depth: 0, record });
+    known.set(record.id, {
+      kind: "disk",
+      id: record.id,
+      depth: 0,
+      record,
+      ...(record.image === undefined ? {} : { parent: record.image }),
+    });
   }
   const childrenOf = new Map<string | undefined, Relative[]>();
   const file = (one: Relative) => {

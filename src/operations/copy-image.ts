@@ -5,6 +5,7 @@ import type { Appliance } from "./appliance.ts";
 import { cloneableImage } from "./cloneable-image.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
+import { checkQuota } from "./quota.ts";
 
 export type CopyImageRequest = {
   project: string;
@@ -27,6 +28,7 @@ export async function copyImage(
   const source = cloneableImage(appliance, project, request.image);
   appliance.images.checkNewName(project, name);
   const { sizeBytes, sha256, phonesHome, description, labels } = source;
+  checkQuota(appliance, project, { images: 1, bytes: sizeBytes });
   const image: ImageRecord = {
     id: newId("img"),
     name,

@@ -26,6 +26,8 @@ type DeprovisionPlan = Vouched & {
   iqn: string;
   disk: string;
   keep: boolean;
+  /** Whether a disk that is not kept stays for a while, to be undeleted. */
+  later?: boolean;
   now: boolean;
 };
 
@@ -56,6 +58,7 @@ export async function deprovision(
     iqn: entry.iqn,
     disk: entry.disk,
     keep: request.disk === "keep",
+    later: request.disk === "delete" && appliance.config.disks.graceHours > 0,
     now: request.now,
     ...(request.seenOff ? { seenOff: [node.id] } : {}),
   };
@@ -87,7 +90,7 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
   /** They are kept, whatever becomes of the disk that it booted. */
   const freeDataDisks = ({ node }: DeprovisionPlan, output: Output) =>
     dataDisksOf(appliance.records, node).flatMap((disk) =>
-      freed(disk, disk.dataLun.readOnly ? disk.clean : wasShutDown(output)),
+      freed(disk, disk.dataLun.readOnly ? disk.clean : wasShutDown(output), appliance.clock.now()),
     );
 
   const dropBootEntry: Step<DeprovisionPlan> = {
@@ -116,11 +119,26 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
     deadlineSeconds: 10,
     run: ({ plan, output }) => ({
       changes: [
-        ...freed(appliance.disks.find(plan.disk), wasShutDown(output)),
+        ...freed(appliance.disks.find(plan.disk), wasShutDown(output), appliance.clock.now()),
         { collection: SECRETS, key: plan.disk, value: null },
         ...freeDataDisks(plan, output),
       ],
     }),
+  };
+
+  const markDeleted: Step<DeprovisionPlan> = {
+    name: "mark-deleted",
+    deadlineSeconds: 10,
+    run: ({ plan, output }) => {
+      const now = appliance.clock.now();
+      return {
+        changes: [
+          ...freed(appliance.disks.find(plan.disk), wasShutDown(output), now, { deletedAt: now }),
+          { collection: SECRETS, key: plan.disk, value: null },
+          ...freeDataDisks(plan, output),
+        ],
+      };
+    },
   };
 
   const deleteDisk: Step<DeprovisionPlan> = {
@@ -145,7 +163,7 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
       powerOff,
       dropBootEntry,
       removeTarget,
-      plan.keep ? keepDisk : deleteDisk,
+      plan.keep ? keepDisk : plan.later ? markDeleted : deleteDisk,
     ],
   };
 }
@@ -156,6 +174,7 @@ function wasShutDown(output: Output): boolean {
   return output("soft-off")?.clean === true;
 }
 
-function freed(disk: DiskRecord | undefined, clean: boolean): Change[] {
-  return disk ? [{ collection: "disks", key: disk.id, value: { ...detached(disk), clean } }] : [];
+function freed(disk: DiskRecord | undefined, clean: boolean, at: number, also: Partial<DiskRecord> = {}): Change[] {
+  if (!disk) return [];
+  return [{ collection: "disks", key: disk.id, value: { ...detached(disk), clean, detachedAt: at, ...also } }];
 }

@@ -9,7 +9,7 @@ export type Recorded = { kind: "image"; record: ImageRecord } | { kind: "disk"; 
 /** All images and disks that the pool has, or is about to: an image's content is whole before it is described. */
 export function* recorded({ images, disks }: Pick<Appliance, "images" | "disks">): Generator<Recorded> {
   for (const record of images.list()) if (record.ready) yield { kind: "image", record };
-  for (const record of disks.list()) yield { kind: "disk", record };
+  for (const record of disks.all()) yield { kind: "disk", record };
 }
 
 /** What the pool is told of one of them. */

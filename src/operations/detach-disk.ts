@@ -91,7 +91,15 @@ export function detachProcedure(appliance: Appliance): Procedure<DetachPlan> {
           const disk = appliance.disks.find(plan.disk);
           if (!disk) return {};
           const clean = plan.dataLun.readOnly ? plan.clean : plan.unmounted;
-          return { changes: [{ collection: "disks", key: disk.id, value: { ...detached(disk), clean } }] };
+          return {
+            changes: [
+              {
+                collection: "disks",
+                key: disk.id,
+                value: { ...detached(disk), clean, detachedAt: appliance.clock.now() },
+              },
+            ],
+          };
         },
         undo: ({ plan }) => {
           const disk = appliance.disks.find(plan.disk);

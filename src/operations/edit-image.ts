@@ -2,6 +2,7 @@ import type { ImageRecord } from "../images/image.ts";
 import { changedLabels } from "../images/labels.ts";
 import { parseDescription } from "../values/line.ts";
 import type { Appliance } from "./appliance.ts";
+import { checkQuota } from "./quota.ts";
 
 /** What may be changed of an image; what is left out stays. */
 export type ImageEdit = {
@@ -71,6 +72,7 @@ export async function transferImage(
   const owner = appliance.projects.get(to).name;
   if (owner === image.project) return image;
   appliance.images.checkNewName(owner, image.name);
+  checkQuota(appliance, owner, { images: 1, bytes: image.sizeBytes });
   const hasDisks = appliance.disks.list(project).some((disk) => disk.image === image.id);
   const others = [...(image.sharedWith ?? []), ...(hasDisks ? [project] : [])].filter((one) => one !== owner);
   return changeImage(appliance, image, { project: owner, sharedWith: others.sort() });

@@ -6,7 +6,8 @@ import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
 
-export type FlattenWhat = { project: string; kind: StoredKind; name: string };
+/** `yields`: whether it ends when another operation wants the thing. */
+export type FlattenWhat = { project: string; kind: StoredKind; name: string; yields?: boolean };
 
 type FlattenPlan = { kind: StoredKind; id: string; served: boolean };
 
@@ -16,7 +17,7 @@ type FlattenPlan = { kind: StoredKind; id: string; served: boolean };
  */
 export async function flatten(
   appliance: Appliance,
-  { project, kind, name }: FlattenWhat,
+  { project, kind, name, yields }: FlattenWhat,
   requestedBy: string,
 ): Promise<OperationRecord> {
   await checkPoolOpen(appliance);
@@ -26,6 +27,7 @@ export async function flatten(
     project: record.project,
     requestedBy,
     plan: { kind, id: record.id, served: "node" in record && record.node !== undefined },
+    ...(yields ? { yields } : {}),
     ...(kind === "disk" ? { holds: [record.id] } : { holds: [], uses: [record.id] }),
   });
 }

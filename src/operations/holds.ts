@@ -45,6 +45,13 @@ export class Holds {
     ];
   }
 
+  /** Ids of the operations at this thing that give way to others. */
+  yielding(thing: string): string[] {
+    return this.usersOf(thing)
+      .map(({ name }) => name)
+      .filter((name) => this.#find(name)?.yields === true);
+  }
+
   #leave(thing: string, user: User): void {
     const users = this.#users.get(thing);
     users?.delete(user);
@@ -59,7 +66,7 @@ export class Holds {
   /** BUSY, naming who, when this thing is held, or used by others. */
   refuse(thing: string): void {
     this.refuseHeld(thing);
-    const [user] = this.#users.get(thing) ?? [];
+    const user = [...(this.#users.get(thing) ?? [])].find(({ name }) => !this.#find(name)?.yields);
     if (!user) return;
     const summary = user.kind === "operation" ? this.#find(user.name)?.summary : undefined;
     throw new ApplianceError("BUSY", `${summary ?? user.kind} is under way (${user.name})`, {
@@ -70,7 +77,7 @@ export class Holds {
   /** BUSY, naming the operation, when this thing is held. */
   refuseHeld(thing: string): void {
     const holder = this.#find(this.#held.get(thing) ?? "");
-    if (!holder) return;
+    if (!holder || holder.yields) return;
     const isStuck = holder.state === "stuck";
     throw new ApplianceError(
       "BUSY",

@@ -4,6 +4,7 @@ import type { Compression, ImageFormat } from "../values/image-format.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
+import { checkQuota } from "./quota.ts";
 
 export type ImportImageRequest = {
   project: string;
@@ -29,6 +30,7 @@ export async function importImage(
   const { project, name, path, format, compression = "none", sha256, phonesHome } = request;
   await checkPoolOpen(appliance);
   appliance.images.checkNewName(project, name);
+  checkQuota(appliance, project, { images: 1 });
   const image: ImageRecord = {
     id: newId("img"),
     name,
@@ -65,6 +67,8 @@ export function importProcedure(appliance: Appliance): Procedure<ImportPlan> {
             signal,
           );
           const image = appliance.images.find(plan.image) as ImageRecord;
+          // how much there is in it is known now only
+          checkQuota(appliance, image.project, { bytes: sizeBytes - image.sizeBytes });
           const ready: ImageRecord = { ...image, sizeBytes, sha256, ready: true };
           return { output: { sizeBytes, sha256 }, changes: [{ collection: "images", key: plan.image, value: ready }] };
         },

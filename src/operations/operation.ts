@@ -9,6 +9,7 @@ export type OperationKind =
   | "snapshot"
   | "revert"
   | "flatten"
+  | "create-disk"
   | "remove-disk"
   | "remove-image"
   | "copy-image"
@@ -55,6 +56,8 @@ export type OperationRecord = {
   holds: string[];
   /** Ids of what it works from: others may do so at the same time, but nobody may change or remove it. */
   uses?: string[];
+  /** Whether it is cancelled when another one wants what it holds. */
+  yields?: boolean;
   state: OperationState;
   /** For `stuck`: whether `retry` goes on forward or with undoing. */
   stuckWhile?: "running" | "undoing";

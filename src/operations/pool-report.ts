@@ -47,7 +47,7 @@ export async function checkPoolOpen(appliance: Appliance): Promise<void> {
       freeBytes: usage.freeBytes,
       largestDisks: disks.slice(0, FEW).map(describe),
       remedy: idle
-        ? `remove disks that nobody needs (ingot pool show lists the largest; ${describe(idle)} is on no node: ingot disk rm ${idle.name}), or: ${grow}`
+        ? `remove disks that nobody needs (ingot pool show lists the largest; ${describe(idle)} is on no node: ingot disk rm ${idle.name} --now), or: ${grow}`
         : `${disks.length > 0 ? `release a node with its disk (largest: ${disks.slice(0, FEW).map(describe).join(", ")}), or: ` : ""}${grow}`,
     },
   });

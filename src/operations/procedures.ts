@@ -2,6 +2,7 @@ import { adoptProcedure } from "./adopt.ts";
 import type { Appliance } from "./appliance.ts";
 import { attachProcedure } from "./attach-disk.ts";
 import { copyImageProcedure } from "./copy-image.ts";
+import { createDiskProcedure } from "./create-disk.ts";
 import { deprovisionProcedure } from "./deprovision.ts";
 import { detachProcedure } from "./detach-disk.ts";
 import { flattenProcedure } from "./flatten.ts";
@@ -25,6 +26,7 @@ export function registerProcedures(appliance: Appliance): void {
   runner.register(revertProcedure(appliance));
   runner.register(copyImageProcedure(appliance));
   runner.register(flattenProcedure(appliance));
+  runner.register(createDiskProcedure(appliance));
   runner.register(removeDiskProcedure(appliance));
   runner.register(removeImageProcedure(appliance));
   runner.register(attachProcedure(appliance));

@@ -32,7 +32,7 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
     name: "clone-disk",
     deadlineSeconds: 120,
     run: async ({ plan, signal }) => {
-      const { sizeBytes } = await appliance.store.clone(plan.image as string, plan.disk, signal);
+      const { sizeBytes } = await appliance.store.clone(plan.image as string, plan.disk, signal, plan.sizeBytes);
       return { output: { sizeBytes } };
     },
     undo: ({ plan, signal }) => appliance.store.remove("disk", plan.disk, signal),

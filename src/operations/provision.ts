@@ -1,5 +1,6 @@
 import type { Portal } from "../boot/boot-entry.ts";
 import type { DiskRecord } from "../disks/disk.ts";
+import { checkDiskSize } from "../disks/disk-size.ts";
 import { ApplianceError } from "../errors.ts";
 import { childDepth } from "../images/chain-depth.ts";
 import type { ImageRecord } from "../images/image.ts";
@@ -23,6 +24,7 @@ import { cloneableImage } from "./cloneable-image.ts";
 import type { OperationRecord } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
 import type { Vouched } from "./power-steps.ts";
+import { checkQuota } from "./quota.ts";
 
 export type ProvisionRequest = {
   node: string;
@@ -33,6 +35,8 @@ export type ProvisionRequest = {
   data?: string[];
   /** Name of the new clone; the node's name and a serial by default. */
   diskName?: string;
+  /** Size of the new clone; the image's by default. */
+  sizeBytes?: number;
   once?: boolean;
   /** Take the disk from the node that has it, which is powered off first. */
   forceOff?: boolean;
@@ -52,6 +56,8 @@ export type ProvisionPlan = Vouched & {
   disk: string;
   /** Id of the image to clone; absent when an existing disk is booted. */
   image?: string;
+  /** Of the clone, where it is to be longer than the image. */
+  sizeBytes?: number;
   /** Id of the node that loses the disk. */
   takenFrom?: string;
   iqn: string;
@@ -85,9 +91,7 @@ export async function provision(
     });
   }
   const image = request.image === undefined ? undefined : cloneableImage(appliance, node.project, request.image);
-  const disk = image
-    ? newDisk(appliance, node, image, request.diskName, requestedBy)
-    : existingDisk(appliance, node, request);
+  const disk = image ? newDisk(appliance, node, image, request, requestedBy) : existingDisk(appliance, node, request);
   const takenFrom = image ? undefined : disk.node;
   const moved = takenFrom === undefined ? [] : dataDisksOf(appliance.records, takenFrom);
   const data = newDataDisks(appliance, node, request.data ?? [], disk, moved);
@@ -104,6 +108,7 @@ export async function provision(
     portals: portalsOf(network),
     disk: disk.id,
     ...(image ? { image: image.id } : {}),
+    ...(image && request.sizeBytes !== undefined ? { sizeBytes: request.sizeBytes } : {}),
     ...(takenFrom ? { takenFrom } : {}),
     ...(takenFrom && request.seenOff ? { seenOff: [takenFrom] } : {}),
     iqn: targetIqn(appliance.id, disk.id),
@@ -118,7 +123,11 @@ export async function provision(
     holds: [node.id, disk.id, ...(takenFrom ? [takenFrom] : []), ...[...moved, ...data].map(({ id }) => id)],
     ...(image ? { uses: [image.id] } : {}),
     changes: [
-      ...[disk, ...data].map((one) => ({ collection: "disks", key: one.id, value: { ...one, node: node.id } })),
+      ...[disk, ...data].map((one) => ({
+        collection: "disks",
+        key: one.id,
+        value: { ...withoutDetachment(one), node: node.id },
+      })),
       { collection: SECRETS, key: disk.id, value: newChap(appliance.config.chap === "mutual") },
     ],
   });
@@ -128,17 +137,19 @@ function newDisk(
   appliance: Appliance,
   node: NodeRecord,
   image: ImageRecord,
-  name: string | undefined,
+  { diskName: name, sizeBytes = image.sizeBytes }: ProvisionRequest,
   requestedBy: string,
 ): DiskRecord {
   const project = node.project;
   if (name !== undefined) appliance.disks.checkNewName(project, name);
+  checkDiskSize(sizeBytes, image);
+  checkQuota(appliance, project, { disks: 1, bytes: sizeBytes });
   return {
     id: newId("disk"),
     name: name ?? appliance.disks.freeName(project, node.name),
     project,
     image: image.id,
-    sizeBytes: image.sizeBytes,
+    sizeBytes,
     clean: false,
     depth: childDepth(image),
     createdAt: appliance.clock.now(),
@@ -175,6 +186,11 @@ function newDataDisks(
 }
 
 function existingDisk(appliance: Appliance, node: NodeRecord, request: ProvisionRequest): DiskRecord {
+  if (request.sizeBytes !== undefined) {
+    throw new ApplianceError("INVALID", "size: a disk that there is keeps its size", {
+      details: { field: "sizeBytes", value: request.sizeBytes, remedy: "give a size with an image to clone" },
+    });
+  }
   const disk = appliance.disks.get(node.project, request.disk as string);
   appliance.runner.refuseHeld(disk.id);
   if (disk.node !== undefined && (disk.dataLun || !request.forceOff)) {
@@ -184,5 +200,9 @@ function existingDisk(appliance: Appliance, node: NodeRecord, request: Provision
       details: { field: "disk", value: disk.name, remedy: `${detachRemedy(disk, owner)}${force}` },
     });
   }
+  return disk;
+}
+
+function withoutDetachment({ detachedAt: _, ...disk }: DiskRecord): DiskRecord {
   return disk;
 }

@@ -19,7 +19,7 @@ export async function removeProject(appliance: Appliance, name: string): Promise
       .list()
       .flatMap((one) => (one.project === name ? [{ kind: "node" as const, name: one.name }] : [])),
     ...appliance.images.list(name).map((one) => ({ kind: "image" as const, name: one.name })),
-    ...appliance.disks.list(name).map((one) => ({ kind: "disk" as const, name: one.name })),
+    ...appliance.disks.all(name).map((one) => ({ kind: "disk" as const, name: one.name })),
     ...appliance.runner
       .list()
       .flatMap((one) =>

@@ -1,4 +1,6 @@
 import type { BootEntry } from "../boot/boot-entry.ts";
+import type { DiskRecord } from "../disks/disk.ts";
+import { ApplianceError } from "../errors.ts";
 import { childDepth } from "../images/chain-depth.ts";
 import { newId } from "../values/id.ts";
 import type { Appliance } from "./appliance.ts";
@@ -18,6 +20,8 @@ export type RevertRequest = {
 type RevertPlan = Vouched & {
   disk: string;
   image: string;
+  /** What the disk is long then: no shorter than before, nor than the image. */
+  sizeBytes: number;
   /** Keeps the former content until the end, for undo. */
   rescue: string;
   /** Node that has the disk; it must be off. */
@@ -40,15 +44,28 @@ export async function revertDisk(
   const image =
     request.image === undefined && origin
       ? wholeImage(appliance, origin.project, origin.id)
-      : wholeImage(appliance, request.project, request.image ?? disk.image);
+      : wholeImage(appliance, request.project, request.image ?? imageOf(disk));
   await refuseServedByFormer(appliance, disk);
   return appliance.runner.begin<RevertPlan>("revert", {
     summary: `revert disk ${disk.name} to image ${image.name}`,
     project: request.project,
     requestedBy,
-    plan: { disk: disk.id, image: image.id, rescue: newId("img"), ...(disk.node ? { node: disk.node } : {}) },
+    plan: {
+      disk: disk.id,
+      image: image.id,
+      sizeBytes: Math.max(disk.sizeBytes, image.sizeBytes),
+      rescue: newId("img"),
+      ...(disk.node ? { node: disk.node } : {}),
+    },
     holds: [disk.id, ...(disk.node ? [disk.node] : [])],
     uses: [image.id],
+  });
+}
+
+function imageOf(disk: DiskRecord): string {
+  if (disk.image !== undefined) return disk.image;
+  throw new ApplianceError("INVALID", `disk ${disk.name} began blank`, {
+    details: { field: "image", remedy: "name the image whose content it shall get" },
   });
 }
 
@@ -92,7 +109,7 @@ export function revertProcedure(appliance: Appliance): Procedure<RevertPlan> {
       {
         name: "revert",
         deadlineSeconds: 120,
-        run: ({ plan, signal }) => appliance.store.revert(plan.disk, plan.image, signal),
+        run: ({ plan, signal }) => appliance.store.revert(plan.disk, plan.image, signal, plan.sizeBytes),
         undo: ({ plan, signal }) => appliance.store.revert(plan.disk, plan.rescue, signal),
       },
       { name: "restore-target", deadlineSeconds: 30, run: restore, undo: withdraw },
@@ -105,7 +122,7 @@ export function revertProcedure(appliance: Appliance): Procedure<RevertPlan> {
           const disk = appliance.disks.find(plan.disk);
           const image = appliance.images.find(plan.image);
           const clean = image?.origin.kind === "import" || image?.origin.clean === true;
-          const reverted = { ...disk, clean, depth: childDepth(image) };
+          const reverted = { ...disk, sizeBytes: plan.sizeBytes ?? disk?.sizeBytes, clean, depth: childDepth(image) };
           return disk ? { changes: [{ collection: "disks", key: disk.id, value: reverted }] } : {};
         },
       },

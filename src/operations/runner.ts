@@ -34,6 +34,8 @@ export type OperationRequest<Plan> = {
   plan: Plan;
   holds: string[];
   uses?: string[];
+  /** Whether it is cancelled when another one wants what it holds. */
+  yields?: boolean;
   /** Changes in the same journal line that begins the operation. */
   changes?: Change[];
 };
@@ -82,6 +84,8 @@ export class OperationRunner {
   /** Begins an operation; resolves with its record once that is durable. BUSY when another one holds what it needs. */
   async begin<Plan extends object>(kind: OperationKind, request: OperationRequest<Plan>): Promise<OperationRecord> {
     if (this.#stopping) throw new ApplianceError("UNAVAILABLE", "the appliance is stopping");
+    const cleared = this.#clearTheWay(request.holds);
+    if (cleared) await cleared;
     const procedure = this.#procedure(kind);
     for (const thing of request.holds) this.#holds.refuse(thing);
     for (const thing of request.uses ?? []) this.#holds.refuseHeld(thing);
@@ -94,6 +98,7 @@ export class OperationRunner {
       plan: request.plan as Record<string, unknown>,
       holds: request.holds,
       ...(request.uses ? { uses: request.uses } : {}),
+      ...(request.yields ? { yields: true } : {}),
       state: "running",
       cancelRequested: false,
       steps: procedure.steps(request.plan).map((step) => ({ name: step.name, state: "pending", attempts: 0 })),
@@ -109,6 +114,18 @@ export class OperationRunner {
     this.#log.info({ operation: operation.id, kind, requestedBy: operation.requestedBy }, "operation began");
     this.#launch(operation.id);
     return operation;
+  }
+
+  /** Ends what gives way to others at these things, and waits until it has. */
+  #clearTheWay(things: string[]): Promise<unknown> | undefined {
+    const yielding = things.flatMap((thing) => this.#holds.yielding(thing));
+    if (yielding.length === 0) return undefined;
+    return Promise.all(
+      yielding.map(async (id) => {
+        await this.cancel(id);
+        await this.settled(id);
+      }),
+    );
   }
 
   /** The record; NOT_FOUND otherwise. */

@@ -4,12 +4,15 @@ import { newId } from "../values/id.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
+import { checkQuota } from "./quota.ts";
 
 export type SnapshotRequest = {
   project: string;
   disk: string;
   /** Name of the new image. */
   image: string;
+  /** Whether a schedule asks for it, which then may remove it again. */
+  scheduled?: boolean;
 };
 
 type SnapshotPlan = { disk: string; image: string };
@@ -23,11 +26,17 @@ export async function snapshotDisk(
   await checkPoolOpen(appliance);
   const disk = appliance.disks.get(request.project, request.disk);
   appliance.images.checkNewName(request.project, request.image);
+  checkQuota(appliance, request.project, { images: 1, bytes: disk.sizeBytes });
   const image: ImageRecord = {
     id: newId("img"),
     name: request.image,
     project: request.project,
-    origin: { kind: "snapshot", disk: disk.id, clean: disk.clean && disk.node === undefined },
+    origin: {
+      kind: "snapshot",
+      disk: disk.id,
+      clean: disk.clean && disk.node === undefined,
+      ...(request.scheduled ? { scheduled: true } : {}),
+    },
     sizeBytes: disk.sizeBytes,
     phonesHome: appliance.images.find(disk.image)?.phonesHome ?? false,
     ready: false,

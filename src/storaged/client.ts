@@ -33,11 +33,12 @@ export function createStorageClient(path: string, options: { waitMs?: number; as
 function imageStore(call: CallStorage): ImageStore {
   return {
     import: (request, progress, signal) => call("images.import", request, signal, progress),
-    clone: (image, disk, signal) => call("images.clone", { image, disk }, signal),
+    clone: (image, disk, signal, sizeBytes) => call("images.clone", { image, disk, sizeBytes }, signal),
+    create: (disk, sizeBytes, signal) => call("images.create", { disk, sizeBytes }, signal),
     snapshot: (disk, image, signal) => call("images.snapshot", { disk, image }, signal),
     copy: (image, copy, signal) => call("images.copy", { image, copy }, signal),
     setAside: (disk, image, signal) => call("images.setAside", { image, disk }, signal),
-    revert: (disk, image, signal) => call("images.revert", { disk, image }, signal),
+    revert: (disk, image, signal, sizeBytes) => call("images.revert", { disk, image, sizeBytes }, signal),
     flatten: (request, progress, signal) => call("images.flatten", request, signal, progress),
     remove: (kind, id, signal) => call("images.remove", { kind, id }, signal),
     stat: (kind, id, signal) => call("images.stat", { kind, id }, signal),

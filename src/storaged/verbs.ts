@@ -96,8 +96,12 @@ export function storageVerbs({ images, space, catalogue, leases, targets }: Stor
       }),
       (args, { signal, progress }) => images.import(args as ImportRequest, progress, signal),
     ),
-    "images.clone": verb(z.strictObject({ image: id, disk: id }), ({ image, disk }, { signal }) =>
-      images.clone(image, disk, signal),
+    "images.clone": verb(
+      z.strictObject({ image: id, disk: id, sizeBytes: sizeBytes.optional() }),
+      ({ image, disk, sizeBytes }, { signal }) => images.clone(image, disk, signal, sizeBytes),
+    ),
+    "images.create": verb(z.strictObject({ disk: id, sizeBytes }), ({ disk, sizeBytes }, { signal }) =>
+      images.create(disk, sizeBytes, signal),
     ),
     "images.snapshot": verb(z.strictObject({ image: id, disk: id }), ({ image, disk }, { signal }) =>
       images.snapshot(disk, image, signal),
@@ -110,11 +114,14 @@ export function storageVerbs({ images, space, catalogue, leases, targets }: Stor
       await checkUnused(disk, signal);
       await images.setAside(disk, image, signal);
     }),
-    "images.revert": verb(z.strictObject({ image: id, disk: id }), async ({ image, disk }, { signal, as }) => {
-      await checkOwned("disk", disk, as, signal);
-      await checkUnused(disk, signal);
-      await images.revert(disk, image, signal);
-    }),
+    "images.revert": verb(
+      z.strictObject({ image: id, disk: id, sizeBytes: sizeBytes.optional() }),
+      async ({ image, disk, sizeBytes }, { signal, as }) => {
+        await checkOwned("disk", disk, as, signal);
+        await checkUnused(disk, signal);
+        await images.revert(disk, image, signal, sizeBytes);
+      },
+    ),
     "images.flatten": verb(
       z.strictObject({ kind, id, served: z.boolean() }),
       async (args, { signal, progress, as }) => {

@@ -27,6 +27,8 @@ type Subject = {
   file(name: string, content: Buffer): Promise<string>;
   /** A digest of what is kept. */
   content(kind: StoredKind, id: string): Promise<string>;
+  /** The digest of what holds these bytes, which came from a file of that name if they did. */
+  digestOf(content: Buffer, file?: string): string;
   /** Plays the node: changes a disk. */
   scribble(disk: string): Promise<void>;
   /** Whether it shares nothing with others. */
@@ -34,8 +36,10 @@ type Subject = {
   close?(): unknown;
 };
 
+const sha256 = (content: Buffer) => createHash("sha256").update(content).digest("hex");
+
 const CLUSTER = "/var/tmp/ingot-contract-ceph";
-const signal = AbortSignal.timeout(100_000);
+const signal = AbortSignal.timeout(900_000);
 let pools: LoopPools;
 
 beforeAll(() => {
@@ -57,6 +61,7 @@ async function fileSubject(name: string, filesystem: "xfs" | "btrfs"): Promise<S
       createHash("sha256")
         .update(await readFile(path(kind, id)))
         .digest("hex"),
+    digestOf: sha256,
     scribble: (disk) => writeFile(path("disk", disk), "changed by the node", { flag: "r+" }),
     isFlat: async (kind, id) => {
       const file = await open(path(kind, id), "r");
@@ -94,6 +99,7 @@ async function rbdSubject(
         .update(await readFile(path))
         .digest("hex");
     },
+    digestOf: sha256,
     scribble: async (disk) => {
       const one = ["--io-type", "write", "--io-size", "4096", "--io-total", "4096", "--io-threads", "1"];
       await cluster.rbd("bench", ...one, `${pool}/${disk}`);
@@ -124,6 +130,7 @@ const SUBJECTS: Record<string, () => Promise<Subject>> = {
       store,
       file: async (name) => `/imports/${name}`,
       content: async (kind, id) => store.contents.get(`${kind}/${id}`) ?? "",
+      digestOf: (_, name) => (name === undefined ? "" : `content of /imports/${name}`),
       isFlat: async (kind, id) => store.flat.has(`${kind}/${id}`),
       scribble: async (disk) => void store.contents.set(`disk/${disk}`, "changed by the node"),
     };
@@ -161,6 +168,30 @@ describe.each(Object.entries(SUBJECTS))("%s", (_, makeSubject) => {
     await subject.scribble("disk-1");
     expect(await subject.content("disk", "disk-1")).not.toBe(image);
     expect(await subject.content("image", "img-golden")).toBe(image);
+  });
+
+  it("clones longer than the image, zeros at the end, and reverts to that length", async () => {
+    const sizeBytes = 2 * golden.length;
+    const long = subject.digestOf(Buffer.concat([golden, Buffer.alloc(golden.length)]), "golden.raw");
+    expect(await store.clone("img-golden", "disk-long", signal, sizeBytes)).toEqual({ sizeBytes });
+    expect(await store.clone("img-golden", "disk-long", signal, sizeBytes)).toEqual({ sizeBytes });
+    expect(await subject.content("disk", "disk-long")).toBe(long);
+    await subject.scribble("disk-long");
+    await store.revert("disk-long", "img-golden", signal, sizeBytes);
+    expect(await subject.content("disk", "disk-long")).toBe(long);
+    expect((await store.stat("disk", "disk-long", signal))?.sizeBytes).toBe(sizeBytes);
+    await store.revert("disk-long", "img-golden", signal);
+    expect((await store.stat("disk", "disk-long", signal))?.sizeBytes).toBe(golden.length);
+  });
+
+  it("makes a blank disk once", async () => {
+    await store.create("disk-blank", golden.length, signal);
+    expect((await store.stat("disk", "disk-blank", signal))?.sizeBytes).toBe(golden.length);
+    expect(await subject.content("disk", "disk-blank")).toBe(subject.digestOf(Buffer.alloc(golden.length)));
+    await subject.scribble("disk-blank");
+    const content = await subject.content("disk", "disk-blank");
+    await store.create("disk-blank", golden.length, signal);
+    expect(await subject.content("disk", "disk-blank")).toBe(content);
   });
 
   it("keeps what a disk holds when it is cloned a second time", async () => {

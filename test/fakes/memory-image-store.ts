@@ -20,6 +20,7 @@ export class MemoryImageStore implements ImageStore {
   /** Of what is kept here, for a `MemoryPoolCatalogue`. */
   readonly descriptions = new Map<string, Description>();
   readonly flat = new Set<string>();
+  readonly #sizes = new Map<string, number>();
   readonly #space: MemoryPoolSpace;
 
   constructor(space = new MemoryPoolSpace()) {
@@ -32,27 +33,39 @@ export class MemoryImageStore implements ImageStore {
     return { sizeBytes: SIZE, paddedBytes: 0, sha256: "0".repeat(64) };
   }
 
-  async clone(image: string, disk: string): Promise<{ sizeBytes: number }> {
-    if (!this.contents.has(`disk/${disk}`)) this.contents.set(`disk/${disk}`, this.#get("image", image));
-    return { sizeBytes: SIZE };
+  async clone(image: string, disk: string, _signal: AbortSignal, sizeBytes?: number): Promise<{ sizeBytes: number }> {
+    if (!this.contents.has(`disk/${disk}`)) {
+      this.contents.set(`disk/${disk}`, this.#get("image", image));
+      this.#sizes.set(`disk/${disk}`, sizeBytes ?? this.#size("image", image));
+    }
+    return { sizeBytes: this.#size("disk", disk) };
+  }
+
+  async create(disk: string, sizeBytes: number): Promise<void> {
+    if (this.contents.has(`disk/${disk}`)) return;
+    this.contents.set(`disk/${disk}`, "");
+    this.#sizes.set(`disk/${disk}`, sizeBytes);
   }
 
   async snapshot(disk: string, image: string): Promise<{ sizeBytes: number }> {
     if (!this.contents.has(`image/${image}`)) this.contents.set(`image/${image}`, this.#get("disk", disk));
-    return { sizeBytes: SIZE };
+    this.#sizes.set(`image/${image}`, this.#size("disk", disk));
+    return { sizeBytes: this.#size("image", image) };
   }
 
   async copy(image: string, copy: string): Promise<{ sizeBytes: number }> {
     if (!this.contents.has(`image/${copy}`)) this.contents.set(`image/${copy}`, this.#get("image", image));
-    return { sizeBytes: SIZE };
+    this.#sizes.set(`image/${copy}`, this.#size("image", image));
+    return { sizeBytes: this.#size("image", copy) };
   }
 
   async setAside(disk: string, image: string): Promise<void> {
     await this.snapshot(disk, image);
   }
 
-  async revert(disk: string, image: string): Promise<void> {
+  async revert(disk: string, image: string, _signal: AbortSignal, sizeBytes?: number): Promise<void> {
     this.#get("disk", disk);
+    this.#sizes.set(`disk/${disk}`, sizeBytes ?? this.#size("image", image));
     this.contents.set(`disk/${disk}`, this.#get("image", image));
   }
 
@@ -68,7 +81,7 @@ export class MemoryImageStore implements ImageStore {
   }
 
   async stat(kind: StoredKind, id: string): Promise<StoredSize | undefined> {
-    return this.contents.has(`${kind}/${id}`) ? { sizeBytes: SIZE, usedBytes: 0 } : undefined;
+    return this.contents.has(`${kind}/${id}`) ? { sizeBytes: this.#size(kind, id), usedBytes: 0 } : undefined;
   }
 
   async list(): Promise<{ kind: StoredKind; id: string }[]> {
@@ -84,6 +97,10 @@ export class MemoryImageStore implements ImageStore {
 
   async backing(disk: string): Promise<Backing> {
     return { type: "file", path: `/memory/disks/${disk}` };
+  }
+
+  #size(kind: StoredKind, id: string): number {
+    return this.#sizes.get(`${kind}/${id}`) ?? SIZE;
   }
 
   #get(kind: StoredKind, id: string): string {

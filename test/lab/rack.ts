@@ -266,6 +266,8 @@ function configuration(
       tgtd: { control: options.control + index },
       ...options.networkConfig,
     })),
+    // what is deleted shows in the pool at once
+    disks: { graceHours: 0 },
     ...options.config,
   };
 }

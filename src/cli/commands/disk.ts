@@ -3,8 +3,9 @@ import { ApplianceError } from "../../errors.ts";
 import type { Disk, Operation } from "../answers.ts";
 import { examples, type Open } from "../command.ts";
 import { formatFacts } from "../text/facts.ts";
-import { formatAgo, formatBytes, formatMoment } from "../text/quantity.ts";
+import { formatAgo, formatBytes, formatDuration, formatMoment } from "../text/quantity.ts";
 import type { Column } from "../text/table.ts";
+import { addDiskLifeCommands } from "./disk-life.ts";
 
 type AttachOptions = { readOnly?: boolean; lun?: number; forceOff?: boolean; seenOff?: boolean };
 
@@ -15,11 +16,13 @@ export function addDiskCommands(program: Command, open: Open): void {
   disk
     .command("list")
     .description("all disks")
-    .addHelpText("after", examples("ingot disk list"))
-    .action(async (_: object, command: Command) => {
+    .option("--deleted", "those that are deleted and can be undeleted")
+    .addHelpText("after", examples("ingot disk list", "ingot disk list --deleted"))
+    .action(async ({ deleted }: { deleted?: boolean }, command: Command) => {
       const session = open(command);
-      const disks = await session.api.get<Disk[]>(session.projectPath("disks"));
-      session.answerTable(disks, COLUMNS, "no disks yet; ingot provision makes one");
+      const disks = await session.api.get<Disk[]>(`${session.projectPath("disks")}${deleted ? "?deleted=true" : ""}`);
+      if (deleted) session.answerTable(disks, DELETED_COLUMNS, "no deleted disks");
+      else session.answerTable(disks, COLUMNS, "no disks yet; ingot provision and ingot disk create make one");
     });
 
   disk
@@ -111,23 +114,20 @@ export function addDiskCommands(program: Command, open: Open): void {
       await session.finish(await session.api.post<Operation>(session.projectPath("disks", name, "detach"), request));
     });
 
-  disk
-    .command("rm <name>")
-    .description("delete a disk for good")
-    .option("-y, --yes", "do not ask")
-    .option("--no-wait", "do not wait for the end")
-    .addHelpText("after", examples("ingot disk rm node-1-1"))
-    .action(async (name: string, _: object, command: Command) => {
-      const session = open(command);
-      await session.confirm(`Delete disk ${name} for good?`);
-      await session.finish(await session.api.delete<Operation>(session.projectPath("disks", name)));
-    });
+  addDiskLifeCommands(disk, open);
 }
+
+const DELETED_COLUMNS: Column<Disk>[] = [
+  { title: "DISK", show: ({ name }) => name, cut: "end" },
+  { title: "ID", show: ({ id }) => id },
+  { title: "SIZE", show: ({ sizeBytes }) => formatBytes(sizeBytes), align: "right" },
+  { title: "DELETED", show: ({ deletedAt = "" }) => formatAgo(deletedAt) },
+];
 
 const COLUMNS: Column<Disk>[] = [
   { title: "DISK", show: ({ name }) => name, cut: "end" },
   { title: "NODE", show: ({ node }) => node ?? "-", cut: "end" },
-  { title: "IMAGE", show: ({ image }) => image, cut: "end" },
+  { title: "IMAGE", show: ({ image }) => image ?? "-", cut: "end" },
   { title: "SIZE", show: ({ sizeBytes }) => formatBytes(sizeBytes), align: "right" },
   { title: "STATE", show: formatState },
   { title: "MADE", show: ({ createdAt }) => formatAgo(createdAt) },
@@ -146,14 +146,25 @@ function formatState({ node, lun, readOnly, clean }: Disk): string {
 }
 
 function formatDisk(disk: Disk): string {
-  const { name, id, node, image, sizeBytes, createdAt, requestedBy } = disk;
+  const { name, id, node, image, depth, schedule, sizeBytes, createdAt, requestedBy } = disk;
   return formatFacts({
     disk: name,
     id,
     node: node ?? "none",
-    image,
+    image: image ?? "none: it began blank",
+    depth: depth > 0 ? `reads go through ${depth} others at most` : undefined,
     size: formatBytes(sizeBytes),
+    schedule: schedule && formatSchedule(schedule),
     state: formatState(disk),
     made: `${formatMoment(createdAt)} by ${requestedBy}`,
   });
+}
+
+function formatSchedule({ everySeconds, keep, lastAt, failure }: NonNullable<Disk["schedule"]>): string {
+  const last = failure
+    ? `failed ${formatAgo(failure.at)}: ${failure.message}`
+    : lastAt
+      ? `last ${formatAgo(lastAt)}`
+      : "none yet";
+  return `a snapshot every ${formatDuration(everySeconds)}, ${keep} stay; ${last}`;
 }

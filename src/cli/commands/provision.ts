@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import { ApplianceError } from "../../errors.ts";
+import { parseBytes } from "../../values/bytes.ts";
 import type { Operation } from "../answers.ts";
 import { examples, type Open } from "../command.ts";
 import { path } from "../session.ts";
@@ -9,6 +10,7 @@ type ProvisionOptions = {
   disk?: string;
   data?: string[];
   diskName?: string;
+  size?: string;
   once?: boolean;
   forceOff?: boolean;
   seenOff?: boolean;
@@ -21,9 +23,10 @@ export function addProvisionCommands(program: Command, open: Open): void {
     .command("provision <node>")
     .description("make a node boot a new clone of an image, or a disk that there is")
     .option("--image <image>", "image to clone")
-    .addOption(new Option("--disk <disk>", "existing disk to boot").conflicts(["image", "diskName"]))
+    .addOption(new Option("--disk <disk>", "existing disk to boot").conflicts(["image", "diskName", "size"]))
     .option("--disk-name <name>", "name of the new clone")
     .option("--data <disk...>", "disks that it gets beside that one, from LUN 2 on")
+    .option("--size <size>", "of the new clone, as 20G; by default as long as its image")
     .option("--once", "boot it a single time, then the local disk again")
     .option("--force-off", "cut the power of the node that has the disk, and take it")
     .option("--seen-off", "with --force-off: you saw that node off, its BMC may be dead")
@@ -33,6 +36,7 @@ export function addProvisionCommands(program: Command, open: Open): void {
       "after",
       examples(
         "ingot provision node-1 --image debian",
+        "ingot provision node-1 --image debian --size 20G",
         "ingot provision node-2 --disk node-1-1 --force-off",
         "ingot provision node-3 --image rescue --once --no-wait",
         "ingot provision node-4 --image debian --data results scratch",
@@ -40,14 +44,15 @@ export function addProvisionCommands(program: Command, open: Open): void {
     )
     .action(async (node: string, options: ProvisionOptions, command: Command) => {
       const session = open(command);
-      const { image, disk, data, diskName, once, forceOff, seenOff } = options;
+      const { image, disk, data, diskName, size, once, forceOff, seenOff } = options;
       if (image === undefined && disk === undefined) {
         throw new ApplianceError("INVALID", "provision needs something to boot", {
           details: { field: "--image", remedy: "give --image IMAGE to clone one, or --disk DISK to boot that one" },
         });
       }
       if (forceOff) await session.confirm(`Cut the power of the node that has disk ${disk}, if one has it?`);
-      const request = { image, disk, data, diskName, once, forceOff, seenOff };
+      const sizeBytes = size === undefined ? undefined : parseBytes(size, "--size");
+      const request = { image, disk, data, diskName, sizeBytes, once, forceOff, seenOff };
       await session.finish(await session.api.post<Operation>(path("nodes", node, "provision"), request));
     });
 
@@ -55,7 +60,7 @@ export function addProvisionCommands(program: Command, open: Open): void {
     .command("deprovision <node>")
     .description("release a node: off, and nothing of it left but its disks")
     .addOption(
-      new Option("--delete-disk", "delete the disk that it boots for good; its data disks are kept").conflicts(
+      new Option("--delete-disk", "delete the disk that it boots (undelete brings it back); data disks stay").conflicts(
         "keepDisk",
       ),
     )
@@ -68,7 +73,7 @@ export function addProvisionCommands(program: Command, open: Open): void {
     .action(
       async (node: string, { deleteDisk, now = false, seenOff = false }: DeprovisionOptions, command: Command) => {
         const session = open(command);
-        if (deleteDisk) await session.confirm(`Release ${node} and delete its disk for good?`);
+        if (deleteDisk) await session.confirm(`Release ${node} and delete its disk?`);
         const request = { disk: deleteDisk ? "delete" : "keep", now, seenOff };
         await session.finish(await session.api.post<Operation>(path("nodes", node, "deprovision"), request));
       },

@@ -93,18 +93,22 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
       if (error.code !== "ENOENT") throw error;
     });
 
-  const derive = async (from: [StoredKind, string], to: [StoredKind, string]) => {
+  const derive = async (from: [StoredKind, string], to: [StoredKind, string], sizeBytes?: number) => {
     if (!(await sizeOf(...to))) {
       await checkThere(...from);
       refuseFull(await poolUsage(directory), 0);
-      await files.publish(await files.reflink(files.path(...from)), ...to);
+      await files.publish(await files.reflink(files.path(...from), sizeBytes), ...to);
     }
     return { sizeBytes: (await sizeOf(...to))!.sizeBytes };
   };
 
   return {
-    clone: (image, disk, signal) =>
-      change("clone", "disk", disk, signal, () => derive(["image", image], ["disk", disk])),
+    clone: (image, disk, signal, sizeBytes) =>
+      change("clone", "disk", disk, signal, () => derive(["image", image], ["disk", disk], sizeBytes)),
+    create: (disk, sizeBytes, signal) =>
+      change("create", "disk", disk, signal, async () => {
+        if (!(await sizeOf("disk", disk))) await files.publish(await files.blank(sizeBytes), "disk", disk);
+      }),
     snapshot: (disk, image, signal) =>
       change("snapshot", "image", image, signal, () => derive(["disk", disk], ["image", image])),
     copy: (image, copy, signal) =>
@@ -115,11 +119,11 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
         await checkThere("disk", disk);
         await ballast.lend(() => files.setAside(disk, image));
       }),
-    revert: (disk, image, signal) =>
+    revert: (disk, image, signal, sizeBytes) =>
       change("revert", "disk", disk, signal, async () => {
         await checkThere("disk", disk);
         await checkThere("image", image);
-        const content = await ballast.lend(() => files.reflink(files.path("image", image)));
+        const content = await ballast.lend(() => files.reflink(files.path("image", image), sizeBytes));
         await files.replace(content, "disk", disk);
       }),
     flatten: (request, progress, signal) =>

@@ -17,8 +17,10 @@ export interface ImageStore {
     progress: (doneBytes: number, totalBytes: number) => void,
     signal: AbortSignal,
   ): Promise<ImportResult>;
-  /** Make disk `disk`, a writable copy-on-write clone of `image`. */
-  clone(image: string, disk: string, signal: AbortSignal): Promise<{ sizeBytes: number }>;
+  /** Make disk `disk`, a writable copy-on-write clone of `image`; longer, if `sizeBytes` says so, with zeros at its end. */
+  clone(image: string, disk: string, signal: AbortSignal, sizeBytes?: number): Promise<{ sizeBytes: number }>;
+  /** Make disk `disk`, all zeros. */
+  create(disk: string, sizeBytes: number, signal: AbortSignal): Promise<void>;
   /** Make image `image` from what disk `disk` holds now (crash-consistent while it is in use). */
   snapshot(disk: string, image: string, signal: AbortSignal): Promise<{ sizeBytes: number }>;
   /** Make image `copy` with the content of `image`, at once: they share it. */
@@ -28,8 +30,11 @@ export interface ImageStore {
    * full pool: both are one until the disk is reverted.
    */
   setAside(disk: string, image: string, signal: AbortSignal): Promise<void>;
-  /** Put the content of `image` back into `disk`, which nobody uses now. Works in a full pool too. */
-  revert(disk: string, image: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Put the content of `image` back into `disk`, which nobody uses now; longer, if `sizeBytes` says so. Works in a full
+   * pool too.
+   */
+  revert(disk: string, image: string, signal: AbortSignal, sizeBytes?: number): Promise<void>;
   /**
    * Give an image or a disk a copy of its own of all that it shares with what it came from, and let go of that. What it
    * holds stays as it is, and is read and (`served`) written meanwhile; breaking off in the middle loses nothing. Nothing

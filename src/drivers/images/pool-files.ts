@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { chmod, copyFile, link, mkdir, readdir, rename, rm, unlink, writeFile } from "node:fs/promises";
+import { chmod, copyFile, link, mkdir, readdir, rename, rm, stat, truncate, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ApplianceError } from "../../errors.ts";
 import { isNoRoom } from "../../net/preallocate.ts";
@@ -52,11 +52,29 @@ export class PoolFiles {
     return join(this.directory, "tmp", temporaryName());
   }
 
-  /** A reflink of `source` under a temporary name, on disk when this resolves. Later writes to either are its own. */
-  async reflink(source: string): Promise<string> {
+  /**
+   * A reflink of `source` under a temporary name, with zeros at its end up to `sizeBytes`; on disk when this resolves.
+   * Later writes to either are its own.
+   */
+  reflink(source: string, sizeBytes = 0): Promise<string> {
+    return this.#make(async (path) => {
+      await share(source, path);
+      if (sizeBytes > (await stat(path)).size) await truncate(path, sizeBytes);
+    });
+  }
+
+  /** A file of zeros under a temporary name, without blocks. */
+  blank(sizeBytes: number): Promise<string> {
+    return this.#make(async (path) => {
+      await writeFile(path, "", { flag: "wx", mode: 0o600 });
+      await truncate(path, sizeBytes);
+    });
+  }
+
+  async #make(fill: (path: string) => Promise<void>): Promise<string> {
     const path = this.temporary();
     try {
-      await share(source, path);
+      await fill(path);
       await syncPath(path);
       return path;
     } catch (error) {

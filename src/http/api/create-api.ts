@@ -9,6 +9,7 @@ import { describeProblem, respondProblem } from "./problem.ts";
 import { ROLES } from "./rights.ts";
 import { checkRights, rightOf, routeOf } from "./route.ts";
 import { addCatalogueRoutes } from "./routes/catalogue.ts";
+import { addDiskLifeRoutes } from "./routes/disk-life.ts";
 import { addDiskRoutes } from "./routes/disks.ts";
 import { addImageSharingRoutes } from "./routes/image-sharing.ts";
 import { addImageRoutes } from "./routes/images.ts";
@@ -18,6 +19,7 @@ import { addNodeRoutes } from "./routes/nodes.ts";
 import { addOperationRoutes } from "./routes/operations.ts";
 import { addPoolRoutes } from "./routes/pool.ts";
 import { addProjectRoutes } from "./routes/projects.ts";
+import { addQuotaRoutes } from "./routes/quotas.ts";
 import { addSystemRoutes } from "./routes/system.ts";
 import { authenticate, type Token } from "./token.ts";
 
@@ -88,6 +90,8 @@ export function createApi(parts: ApiParts, token?: Token): Api {
   addImageRoutes(api, parts);
   addImageSharingRoutes(api, parts);
   addDiskRoutes(api, parts);
+  addDiskLifeRoutes(api, parts);
+  addQuotaRoutes(api, parts);
   addOperationRoutes(api, parts);
   addNetworkRoutes(api, parts);
   addSystemRoutes(api, parts);

@@ -13,6 +13,7 @@ import { interfaceCheck } from "./interfaces.ts";
 import { operationCheck } from "./operations.ts";
 import { poolCheck } from "./pool.ts";
 import { portCheck } from "./ports.ts";
+import { scheduleCheck } from "./schedules.ts";
 import { stateDiskCheck } from "./state-disk.ts";
 import { targetCheck } from "./targets.ts";
 
@@ -32,6 +33,7 @@ const CHECKS: readonly Check[] = [
   bmcCheck,
   bootCheck,
   operationCheck,
+  scheduleCheck,
 ];
 /** A doctor who keeps people waiting is not asked again. */
 const DEADLINE_MS = 20_000;

@@ -70,6 +70,8 @@ it("the documented keys without a restart are those that are read anew at each u
     "pool.watermarks.warn",
     "pool.watermarks.close",
     "pool.watermarks.critical",
+    "disks.graceHours",
+    "disks.maxChainDepth",
     "chap",
     "arming",
     "operations.loginSeconds",

@@ -2,13 +2,14 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ApplianceError } from "../../../src/errors.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { copyImage } from "../../../src/operations/copy-image.ts";
+import { createDisk } from "../../../src/operations/create-disk.ts";
 import { deprovision } from "../../../src/operations/deprovision.ts";
 import { flatten } from "../../../src/operations/flatten.ts";
 import { growPool } from "../../../src/operations/grow-pool.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
 import { powerNode } from "../../../src/operations/power-node.ts";
 import { provision } from "../../../src/operations/provision.ts";
-import { removeDisk } from "../../../src/operations/remove-disk.ts";
+import { purgeDisk, removeDisk } from "../../../src/operations/remove-disk.ts";
 import { removeImage } from "../../../src/operations/remove-image.ts";
 import { retryOperation } from "../../../src/operations/retry-operation.ts";
 import { revertDisk } from "../../../src/operations/revert-disk.ts";
@@ -66,6 +67,13 @@ const scenarios: Record<string, Scenario> = {
     prepare: withProvisioned,
     begin: (appliance) => deprovision(appliance, { node: "node-1", disk: "keep", now: false }, "test"),
   },
+  "deprovision, deleting the disk for good": {
+    prepare: async (appliance) => {
+      appliance.config.disks.graceHours = 0;
+      await withProvisioned(appliance);
+    },
+    begin: (appliance) => deprovision(appliance, { node: "node-1", disk: "delete", now: false }, "test"),
+  },
   "deprovision at once, deleting the disk": {
     prepare: withProvisioned,
     begin: (appliance) => deprovision(appliance, { node: "node-1", disk: "delete", now: true }, "test"),
@@ -98,9 +106,20 @@ const scenarios: Record<string, Scenario> = {
     prepare: withImage,
     begin: (appliance) => flatten(appliance, { project, kind: "image", name: "golden" }, "test"),
   },
-  "remove disk": {
+  "create disk": {
+    prepare: async () => {},
+    begin: (appliance) => createDisk(appliance, { project, name: "scratch", sizeBytes: 4096 }, "test"),
+  },
+  "delete disk at once": {
     prepare: withKeptDisk,
-    begin: (appliance) => removeDisk(appliance, { project, disk: "node-1-1" }, "test"),
+    begin: (appliance) => removeDisk(appliance, { project, disk: "node-1-1", now: true }, "test"),
+  },
+  "purge disk": {
+    prepare: async (appliance) => {
+      await withKeptDisk(appliance);
+      await done(appliance, removeDisk(appliance, { project, disk: "node-1-1" }, "test"));
+    },
+    begin: (appliance) => purgeDisk(appliance, { project, disk: "node-1-1" }, "test"),
   },
   "grow pool": {
     prepare: async () => {},

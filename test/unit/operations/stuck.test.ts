@@ -61,6 +61,7 @@ it.each(["back", "forward past the point of no return"])(
     await appliance.nodes.add(newNode("node-1", 1), "test");
     await settled(appliance, await importImage(appliance, IMPORT, "test"));
     const isBack = way === "back";
+    appliance.config.disks.graceHours = 0;
     if (!isBack) await settled(appliance, await provision(appliance, { node: "node-1", image: "golden" }, "test"));
     isDown = true;
     const { id } = isBack

@@ -33,20 +33,21 @@ import { MemoryPoolSpace } from "../../fakes/memory-pool-space.ts";
 import { MemoryPower } from "../../fakes/memory-power.ts";
 import { MemoryTargetServer } from "../../fakes/memory-target-server.ts";
 
-const config = configSchema.parse({
-  networks: [
-    {
-      name: "prov",
-      interface: "prov0",
-      address: "10.20.0.1",
-      subnet: "10.20.0.0/24",
-      pool: [{ from: "10.20.0.100", to: "10.20.0.110" }],
-      portals: [{ address: "10.20.0.1" }],
-      tgtd: { control: 1 },
-    },
-  ],
-  operations: { loginSeconds: 1, readySeconds: 1, softOffSeconds: 1, bmcSeconds: 5 },
-});
+const newConfig = () =>
+  configSchema.parse({
+    networks: [
+      {
+        name: "prov",
+        interface: "prov0",
+        address: "10.20.0.1",
+        subnet: "10.20.0.0/24",
+        pool: [{ from: "10.20.0.100", to: "10.20.0.110" }],
+        portals: [{ address: "10.20.0.1" }],
+        tgtd: { control: 1 },
+      },
+    ],
+    operations: { loginSeconds: 1, readySeconds: 1, softOffSeconds: 1, bmcSeconds: 5 },
+  });
 
 /** The outside world of one appliance: it survives when the appliance crashes. */
 export class World {
@@ -71,6 +72,7 @@ export class World {
   ): Promise<Appliance> {
     const log = createLog("silent");
     const { wrapJournal, before = () => {} } = options;
+    const config = newConfig();
     const clock: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 5), signal) };
     const store = await Store.open(this.directory, log, wrapJournal ? { wrapJournal } : {});
     const nodes = new NodeRegistry({ records: store, config, clock: systemClock });
@@ -157,7 +159,7 @@ export async function settled(appliance: Appliance, operation: OperationRecord):
 /** Fails when records, pool, targets and nodes disagree, or something is there that no record knows. */
 export function nothingLeftBehind(appliance: Appliance, world: World): void {
   const entries = [...appliance.records.collection<BootEntry>("bootEntries").values()];
-  const disks = appliance.disks.list();
+  const disks = appliance.disks.all();
   const images = appliance.images.list();
   const stored = [...world.images.contents.keys()].sort();
   expect(stored).toEqual([...disks.map((one) => `disk/${one.id}`), ...images.map((one) => `image/${one.id}`)].sort());

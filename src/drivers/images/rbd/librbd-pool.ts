@@ -95,6 +95,8 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
     size: async (image, signal) => (await ask<number | null>("size", "look at image", [image], signal)) ?? undefined,
     id: (image, signal) => ask("id", "look at image", [image], signal),
     clone: (parent, child, signal) => ask("clone", "clone", [parent.image, parent.snapshot, child], signal),
+    create: (image, sizeBytes, signal) => ask("create", "create", [image, String(sizeBytes)], signal),
+    grow: (image, sizeBytes, signal) => ask("grow", "grow", [image, String(sizeBytes)], signal),
     createSnapshot: (image, snapshot, signal) => ask("createSnapshot", "snapshot", [image, snapshot], signal),
     removeSnapshot: (image, snapshot, signal) => ask("removeSnapshot", "remove snapshot", [image, snapshot], signal),
     rename: (from, to, signal) => ask("rename", "rename", [from, to], signal),

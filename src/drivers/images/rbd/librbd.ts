@@ -53,6 +53,8 @@ const setOption = librbd.func("int rbd_image_options_set_uint64(void *options, i
 const clone = librbd.func(
   "int rbd_clone3(void *parentContext, const char *parent, const char *snapshot, void *context, const char *child, void *options)",
 );
+const createImage = librbd.func("int rbd_create4(void *context, const char *name, uint64_t bytes, void *options)");
+const resize = librbd.func("int rbd_resize(void *image, uint64_t bytes)");
 const createSnapshot = librbd.func("int rbd_snap_create(void *image, const char *snapshot)");
 const removeSnapshot = librbd.func("int rbd_snap_remove(void *image, const char *snapshot)");
 const rename = librbd.func("int rbd_rename(void *context, const char *from, const char *to)");
@@ -207,6 +209,20 @@ export class Librbd {
     } finally {
       destroyOptions(options[0]);
     }
+  }
+
+  async create(image: string, sizeBytes: string): Promise<void> {
+    const options: [Pointer] = [null];
+    createOptions(options);
+    try {
+      await call("create", createImage, this.#context, image, BigInt(sizeBytes), options[0]);
+    } finally {
+      destroyOptions(options[0]);
+    }
+  }
+
+  grow(image: string, sizeBytes: string): Promise<number> {
+    return this.#withImage(image, open, (handle) => call("grow", resize, handle, BigInt(sizeBytes)));
   }
 
   createSnapshot(image: string, snapshot: string): Promise<number> {

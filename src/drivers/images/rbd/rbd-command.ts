@@ -71,6 +71,12 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
       const from = `${spec(parent.image)}@${parent.snapshot}`;
       await rbd(signal)("clone", child, ["clone", "--rbd-default-clone-format", "2", from, spec(child)]);
     },
+    async create(image, sizeBytes, signal) {
+      await rbd(signal)("create", image, ["create", "--size", `${sizeBytes}B`, spec(image)]);
+    },
+    async grow(image, sizeBytes, signal) {
+      await rbd(signal)("grow", image, ["resize", "--no-progress", "--size", `${sizeBytes}B`, spec(image)]);
+    },
     async createSnapshot(image, snapshot, signal) {
       await rbd(signal)("snapshot", image, ["snap", "create", "--no-progress", `${spec(image)}@${snapshot}`]);
     },

@@ -15,6 +15,10 @@ export interface RbdPool {
   usedByAll(signal: AbortSignal): Promise<{ image: string; sizeBytes: number; usedBytes: number }[]>;
   /** A writable child of a snapshot (clone format 2: the snapshot needs no protection). */
   clone(parent: { image: string; snapshot: string }, child: string, signal: AbortSignal): Promise<void>;
+  /** An image of zeros. */
+  create(image: string, sizeBytes: number, signal: AbortSignal): Promise<void>;
+  /** Makes an image longer. */
+  grow(image: string, sizeBytes: number, signal: AbortSignal): Promise<void>;
   createSnapshot(image: string, snapshot: string, signal: AbortSignal): Promise<void>;
   /** Names of an image's snapshots, but for those in its own trash. */
   listSnapshots(image: string, signal: AbortSignal): Promise<string[]>;

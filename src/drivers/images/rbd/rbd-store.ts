@@ -6,7 +6,7 @@ import type { ImageStore, StoredKind } from "../image-store.ts";
 import { isRefused } from "./rbd-fault.ts";
 import { flattenRbd } from "./rbd-flatten.ts";
 import { createRbdImport } from "./rbd-import.ts";
-import { CONTENT, META, NEW, OLD } from "./rbd-names.ts";
+import { CONTENT, META, NEW, NO_CACHE, OLD } from "./rbd-names.ts";
 import type { RbdAccess, RbdPool } from "./rbd-pool.ts";
 
 const PREFIXES: Record<StoredKind, string> = { image: "img-", disk: "disk-" };
@@ -114,14 +114,29 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
   };
 
   /** A disk, or another image. */
-  const clone = async (image: string, child: string, signal: AbortSignal) => {
+  const clone = async (image: string, child: string, signal: AbortSignal, wantedBytes?: number) => {
     let sizeBytes = await pool.size(child, signal);
     if (sizeBytes === undefined) {
       const unfinished = await beginFrom(image, child, signal);
+      await grow(unfinished, wantedBytes, signal);
       await pool.rename(unfinished, child, signal);
       sizeBytes = await pool.size(child, signal);
     }
     return { sizeBytes: sizeBytes as number };
+  };
+
+  const grow = async (image: string, wantedBytes: number | undefined, signal: AbortSignal): Promise<void> => {
+    if (wantedBytes === undefined || wantedBytes <= ((await pool.size(image, signal)) ?? 0)) return;
+    await pool.grow(image, wantedBytes, signal);
+  };
+
+  const create = async (disk: string, sizeBytes: number, signal: AbortSignal): Promise<void> => {
+    if ((await pool.size(disk, signal)) !== undefined) return;
+    const unfinished = NEW + disk;
+    if ((await pool.size(unfinished, signal)) !== undefined) await discard(unfinished, signal);
+    await pool.create(unfinished, sizeBytes, signal);
+    await pool.setMetadata(unfinished, ...NO_CACHE, signal);
+    await pool.rename(unfinished, disk, signal);
   };
 
   const mark = async (disk: string, image: string, signal: AbortSignal): Promise<void> => {
@@ -166,16 +181,19 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
   return {
     import: (request, progress, signal) =>
       change("image", request.image, "import", signal, () => imports.import(request, progress, signal)),
-    clone: (image, disk, signal) => change("disk", disk, "clone", signal, () => clone(image, disk, signal)),
+    clone: (image, disk, signal, sizeBytes) =>
+      change("disk", disk, "clone", signal, () => clone(image, disk, signal, sizeBytes)),
+    create: (disk, sizeBytes, signal) => change("disk", disk, "create", signal, () => create(disk, sizeBytes, signal)),
     snapshot: (disk, image, signal) => change("image", image, "snapshot", signal, () => snapshot(disk, image, signal)),
     copy: (image, copied, signal) => change("image", copied, "copy", signal, () => clone(image, copied, signal)),
     setAside: (disk, image, signal) =>
       change("image", image, "set aside", signal, async () => void (await snapshot(disk, image, signal))),
-    revert: (disk, image, signal) =>
+    revert: (disk, image, signal, sizeBytes) =>
       change("disk", disk, "revert", signal, async () => {
         await checkThere("disk", disk, signal);
         await checkThere("image", image, signal);
         const unfinished = await beginFrom(image, disk, signal);
+        await grow(unfinished, sizeBytes, signal);
         // whose it is must be told by the new content too
         const description = await pool.metadata(disk, META.record, signal);
         if (description !== undefined) await pool.setMetadata(unfinished, META.record, description, signal);

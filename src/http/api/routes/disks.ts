@@ -43,8 +43,8 @@ const routes = {
   list: describeRoute("disk:read", {
     method: "get",
     path: "/v1/projects/{project}/disks",
-    request: { params: project },
-    responses: { 200: json("The project's disks, by name", z.array(diskSchema)) },
+    request: { params: project, query: z.object({ deleted: z.enum(["true"]).optional() }) },
+    responses: { 200: json("The project's disks, by name; with `deleted`, the deleted ones", z.array(diskSchema)) },
   }),
   get: describeRoute("disk:read", {
     method: "get",
@@ -85,7 +85,12 @@ const routes = {
   remove: describeRoute("disk:write", {
     method: "delete",
     path: "/v1/projects/{project}/disks/{disk}",
-    request: { params },
+    request: {
+      params,
+      query: z.object({
+        now: z.enum(["true"]).optional().openapi({ description: "For good at once, without the grace" }),
+      }),
+    },
     responses: ACCEPTED,
   }),
 };
@@ -95,7 +100,9 @@ export function addDiskRoutes(api: Api, { appliance }: ApiParts): void {
   const { disks } = appliance;
   api.openapi(routes.list, (c) =>
     c.json(
-      disks.list(c.req.valid("param").project).map((disk) => viewDisk(appliance, disk)),
+      disks[c.req.valid("query").deleted ? "listDeleted" : "list"](c.req.valid("param").project).map((disk) =>
+        viewDisk(appliance, disk),
+      ),
       200,
     ),
   );
@@ -123,7 +130,8 @@ export function addDiskRoutes(api: Api, { appliance }: ApiParts): void {
     const request = exact({ ...c.req.valid("json"), ...c.req.valid("param") });
     return accepted(c, appliance, await detachDisk(appliance, request, c.var.caller.name));
   });
-  api.openapi(routes.remove, async (c) =>
-    accepted(c, appliance, await removeDisk(appliance, c.req.valid("param"), c.var.caller.name)),
-  );
+  api.openapi(routes.remove, async (c) => {
+    const request = { ...c.req.valid("param"), now: c.req.valid("query").now !== undefined };
+    return accepted(c, appliance, await removeDisk(appliance, request, c.var.caller.name));
+  });
 }

@@ -16,6 +16,9 @@ const provisionBody = z
     disk: z.string().optional().openapi({ description: "Existing disk to boot" }),
     data: z.array(z.string()).optional().openapi({ description: "Disks to attach beside it, from LUN 2 on" }),
     diskName: z.string().optional().openapi({ description: "Name of the new clone" }),
+    sizeBytes: z.int().optional().openapi({
+      description: "Of the new clone, where it is to be longer than the image; whole sectors of 512 bytes",
+    }),
     once: z.boolean().optional().openapi({ description: "Boot it a single time" }),
     forceOff: z.boolean().optional().openapi({ description: "Power off the node that has the disk, and take it" }),
     seenOff: z.boolean().optional().openapi({ description: "The caller saw that node off: its BMC is not asked" }),

@@ -1,9 +1,10 @@
 import { z } from "@hono/zod-openapi";
 import type { DiskRecord } from "../../../disks/disk.ts";
+import type { SnapshotSchedule } from "../../../disks/snapshot-schedule.ts";
 import { nameFrom } from "../../../images/image-catalogue.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
 import { ROOT_LUN } from "../../../operations/attachment.ts";
-import { moment, momentSchema } from "./text.ts";
+import { moment, momentIfAny, momentSchema } from "./text.ts";
 
 /** A node's disk, and what it was cloned from. */
 export const diskSchema = z
@@ -11,13 +12,25 @@ export const diskSchema = z
     id: z.string(),
     name: z.string(),
     project: z.string(),
-    image: z.string().openapi({ description: "The image that it was cloned from: NAME, or OWNER/NAME" }),
-    imageId: z.string(),
+    image: z.string().optional().openapi({ description: "The image that it was cloned from: NAME, or OWNER/NAME" }),
+    imageId: z.string().optional(),
     sizeBytes: z.int(),
     node: z.string().optional().openapi({ description: "Name of the node that it is attached to" }),
     lun: z.int().optional().openapi({ description: "Where that node finds it; 1 for the disk that it boots" }),
     readOnly: z.boolean().openapi({ description: "Whether that node can't write to it" }),
     clean: z.boolean().openapi({ description: "Whether its last user shut down in order" }),
+    depth: z.int().openapi({ description: "Through how many others a read may go at most; 0 where it stands alone" }),
+    schedule: z
+      .object({
+        everySeconds: z.int(),
+        keep: z.int(),
+        lastAt: momentSchema.optional(),
+        failure: z.object({ at: momentSchema, message: z.string() }).optional(),
+      })
+      .optional()
+      .openapi({ description: "When snapshots of it are taken by themselves" }),
+    detachedAt: momentSchema.optional().openapi({ description: "When it was last taken from a node" }),
+    deletedAt: momentSchema.optional().openapi({ description: "Deleted then, and still to be undeleted" }),
     createdAt: momentSchema,
     requestedBy: z.string(),
   })
@@ -38,7 +51,20 @@ export function viewDisk({ images, nodes }: Appliance, disk: DiskRecord): z.infe
     lun: disk.node === undefined ? undefined : (disk.dataLun?.lun ?? ROOT_LUN),
     readOnly: disk.dataLun?.readOnly ?? false,
     clean,
+    depth: disk.depth ?? 0,
+    schedule: disk.schedule && viewSchedule(disk.schedule),
+    detachedAt: momentIfAny(disk.detachedAt),
+    deletedAt: momentIfAny(disk.deletedAt),
     createdAt: moment(disk.createdAt),
     requestedBy,
+  };
+}
+
+function viewSchedule({ everySeconds, keep, lastAt, failure }: SnapshotSchedule) {
+  return {
+    everySeconds,
+    keep,
+    lastAt: momentIfAny(lastAt),
+    failure: failure && { at: moment(failure.at), message: failure.message },
   };
 }

@@ -23,6 +23,7 @@ export const imageSchema = z
         disk: z.string(),
         diskName: z.string().optional().openapi({ description: "Its name, as long as there is such a disk" }),
         clean: z.boolean().openapi({ description: "Whether its OS had shut down in order" }),
+        scheduled: z.boolean().optional().openapi({ description: "Taken by a schedule, which removes it in time" }),
       }),
       z.object({
         kind: z.literal("copy"),

@@ -40,6 +40,7 @@ export const operationSchema = z
       "snapshot",
       "revert",
       "flatten",
+      "create-disk",
       "remove-disk",
       "remove-image",
       "attach",

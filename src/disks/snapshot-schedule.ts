@@ -1,0 +1,61 @@
+import { ApplianceError } from "../errors.ts";
+import type { ImageRecord } from "../images/image.ts";
+
+const SHORTEST_SECONDS = 300;
+const LONGEST_SECONDS = 366 * 86_400;
+const MOST_KEPT = 1000;
+/** One that failed is tried again so soon. */
+const RETRY_MS = 600_000;
+/** What a name has room for beside the moment. */
+const NAME_LETTERS = 63 - "-20261127-1900".length;
+
+/** When snapshots of a disk are taken, and how many of them stay. Moments in ms since the epoch. */
+export type SnapshotSchedule = {
+  everySeconds: number;
+  keep: number;
+  /** When the last one was due that was taken. */
+  lastAt?: number;
+  /** Why the last one could not be taken. */
+  failure?: { at: number; message: string };
+};
+
+/** INVALID for a schedule that is too close, too rare, or keeps nothing. */
+export function checkSchedule({ everySeconds, keep }: Pick<SnapshotSchedule, "everySeconds" | "keep">): void {
+  if (everySeconds < SHORTEST_SECONDS || everySeconds > LONGEST_SECONDS) {
+    throw new ApplianceError("INVALID", "every: use 5 minutes to 366 days", {
+      details: { field: "everySeconds", value: everySeconds, remedy: "write it like 30m, 6h or 1d" },
+    });
+  }
+  if (keep < 1 || keep > MOST_KEPT) {
+    throw new ApplianceError("INVALID", `keep: use 1 to ${MOST_KEPT}`, {
+      details: { field: "keep", value: keep, remedy: "say how many snapshots shall stay" },
+    });
+  }
+}
+
+/** Whether one is to be taken now: when many were missed, one. */
+export function isDue({ everySeconds, lastAt, failure }: SnapshotSchedule, now: number): boolean {
+  if (failure && now < failure.at + Math.min(RETRY_MS, everySeconds * 1000)) return false;
+  return lastAt === undefined || now >= lastAt + everySeconds * 1000;
+}
+
+/** The schedule once one was taken at `now`: the next is due when it would have been, had none been missed or late. */
+export function taken({ everySeconds, keep, lastAt }: SnapshotSchedule, now: number): SnapshotSchedule {
+  const every = everySeconds * 1000;
+  return { everySeconds, keep, lastAt: lastAt === undefined ? now : now - ((now - lastAt) % every) };
+}
+
+/** `node-1-1-20261127-1900`, in UTC; long names of disks are cut. */
+export function scheduledName(disk: string, now: number): string {
+  const [day = "", time = ""] = new Date(now).toISOString().split("T");
+  const moment = `${day.replaceAll("-", "")}-${time.slice(0, 5).replace(":", "")}`;
+  return `${disk.slice(0, NAME_LETTERS).replace(/[^a-z0-9]+$/, "")}-${moment}`;
+}
+
+/** Of a disk's own scheduled snapshots, those beyond the newest `keep`. */
+export function surplus(images: readonly ImageRecord[], disk: string, keep: number): ImageRecord[] {
+  return images
+    .filter(({ origin, ready }) => ready && origin.kind === "snapshot" && origin.disk === disk && origin.scheduled)
+    .sort((a, b) => b.createdAt - a.createdAt)
+    .slice(keep);
+}

@@ -1,0 +1,61 @@
+import { ApplianceError } from "../errors.ts";
+import type { Collection } from "../store/records.ts";
+import type { Appliance } from "./appliance.ts";
+
+const QUOTAS = "quotas";
+const FIELDS = ["disks", "images", "bytes"] as const;
+
+/** How much of something: `bytes` as nodes see it, disks and images together. */
+export type Amounts = { disks: number; images: number; bytes: number };
+/** What a project may have at most; what is left out has no limit. Collection "quotas", keyed by project. */
+export type QuotaRecord = Partial<Amounts>;
+
+type Parts = Pick<Appliance, "disks" | "images" | "records">;
+
+/** What a project has, with what is being made and what is deleted but not purged; and what it may have. */
+export function quotaOf({ disks, images, records }: Parts, project: string): { used: Amounts; limits: QuotaRecord } {
+  const ownDisks = disks.all(project);
+  const ownImages = images.list(project);
+  const bytes = [...ownDisks, ...ownImages].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const limits = (records.collection(QUOTAS) as Collection<QuotaRecord>).get(project) ?? {};
+  return { used: { disks: ownDisks.length, images: ownImages.length, bytes }, limits };
+}
+
+/**
+ * QUOTA when so much more would be more than the project may have. Nothing may be waited for between this and the
+ * beginning of the operation, whose first journal line has the records that count.
+ */
+export function checkQuota(parts: Parts, project: string, more: Partial<Amounts>): void {
+  const { used, limits } = quotaOf(parts, project);
+  for (const field of FIELDS) {
+    const limit = limits[field];
+    const wanted = more[field] ?? 0;
+    if (limit === undefined || wanted === 0 || used[field] + wanted <= limit) continue;
+    throw new ApplianceError(
+      "QUOTA",
+      `project ${project} may have ${limit} ${field}; it has ${used[field]}, and wants ${wanted} more`,
+      {
+        details: {
+          field,
+          value: wanted,
+          used: used[field],
+          limit,
+          remedy: `remove disks or images of it (deleted disks count until they are purged), or ingot quota set ${project} --${field} N`,
+        },
+      },
+    );
+  }
+}
+
+/** Sets what a project may have; null takes a limit away, what is left out stays. What it has already stays too. NOT_FOUND, INVALID. */
+export async function setQuota(
+  appliance: Appliance,
+  project: string,
+  changes: { [field in keyof Amounts]?: number | null },
+): Promise<void> {
+  const { name } = appliance.projects.get(project);
+  const limits = Object.entries({ ...quotaOf(appliance, name).limits, ...changes }).filter(
+    ([, limit]) => limit != null,
+  );
+  await appliance.records.commit([{ collection: QUOTAS, key: name, value: Object.fromEntries(limits) }]);
+}

@@ -1,0 +1,84 @@
+import type { DiskRecord } from "../disks/disk.ts";
+import {
+  checkSchedule,
+  isDue,
+  type SnapshotSchedule,
+  scheduledName,
+  surplus,
+  taken,
+} from "../disks/snapshot-schedule.ts";
+import { ApplianceError, toApplianceError } from "../errors.ts";
+import type { Appliance } from "./appliance.ts";
+import { removeImage } from "./remove-image.ts";
+import { snapshotDisk } from "./snapshot-disk.ts";
+import { usersOfImage } from "./users.ts";
+
+/** Who asks for them, in records. */
+const REQUESTED_BY = "schedule";
+
+/** Has snapshots of a disk taken from now on, or no more; those that there are stay. NOT_FOUND, INVALID. */
+export async function scheduleSnapshots(
+  { disks, records }: Appliance,
+  request: { project: string; disk: string; schedule?: Pick<SnapshotSchedule, "everySeconds" | "keep"> },
+): Promise<DiskRecord> {
+  const { schedule: former, ...disk } = disks.get(request.project, request.disk);
+  const { schedule } = request;
+  if (schedule) checkSchedule(schedule);
+  const lastAt = former?.lastAt === undefined ? {} : { lastAt: former.lastAt };
+  const changed: DiskRecord = schedule ? { ...disk, schedule: { ...schedule, ...lastAt } } : disk;
+  await records.commit([{ collection: "disks", key: disk.id, value: changed }]);
+  return changed;
+}
+
+/**
+ * Takes the snapshots that are due, one after the other, and removes those of its own that are too many and that nothing
+ * uses. Why one could not be taken stands in the disk's record until the next one is.
+ */
+export async function takeDueSnapshots(appliance: Appliance, signal: AbortSignal): Promise<void> {
+  const { clock, disks, runner } = appliance;
+  for (const { id, schedule } of disks.list()) {
+    if (!schedule) continue;
+    if (signal.aborted) return;
+    // whoever is at the disk now is not in the way for long
+    if (!isDue(schedule, clock.now()) || runner.holder(id) !== undefined) continue;
+    const now = clock.now();
+    try {
+      await takeOne(appliance, id, now);
+      await note(appliance, id, (current) => taken(current, now));
+    } catch (error) {
+      if (signal.aborted) return;
+      const { message } = toApplianceError(error);
+      appliance.log.warn({ component: "schedule", disk: id, reason: message }, "scheduled snapshot not taken");
+      await note(appliance, id, (current) => ({ ...current, failure: { at: now, message } }));
+    }
+    await removeSurplus(appliance, id, schedule.keep, signal);
+  }
+}
+
+async function takeOne(appliance: Appliance, id: string, now: number): Promise<void> {
+  const { name, project } = appliance.disks.find(id) as DiskRecord;
+  const request = { project, disk: id, image: scheduledName(name, now), scheduled: true };
+  const { id: operation } = await snapshotDisk(appliance, request, REQUESTED_BY);
+  const { state, error } = await appliance.runner.settled(operation);
+  if (state !== "done") throw new ApplianceError("CONFLICT", error?.message ?? `the operation ended ${state}`);
+}
+
+async function removeSurplus(appliance: Appliance, disk: string, keep: number, signal: AbortSignal): Promise<void> {
+  for (const image of surplus(appliance.images.list(), disk, keep)) {
+    if (signal.aborted) return;
+    if (usersOfImage(appliance, image).length > 0) continue;
+    const { id } = await removeImage(appliance, { project: image.project, image: image.id }, REQUESTED_BY);
+    await appliance.runner.settled(id);
+  }
+}
+
+/** Changes the schedule that a disk has now: it may have been changed, or ended, meanwhile. */
+async function note(
+  { disks, records }: Appliance,
+  id: string,
+  change: (current: SnapshotSchedule) => SnapshotSchedule,
+): Promise<void> {
+  const disk = disks.find(id);
+  if (!disk?.schedule) return;
+  await records.commit([{ collection: "disks", key: id, value: { ...disk, schedule: change(disk.schedule) } }]);
+}

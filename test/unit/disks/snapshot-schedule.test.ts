@@ -1,0 +1,60 @@
+import { expect, it } from "vitest";
+import { checkSchedule, isDue, scheduledName, surplus, taken } from "../../../src/disks/snapshot-schedule.ts";
+import type { ImageRecord } from "../../../src/images/image.ts";
+import { parseName } from "../../../src/values/name.ts";
+
+const HOUR_MS = 3_600_000;
+const hourly = { everySeconds: 3600, keep: 2 };
+const at = Date.UTC(2026, 10, 27, 19, 5);
+
+it("is due at once, then every so often, and once for all that were missed", () => {
+  expect(isDue(hourly, at)).toBe(true);
+  const first = taken(hourly, at);
+  expect([isDue(first, at + HOUR_MS - 1), isDue(first, at + HOUR_MS)]).toEqual([false, true]);
+  const late = at + 5 * HOUR_MS + 600_000;
+  const caughtUp = taken(first, late);
+  expect(caughtUp.lastAt).toBe(at + 5 * HOUR_MS);
+  expect([isDue(caughtUp, late), isDue(caughtUp, at + 6 * HOUR_MS)]).toEqual([false, true]);
+});
+
+it("tries one that failed again after ten minutes", () => {
+  const failed = { ...hourly, lastAt: at - HOUR_MS, failure: { at, message: "no room" } };
+  expect([isDue(failed, at + 599_999), isDue(failed, at + 600_000)]).toEqual([false, true]);
+  expect(taken(failed, at)).not.toHaveProperty("failure");
+});
+
+it("names snapshots after disk and moment, in UTC", () => {
+  expect(scheduledName("web", at)).toBe("web-20261127-1905");
+  const long = scheduledName(`${"a".repeat(45)}--${"b".repeat(16)}`, at);
+  expect(parseName(long)).toBe(long);
+});
+
+it("counts only a disk's own scheduled snapshots that are whole", () => {
+  const image = (id: string, createdAt: number, origin: Partial<ImageRecord["origin"]> = {}, ready = true) =>
+    ({
+      id,
+      createdAt,
+      ready,
+      origin: { kind: "snapshot", disk: "disk-1", clean: false, scheduled: true, ...origin },
+    }) as ImageRecord;
+  const images = [
+    image("old", 1),
+    image("new", 3),
+    image("by-hand", 0, { scheduled: false } as object),
+    image("of-another", 0, { disk: "disk-2" } as object),
+    image("unfinished", 0, {}, false),
+    image("middle", 2),
+  ];
+  expect(surplus(images, "disk-1", 2).map(({ id }) => id)).toEqual(["old"]);
+});
+
+it.each([
+  [{ everySeconds: 299, keep: 1 }, "everySeconds"],
+  [{ everySeconds: 367 * 86_400, keep: 1 }, "everySeconds"],
+  [{ everySeconds: 3600, keep: 0 }, "keep"],
+  [{ everySeconds: 3600, keep: 1001 }, "keep"],
+])("refuses %j", (schedule, field) => {
+  expect(() => checkSchedule(schedule)).toThrow(
+    expect.objectContaining({ code: "INVALID", details: expect.objectContaining({ field }) }),
+  );
+});

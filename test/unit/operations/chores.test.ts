@@ -1,0 +1,182 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ApplianceError } from "../../../src/errors.ts";
+import type { Appliance } from "../../../src/operations/appliance.ts";
+import { startChores } from "../../../src/operations/chores.ts";
+import { createDisk } from "../../../src/operations/create-disk.ts";
+import { flatten } from "../../../src/operations/flatten.ts";
+import { createFlattenDeep } from "../../../src/operations/flatten-deep.ts";
+import { importImage } from "../../../src/operations/import-image.ts";
+import type { OperationRecord } from "../../../src/operations/operation.ts";
+import { provision } from "../../../src/operations/provision.ts";
+import { quotaOf, setQuota } from "../../../src/operations/quota.ts";
+import { removeDisk } from "../../../src/operations/remove-disk.ts";
+import { scheduleSnapshots, takeDueSnapshots } from "../../../src/operations/scheduled-snapshots.ts";
+import { snapshotDisk } from "../../../src/operations/snapshot-disk.ts";
+import { newNode, nothingLeftBehind, settled, World } from "./world.ts";
+
+const project = "default";
+const HOUR_MS = 3_600_000;
+const { signal } = new AbortController();
+
+let world: World;
+let appliance: Appliance;
+/** Throws where a test wants a driver to fail. */
+let before: (verb: string) => void;
+beforeEach(async () => {
+  before = () => {};
+  world = new World();
+  appliance = await world.start({ before: (verb) => before(verb) });
+});
+afterEach(() => world.end());
+
+async function done(beginning: Promise<OperationRecord>): Promise<void> {
+  const operation = await settled(appliance, await beginning);
+  expect(operation.state, JSON.stringify(operation.error)).toBe("done");
+}
+
+const create = (name: string, sizeBytes = 4096) => done(createDisk(appliance, { project, name, sizeBytes }, "test"));
+
+/** The same appliance so many hours later. */
+function later(hours: number): Appliance {
+  const { clock } = appliance;
+  return { ...appliance, clock: { ...clock, now: () => clock.now() + hours * HOUR_MS } };
+}
+
+it("does chores beside each other, again and again, whatever becomes of one", async () => {
+  const rounds = { good: 0, bad: 0 };
+  const good = Promise.withResolvers<void>();
+  const bad = Promise.withResolvers<void>();
+  const stop = startChores(
+    {
+      good: async () => {
+        rounds.good += 1;
+        if (rounds.good === 2) good.resolve();
+      },
+      bad: async () => {
+        rounds.bad += 1;
+        if (rounds.bad === 2) bad.resolve();
+        throw new Error("no");
+      },
+      endless: () => new Promise(() => {}),
+    },
+    appliance,
+  );
+  await Promise.all([good.promise, bad.promise]);
+  stop();
+});
+
+describe("scheduled snapshots", () => {
+  const names = () => appliance.images.list(project).map(({ name }) => name);
+  beforeEach(async () => {
+    await create("web");
+    await scheduleSnapshots(appliance, { project, disk: "web", schedule: { everySeconds: 3600, keep: 2 } });
+  });
+
+  it("are taken when due, and only as many stay, but for those in use", async () => {
+    await done(snapshotDisk(appliance, { project, disk: "web", image: "by-hand" }, "test"));
+    await takeDueSnapshots(appliance, signal);
+    await takeDueSnapshots(appliance, signal);
+    const [first] = names().filter((name) => name !== "by-hand");
+    expect(first).toMatch(/^web-\d{8}-\d{4}$/);
+    expect(names()).toHaveLength(2);
+    await appliance.nodes.add(newNode("node-1", 1), "test");
+    await done(provision(appliance, { node: "node-1", image: first! }, "test"));
+    for (const hours of [1, 2, 3, 4]) await takeDueSnapshots(later(hours), signal);
+    expect(names()).toHaveLength(4);
+    expect(names()).toContain(first);
+    expect(names()).toContain("by-hand");
+    nothingLeftBehind(appliance, world);
+  });
+
+  it("say why one was not taken, until one is", async () => {
+    before = (verb) => {
+      if (verb === "images.snapshot") throw new ApplianceError("DRIVER_FAILED", "no luck");
+    };
+    await takeDueSnapshots(appliance, signal);
+    expect(appliance.disks.get(project, "web").schedule?.failure?.message).toBe("no luck");
+    await takeDueSnapshots(appliance, signal);
+    expect(appliance.runner.list().filter(({ kind }) => kind === "snapshot")).toHaveLength(1);
+    before = () => {};
+    await takeDueSnapshots(later(1), signal);
+    expect(appliance.disks.get(project, "web").schedule).not.toHaveProperty("failure");
+    expect(names()).toHaveLength(1);
+  });
+
+  it("end with their schedule", async () => {
+    await scheduleSnapshots(appliance, { project, disk: "web" });
+    await takeDueSnapshots(later(100), signal);
+    expect(names()).toEqual([]);
+  });
+});
+
+describe("the flattening of deep chains", () => {
+  /** A snapshot of a disk of a snapshot of a disk, …: the last of them is so deep. */
+  async function chain(depth: number): Promise<void> {
+    await appliance.nodes.add(newNode("node-1", 1), "test");
+    const golden = { project, name: "golden", path: "/import/golden.raw", format: "raw", phonesHome: false } as const;
+    await done(importImage(appliance, golden, "test"));
+    await done(provision(appliance, { node: "node-1", image: "golden" }, "test"));
+    const disk = appliance.disks.get(project, "node-1-1");
+    await appliance.records.commit([{ collection: "disks", key: disk.id, value: { ...disk, depth: depth - 1 } }]);
+    await done(snapshotDisk(appliance, { project, disk: "node-1-1", image: "deep" }, "test"));
+  }
+  const inCeph = () => ({
+    ...appliance,
+    config: { ...appliance.config, pool: { ...appliance.config.pool, store: "rbd" as const } },
+  });
+
+  it("begins beyond the limit, and only in Ceph", async () => {
+    await chain(appliance.config.disks.maxChainDepth + 1);
+    expect(appliance.images.get(project, "deep").depth).toBe(appliance.config.disks.maxChainDepth + 1);
+    await createFlattenDeep(appliance)(signal);
+    expect(world.images.flat.size).toBe(0);
+    await createFlattenDeep(inCeph())(signal);
+    const { id, depth } = appliance.images.get(project, "deep");
+    expect([...world.images.flat]).toEqual([`image/${id}`]);
+    expect(depth).toBe(0);
+  });
+
+  it("gives way to whoever wants the disk", async () => {
+    await create("web");
+    world.images.flatten = () => new Promise(() => {});
+    const what = { project, kind: "disk", name: "web" } as const;
+    const background = await flatten(appliance, { ...what, yields: true }, "ingot");
+    await done(snapshotDisk(appliance, { project, disk: "web", image: "snap" }, "test"));
+    expect(appliance.runner.get(background.id).state).toBe("undone");
+    const asked = await flatten(appliance, what, "test");
+    const refused = snapshotDisk(appliance, { project, disk: "web", image: "other" }, "test");
+    await expect(refused).rejects.toMatchObject({ code: "BUSY" });
+    await appliance.runner.cancel(asked.id);
+    expect((await appliance.runner.settled(asked.id)).state).toBe("undone");
+  });
+});
+
+describe("a quota", () => {
+  it("is checked when something begins, with what is under way and deleted", async () => {
+    await setQuota(appliance, project, { disks: 2, bytes: 10_240 });
+    await create("one");
+    const two = createDisk(appliance, { project, name: "two", sizeBytes: 4096 }, "test");
+    const three = createDisk(appliance, { project, name: "three", sizeBytes: 512 }, "test");
+    await expect(three).rejects.toMatchObject({ code: "QUOTA", details: { field: "disks", used: 2, limit: 2 } });
+    await done(two);
+    await setQuota(appliance, project, { disks: null });
+    const large = createDisk(appliance, { project, name: "large", sizeBytes: 4096 }, "test");
+    await expect(large).rejects.toMatchObject({
+      code: "QUOTA",
+      details: { field: "bytes", used: 8192, limit: 10_240 },
+    });
+    await done(removeDisk(appliance, { project, disk: "one" }, "test"));
+    expect(quotaOf(appliance, project).used).toEqual({ disks: 2, images: 0, bytes: 8192 });
+    await expect(setQuota(appliance, "nobody", { disks: 1 })).rejects.toMatchObject({ code: "NOT_FOUND" });
+  });
+
+  it("ends an import whose content is too much, and nothing is left of it", async () => {
+    await setQuota(appliance, project, { bytes: 1000 });
+    const golden = { project, name: "golden", path: "/import/golden.raw", format: "raw", phonesHome: false } as const;
+    const operation = await settled(appliance, await importImage(appliance, golden, "test"));
+    expect(operation).toMatchObject({ state: "undone", error: { code: "QUOTA" } });
+    nothingLeftBehind(appliance, world);
+    await setQuota(appliance, project, { images: 0 });
+    await expect(importImage(appliance, golden, "test")).rejects.toMatchObject({ code: "QUOTA" });
+  });
+});
