@@ -145,6 +145,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     space: storage.space,
     catalogue,
     poolLeases: storage.leases,
+    exchange: storage.exchange,
     pool: poolWatch,
     mirror: new RecordMirror({ id, images, disks, nodes, catalogue, clock, log }),
     targets: storage.targets,

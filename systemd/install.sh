@@ -29,6 +29,8 @@ getent passwd ingot >/dev/null || adduser --system --group --home /var/lib/ingot
 install -d -m 0755 "$home" "$pool" /usr/share/ingot
 install -d -m 0750 -o root -g ingot /etc/ingot
 install -d -m 0770 -o root -g ingot /var/lib/ingot-import
+# files in it are the group's to read
+install -d -m 2750 -o root -g ingot /var/lib/ingot-export
 
 echo "== program"
 # The sources may be the installed ones.

@@ -64,6 +64,8 @@ export type Image = {
   origin:
     | { kind: "import"; source: string; format: string }
     | { kind: "snapshot"; disk: string; diskName?: string | undefined; clean: boolean }
+    | { kind: "rbd"; source: string }
+    | { kind: "increment"; source: string }
     | { kind: "copy"; image: string; imageName?: string | undefined };
   sizeBytes: number;
   sha256?: string | undefined;

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
+import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { ApplianceError, ERROR_KINDS, type ErrorCode } from "../errors.ts";
 
@@ -59,24 +59,53 @@ export class ApiClient {
     return this.#ask<T>("DELETE", path);
   }
 
-  async #ask<T>(method: string, path: string, body?: object, signal?: AbortSignal): Promise<T> {
+  /** The headers that a GET would have. */
+  async head(path: string): Promise<IncomingHttpHeaders> {
+    const { headers, body } = await this.#open("HEAD", path, {});
+    body.resume();
+    return headers;
+  }
+
+  /** Content as a stream, with its status: 200, 206 or 416. Silence of a minute and a half breaks it off. */
+  async fetch(
+    path: string,
+    headers: Record<string, string>,
+  ): Promise<{ status: number; headers: IncomingHttpHeaders; body: IncomingMessage }> {
+    const answer = await this.#open("GET", path, headers);
+    if (answer.status < 400 || answer.status === 416) return answer;
+    throw readProblem(answer.status, (await Array.fromAsync(answer.body.setEncoding("utf8"))).join(""));
+  }
+
+  async #open(method: string, path: string, headers: Record<string, string>) {
     const place = this.#place;
-    const options: RequestOptions = {
+    const options = this.#options(method, path, headers);
+    try {
+      const body = await send(place, options, undefined);
+      return { status: body.statusCode ?? 0, headers: body.headers, body };
+    } catch (error) {
+      throw describeSilence(place, error as NodeJS.ErrnoException);
+    }
+  }
+
+  #options(method: string, path: string, headers: Record<string, string>): RequestOptions {
+    const place = this.#place;
+    return {
       method,
       path,
       timeout: SILENCE_MS,
-      headers: {
-        Accept: "application/json",
-        ...(body ? { "Content-Type": "application/json" } : {}),
-        ...("token" in place ? { Authorization: `Bearer ${place.token}` } : {}),
-      },
+      headers: { ...headers, ...("token" in place ? { Authorization: `Bearer ${place.token}` } : {}) },
       ...("socket" in place ? { socketPath: place.socket } : {}),
-      ...(signal ? { signal } : {}),
     };
+  }
+
+  async #ask<T>(method: string, path: string, body?: object, signal?: AbortSignal): Promise<T> {
+    const place = this.#place;
+    const headers = { Accept: "application/json", ...(body ? { "Content-Type": "application/json" } : {}) };
+    const options = { ...this.#options(method, path, headers), ...(signal ? { signal } : {}) };
     let response: IncomingMessage;
     let text: string;
     try {
-      response = await send(place, options, body);
+      response = (await send(place, options, body)).setEncoding("utf8");
       text = (await Array.fromAsync(response)).join("");
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
@@ -90,7 +119,7 @@ export class ApiClient {
 
 function send(place: Place, options: RequestOptions, body: object | undefined): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const onAnswer = (response: IncomingMessage) => resolve(response.setEncoding("utf8"));
+    const onAnswer = (response: IncomingMessage) => resolve(response);
     const request =
       "socket" in place
         ? httpRequest(options, onAnswer)

@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { addCatalogueCommands } from "./commands/catalogue.ts";
 import { addDiskCommands } from "./commands/disk.ts";
 import { addImageCommands } from "./commands/image.ts";
+import { addImageExchangeCommands } from "./commands/image-exchange.ts";
 import { addImageRecordCommands } from "./commands/image-record.ts";
 import { addNetworkCommands } from "./commands/network.ts";
 import { addNodeCommands } from "./commands/node.ts";
@@ -47,6 +48,7 @@ ${EXIT_CODES}`,
   addNodeCommands(program, open);
   addImageCommands(program, open);
   addImageRecordCommands(program, open);
+  addImageExchangeCommands(program, open);
   addDiskCommands(program, open);
   addPoolCommands(program, open);
   addOperationCommands(program, open);

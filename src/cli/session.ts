@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { Operation } from "./answers.ts";
 import { ApiClient, findPlace, type PlaceOptions } from "./api-client.ts";
 import { CommandEnd } from "./command-end.ts";
+import { type Download, type Downloaded, download } from "./download.ts";
 import { INTERRUPTED } from "./exit-codes.ts";
 import { follow, formatDone } from "./follow.ts";
 import type { Terminal } from "./terminal.ts";
@@ -54,6 +55,11 @@ export class Session {
   /** Whether a person is there to be asked. */
   get asks(): boolean {
     return this.#options.yes !== true && this.terminal.canAsk;
+  }
+
+  /** Fetches content of the API's into a file, with progress. */
+  download(what: Pick<Download, "path" | "file" | "ranges">): Promise<Downloaded> {
+    return download({ ...what, api: this.api, terminal: this.terminal, quiet: this.#options.json === true });
   }
 
   /** Asks a person who is there whether to go on; --yes, and a script, says yes. */

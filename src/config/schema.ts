@@ -256,6 +256,11 @@ export const configSchema = z
           .default(["/var/lib/ingot-import"])
           .meta(restart)
           .describe("Where image files may be imported from."),
+        exportDirectories: z
+          .array(path)
+          .default(["/var/lib/ingot-export"])
+          .meta(restart)
+          .describe("Where images may be exported to."),
         maxImageBytes: z
           .number()
           .int()

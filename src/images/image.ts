@@ -12,7 +12,11 @@ export type ImageRecord = {
     | ImportOrigin
     | { kind: "snapshot"; disk: string; clean: boolean; scheduled?: boolean }
     /** `image`: id of the one that was copied. */
-    | { kind: "copy"; image: string; clean: boolean };
+    | { kind: "copy"; image: string; clean: boolean }
+    /** A volume elsewhere in Ceph, `POOL/IMAGE[@SNAPSHOT]`. */
+    | { kind: "rbd"; source: string; clean: boolean }
+    /** `base`: id of the image that the increment in the file was put onto. */
+    | { kind: "increment"; source: string; base: string; clean: boolean };
   sizeBytes: number;
   /** SHA-256 of the raw content, hex; known for imports. */
   sha256?: string;

@@ -58,5 +58,6 @@ function nameOf({ id, record }: Relative): { name: string } {
 
 function parentOf({ origin }: ImageRecord): { parent?: string } {
   if (origin.kind === "snapshot") return { parent: origin.disk };
+  if (origin.kind === "increment") return { parent: origin.base };
   return origin.kind === "copy" ? { parent: origin.image } : {};
 }

@@ -4,6 +4,7 @@ import type { Clock } from "../clock.ts";
 import type { Config } from "../config/schema.ts";
 import type { DhcpState } from "../dhcp/standing.ts";
 import type { DiskCatalogue } from "../disks/disk-catalogue.ts";
+import type { ImageExchange } from "../drivers/images/image-exchange.ts";
 import type { ImageStore } from "../drivers/images/image-store.ts";
 import type { PoolCatalogue } from "../drivers/images/pool-catalogue.ts";
 import type { PoolLeases } from "../drivers/images/pool-leases.ts";
@@ -50,6 +51,7 @@ export type Appliance = {
   catalogue: PoolCatalogue;
   /** What one appliance of a pool may do at a time. */
   poolLeases: PoolLeases;
+  exchange: ImageExchange;
   pool: PoolWatch;
   mirror: RecordMirror;
   /** What the last comparison of records with pool and targets found. */

@@ -1,7 +1,9 @@
 import { connect, type Socket } from "node:net";
+import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { abortedError, throwIfAborted } from "../drivers/failure.ts";
 import { ApplianceError } from "../errors.ts";
+import { readFirstLine, unframed } from "./frames.ts";
 import { readLines } from "./lines.ts";
 import { decodeError, MAX_RESPONSE_BYTES, type Response, responseSchema } from "./protocol.ts";
 import type { VerbName } from "./verbs.ts";
@@ -13,6 +15,9 @@ export type CallStorage = <T>(
   signal?: AbortSignal,
   progress?: (done: number, total: number) => void,
 ) => Promise<T>;
+
+/** Calls a verb that answers bytes. */
+export type StreamStorage = (verb: VerbName, args: object, signal: AbortSignal) => Promise<Readable>;
 
 const RETRY_MS = 50;
 /** How long a cancelled call may take to say that nothing of it runs any more. */
@@ -27,7 +32,15 @@ type Pending = {
 type Connection = { socket: Socket; pending: Map<number, Pending> };
 
 /** One connection at a time, made when a call needs it. */
-export function createCaller(path: string, waitMs: number, as?: string): { call: CallStorage; close: () => void } {
+export function createCaller(
+  path: string,
+  waitMs: number,
+  as?: string,
+): {
+  call: CallStorage;
+  stream: StreamStorage;
+  close: () => void;
+} {
   const never = new AbortController().signal;
   let current: Promise<Connection> | undefined;
   let nextId = 0;
@@ -55,13 +68,19 @@ export function createCaller(path: string, waitMs: number, as?: string): { call:
     }
   };
 
+  const stream: StreamStorage = async (verb, args, signal) => {
+    throwIfAborted(signal, "storaged", verb);
+    const socket = await untilAborted(connectPatiently(path, waitMs), signal);
+    return requestStream(socket, JSON.stringify({ id: 0, verb, args }), signal);
+  };
+
   const close = () => {
     current?.then(
       ({ socket }) => socket.destroy(),
       () => {},
     );
   };
-  return { call, close };
+  return { call, stream, close };
 }
 
 type Exchange = {
@@ -104,10 +123,37 @@ function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
 }
 
 async function openConnection(path: string, waitMs: number, onClose: () => void): Promise<Connection> {
+  const socket = await connectPatiently(path, waitMs);
+  const pending = new Map<number, Pending>();
+  socket.on("close", () => {
+    onClose();
+    const gone = wentAway(path);
+    for (const call of pending.values()) call.reject(gone);
+  });
+  readLines(socket, MAX_RESPONSE_BYTES, (line) => settle(pending, responseSchema.parse(JSON.parse(line))));
+  return { socket, pending };
+}
+
+/** A connection of its own for a verb that answers bytes; it ends with them. */
+async function requestStream(socket: Socket, request: string, signal: AbortSignal): Promise<Readable> {
+  const end = () => socket.destroy();
+  signal.addEventListener("abort", end, { once: true });
+  socket.on("close", () => signal.removeEventListener("abort", end));
+  if (signal.aborted) end();
+  socket.write(`${request}\n`);
+  const response = responseSchema.parse(JSON.parse(await readFirstLine(socket)));
+  if ("error" in response) {
+    socket.destroy();
+    throw decodeError(response.error);
+  }
+  return unframed(socket);
+}
+
+async function connectPatiently(path: string, waitMs: number): Promise<Socket> {
   const deadline = Date.now() + waitMs;
   for (;;) {
     try {
-      return await connectOnce(path, onClose);
+      return await connectOnce(path);
     } catch (cause) {
       if (Date.now() >= deadline) throw unavailable("ingot-storaged can't be reached", path, cause);
       await sleep(RETRY_MS);
@@ -115,19 +161,16 @@ async function openConnection(path: string, waitMs: number, onClose: () => void)
   }
 }
 
-function connectOnce(path: string, onClose: () => void): Promise<Connection> {
+function connectOnce(path: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
-    const pending = new Map<number, Pending>();
     socket.on("error", reject);
-    socket.on("connect", () => resolve({ socket, pending }));
-    socket.on("close", () => {
-      onClose();
-      const gone = unavailable("ingot-storaged went away during the call", path);
-      for (const call of pending.values()) call.reject(gone);
-    });
-    readLines(socket, MAX_RESPONSE_BYTES, (line) => settle(pending, responseSchema.parse(JSON.parse(line))));
+    socket.on("connect", () => resolve(socket));
   });
+}
+
+function wentAway(path: string): ApplianceError {
+  return unavailable("ingot-storaged went away during the call", path);
 }
 
 function settle(pending: Map<number, Pending>, response: Response): void {

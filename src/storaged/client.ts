@@ -1,9 +1,10 @@
+import type { ImageExchange } from "../drivers/images/image-exchange.ts";
 import type { ImageStore } from "../drivers/images/image-store.ts";
 import type { PoolCatalogue } from "../drivers/images/pool-catalogue.ts";
 import type { PoolLeases } from "../drivers/images/pool-leases.ts";
 import type { PoolSpace } from "../drivers/images/pool-space.ts";
 import type { TargetServer } from "../drivers/targets/target-server.ts";
-import { type CallStorage, createCaller } from "./caller.ts";
+import { type CallStorage, createCaller, type StreamStorage } from "./caller.ts";
 import type { StorageDrivers } from "./verbs.ts";
 
 /** The drivers, as ingot-storaged runs them. */
@@ -19,20 +20,22 @@ export type StorageClient = StorageDrivers & {
  * goes away during the call: then nobody knows whether it was carried out, and the caller repeats it.
  */
 export function createStorageClient(path: string, options: { waitMs?: number; as?: string } = {}): StorageClient {
-  const { call, close } = createCaller(path, options.waitMs ?? 3000, options.as);
+  const { call, stream, close } = createCaller(path, options.waitMs ?? 3000, options.as);
   return {
-    images: imageStore(call),
+    images: imageStore(call, stream),
     space: poolSpace(call),
     catalogue: poolCatalogue(call),
     leases: poolLeases(call),
+    exchange: imageExchange(call),
     targets: targetServer(call),
     close,
   };
 }
 
-function imageStore(call: CallStorage): ImageStore {
+function imageStore(call: CallStorage, stream: StreamStorage): ImageStore {
   return {
     import: (request, progress, signal) => call("images.import", request, signal, progress),
+    read: (request, signal) => stream("images.read", request, signal),
     clone: (image, disk, signal, sizeBytes) => call("images.clone", { image, disk, sizeBytes }, signal),
     create: (disk, sizeBytes, signal) => call("images.create", { disk, sizeBytes }, signal),
     snapshot: (disk, image, signal) => call("images.snapshot", { disk, image }, signal),
@@ -45,6 +48,19 @@ function imageStore(call: CallStorage): ImageStore {
     list: (signal) => call("images.list", {}, signal),
     usage: (signal) => call("images.usage", {}, signal),
     backing: (disk) => call("images.backing", { disk }),
+  };
+}
+
+function imageExchange(call: CallStorage): ImageExchange {
+  return {
+    exportFile: (request, progress, signal) => call("exchange.exportFile", request, signal, progress),
+    removeExport: ({ id, path }, signal) => call("exchange.removeExport", { id, path }, signal),
+    applyIncrement: (request, progress, signal) => call("exchange.applyIncrement", request, signal, progress),
+    endIncrement: ({ image }, signal) => call("exchange.endIncrement", { image }, signal),
+    adoptRbd: (request, signal) => call("exchange.adoptRbd", request, signal),
+    endAdoption: (request, signal) => call("exchange.endAdoption", request, signal),
+    publishRbd: (request, progress, signal) => call("exchange.publishRbd", request, signal, progress),
+    unpublishRbd: ({ id, target }, signal) => call("exchange.unpublishRbd", { id, target }, signal),
   };
 }
 

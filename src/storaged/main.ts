@@ -32,10 +32,13 @@ async function main(): Promise<void> {
   const log = createLog(config.log.level).child({ component: "storaged" });
   const inherited = findInherited(takeInheritedSockets(process.env), "storaged", "stream");
 
-  const { images, space, catalogue, leases, place, beforeOpening } = await openPool(config.pool);
+  const { images, space, catalogue, leases, exchange, place, beforeOpening } = await openPool(config.pool);
   const targets = createTgtServer({ beforeOpening });
   const controls = config.networks.map((network) => network.tgtd.control);
-  const verbs = storageVerbs({ images, space, catalogue, leases, targets }, createDiskCheck(images, targets, controls));
+  const verbs = storageVerbs(
+    { images, space, catalogue, leases, exchange, targets },
+    createDiskCheck(images, targets, controls),
+  );
   const server = createStorageServer(verbs, log);
 
   const path = join(config.runtimeDirectory, "storaged.sock");

@@ -3,7 +3,8 @@ import { ApplianceError, ERROR_KINDS, type ErrorCode } from "../errors.ts";
 
 /**
  * What ingotd and ingot-storaged say to each other over a unix socket: one JSON object a line.
- * Calls run side by side and are told apart by `id`, which the client chooses.
+ * Calls run side by side and are told apart by `id`, which the client chooses. A verb that answers bytes has a connection to
+ * itself: its `ok` is followed by frames (frames.ts), and then the end.
  */
 
 /** Longest line either way: tens of thousands of targets fit. */

@@ -1,7 +1,10 @@
 import { createServer, type Server, type Socket } from "node:net";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { ApplianceError, toApplianceError } from "../errors.ts";
 import type { Log } from "../log.ts";
+import { framed } from "./frames.ts";
 import { readLines } from "./lines.ts";
 import { encodeError, MAX_REQUEST_BYTES, type Request, type Response, requestSchema } from "./protocol.ts";
 import type { Verb } from "./verbs.ts";
@@ -32,7 +35,13 @@ function serveClient(socket: Socket, verbs: Record<string, Verb>, log: Log): voi
         });
       const progress = (done: number, total: number) => send({ id, progress: [done, total] });
       const ok = await verb.run(args, { signal: abort.signal, progress, as });
-      send({ id, ok: ok ?? null });
+      if (ok instanceof Readable) {
+        if (calls.size > 1) throw new Error("bytes are asked for on a connection of their own");
+        send({ id, ok: null });
+        await pipeline(framed(ok), socket);
+      } else {
+        send({ id, ok: ok ?? null });
+      }
       log.debug({ verb: name, ms: Math.round(performance.now() - started) }, "call done");
     } catch (thrown) {
       const error = thrown instanceof z.ZodError ? invalidArguments(thrown) : toApplianceError(thrown);

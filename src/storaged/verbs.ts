@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { Portal } from "../boot/boot-entry.ts";
 import { checkOwner, descriptionSchema } from "../drivers/images/description.ts";
-import type { ImageStore, ImportRequest, StoredKind } from "../drivers/images/image-store.ts";
+import type { FileExport, ImageExchange } from "../drivers/images/image-exchange.ts";
+import type { ImageStore, ImportRequest, ReadRequest, StoredKind } from "../drivers/images/image-store.ts";
 import type { PoolCatalogue } from "../drivers/images/pool-catalogue.ts";
 import type { PoolLeases } from "../drivers/images/pool-leases.ts";
 import type { PoolSpace } from "../drivers/images/pool-space.ts";
@@ -26,6 +27,20 @@ const id = z.string().max(63);
 const leaseName = z.string().regex(/^[a-z0-9-]{1,80}$/);
 const kind = z.enum(["image", "disk"]);
 const sizeBytes = z.number().int().positive();
+const byte = z.number().int().nonnegative();
+const range = z.strictObject({ first: byte, last: byte }).refine(({ first, last }) => first <= last, "ends first");
+const fileExport = z.strictObject({
+  id,
+  image: id,
+  path: z.string().startsWith("/").max(4096),
+  format: z.enum(["raw", "qcow2", "rbd-diff"]),
+  compression: z.enum(["none", "zst"]),
+  since: z.strictObject({ image: id, name: z.string().max(127) }).optional(),
+  about: z.strictObject({ name: z.string().max(63), project: z.string().max(63) }),
+});
+const increment = z.strictObject({ image: id, base: id, path: z.string().max(4096) });
+const adoption = z.strictObject({ image: id, source: z.string().max(310) });
+const publication = z.strictObject({ id, image: id, target: z.string().max(310) });
 const control = z.number().int().min(0).max(32767);
 const address = parsed(parseIpv4);
 // RFC 7143 4.2.7.1: lower case after normalisation, 223 bytes at most.
@@ -71,11 +86,15 @@ export type StorageDrivers = {
   space: PoolSpace;
   catalogue: PoolCatalogue;
   leases: PoolLeases;
+  exchange: ImageExchange;
   targets: TargetServer;
 };
 
 /** All that storaged can be asked, with the arguments' schemas. `checkUnused` guards disks that a target serves. */
-export function storageVerbs({ images, space, catalogue, leases, targets }: StorageDrivers, checkUnused: DiskCheck) {
+export function storageVerbs(
+  { images, space, catalogue, leases, exchange, targets }: StorageDrivers,
+  checkUnused: DiskCheck,
+) {
   /** Things change by the appliance that they belong to: another one may have adopted them meanwhile. */
   const checkOwned = async (kind: StoredKind, id: string, appliance: string | undefined, signal: AbortSignal) => {
     if (appliance === undefined) return;
@@ -95,6 +114,10 @@ export function storageVerbs({ images, space, catalogue, leases, targets }: Stor
           .optional(),
       }),
       (args, { signal, progress }) => images.import(args as ImportRequest, progress, signal),
+    ),
+    "images.read": verb(
+      z.strictObject({ image: id, range: range.optional(), compression: z.literal("zst").optional() }),
+      (request, { signal }) => images.read(request as ReadRequest, signal),
     ),
     "images.clone": verb(
       z.strictObject({ image: id, disk: id, sizeBytes: sizeBytes.optional() }),
@@ -139,6 +162,26 @@ export function storageVerbs({ images, space, catalogue, leases, targets }: Stor
     "images.list": verb(z.strictObject({}), (_, { signal }) => images.list(signal)),
     "images.usage": verb(z.strictObject({}), (_, { signal }) => images.usage(signal)),
     "images.backing": verb(z.strictObject({ disk: id }), ({ disk }) => images.backing(disk)),
+    "exchange.exportFile": verb(fileExport, (args, { signal, progress }) =>
+      exchange.exportFile(args as FileExport, progress, signal),
+    ),
+    "exchange.removeExport": verb(fileExport.pick({ id: true, path: true }), (args, { signal }) =>
+      exchange.removeExport(args, signal),
+    ),
+    "exchange.applyIncrement": verb(increment, (args, { signal, progress }) =>
+      exchange.applyIncrement(args, progress, signal),
+    ),
+    "exchange.endIncrement": verb(increment.pick({ image: true }), (args, { signal }) =>
+      exchange.endIncrement(args, signal),
+    ),
+    "exchange.adoptRbd": verb(adoption, (args, { signal }) => exchange.adoptRbd(args, signal)),
+    "exchange.endAdoption": verb(adoption, (args, { signal }) => exchange.endAdoption(args, signal)),
+    "exchange.publishRbd": verb(publication, (args, { signal, progress }) =>
+      exchange.publishRbd(args, progress, signal),
+    ),
+    "exchange.unpublishRbd": verb(publication.omit({ image: true }), (args, { signal }) =>
+      exchange.unpublishRbd(args, signal),
+    ),
     "space.largest": verb(z.strictObject({ limit: z.number().int().min(1).max(1000) }), ({ limit }, { signal }) =>
       space.largest(limit, signal),
     ),

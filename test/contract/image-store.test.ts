@@ -5,6 +5,8 @@
 import { createHash } from "node:crypto";
 import { open, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { buffer } from "node:stream/consumers";
+import { zstdDecompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openFileStore } from "../../src/drivers/images/file-store.ts";
 import type { ImageStore, StoredKind } from "../../src/drivers/images/image-store.ts";
@@ -128,7 +130,10 @@ const SUBJECTS: Record<string, () => Promise<Subject>> = {
     const store = new MemoryImageStore();
     return {
       store,
-      file: async (name) => `/imports/${name}`,
+      file: async (name, content) => {
+        store.files.set(`content of /imports/${name}`, content);
+        return `/imports/${name}`;
+      },
       content: async (kind, id) => store.contents.get(`${kind}/${id}`) ?? "",
       digestOf: (_, name) => (name === undefined ? "" : `content of /imports/${name}`),
       isFlat: async (kind, id) => store.flat.has(`${kind}/${id}`),
@@ -275,6 +280,24 @@ describe.each(Object.entries(SUBJECTS))("%s", (_, makeSubject) => {
     await store.flatten(request, () => {}, signal);
     expect(await subject.isFlat("disk", "disk-cut")).toBe(true);
     expect(await subject.content("disk", "disk-cut")).toBe(content);
+  });
+
+  it("reads an image, whole or a part, plain or packed", async () => {
+    const whole = await buffer(await store.read({ image: "img-golden" }, signal));
+    expect(whole.equals(golden)).toBe(true);
+    for (const [first, last] of [
+      [0, 0],
+      [511, 70_000],
+      [golden.length - 1, golden.length - 1],
+      [0, golden.length - 1],
+    ] as const) {
+      const part = await buffer(await store.read({ image: "img-golden", range: { first, last } }, signal));
+      expect(part.equals(whole.subarray(first, last + 1)), `${first}-${last}`).toBe(true);
+    }
+    const packed = await buffer(await store.read({ image: "img-golden", compression: "zst" }, signal));
+    expect(packed.length).toBeLessThan(whole.length / 10);
+    expect(zstdDecompressSync(packed).equals(whole)).toBe(true);
+    await expect(store.read({ image: "img-none" }, signal)).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
 
   it("removes, and what is gone is gone already", async () => {

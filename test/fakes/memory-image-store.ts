@@ -1,3 +1,5 @@
+import { Readable } from "node:stream";
+import { zstdCompressSync } from "node:zlib";
 import type {
   Backing,
   FlattenRequest,
@@ -5,6 +7,7 @@ import type {
   ImportRequest,
   ImportResult,
   PoolUsage,
+  ReadRequest,
   StoredKind,
   StoredSize,
 } from "../../src/drivers/images/image-store.ts";
@@ -17,6 +20,8 @@ const SIZE = 1024 * 1024;
 /** An image store that keeps its contents as strings in memory. Held to test/contract/image-store.test.ts like the real ones. */
 export class MemoryImageStore implements ImageStore {
   readonly contents = new Map<string, string>();
+  /** Bytes that a text stands for, where they matter. */
+  readonly files = new Map<string, Buffer>();
   /** Of what is kept here, for a `MemoryPoolCatalogue`. */
   readonly descriptions = new Map<string, Description>();
   readonly flat = new Set<string>();
@@ -31,6 +36,19 @@ export class MemoryImageStore implements ImageStore {
     progress(SIZE, SIZE);
     this.contents.set(`image/${request.image}`, `content of ${request.path}`);
     return { sizeBytes: SIZE, paddedBytes: 0, sha256: "0".repeat(64) };
+  }
+
+  async read({ image, range, compression }: ReadRequest): Promise<Readable> {
+    this.#get("image", image);
+    const content = this.bytes("image", image);
+    const { first, last } = range ?? { first: 0, last: SIZE };
+    return Readable.from([compression ? zstdCompressSync(content) : content.subarray(first, last + 1)]);
+  }
+
+  /** What the text that stands for a content stands for. */
+  bytes(kind: StoredKind, id: string): Buffer {
+    const text = this.contents.get(`${kind}/${id}`) ?? "";
+    return this.files.get(text) ?? Buffer.alloc(SIZE, text);
   }
 
   async clone(image: string, disk: string, _signal: AbortSignal, sizeBytes?: number): Promise<{ sizeBytes: number }> {

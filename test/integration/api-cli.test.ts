@@ -1,12 +1,18 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { zstdDecompressSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createProgram } from "../../src/cli/program.ts";
-import type { ImageStore } from "../../src/drivers/images/image-store.ts";
+import type { ImageStore, ReadRequest } from "../../src/drivers/images/image-store.ts";
 import { ApplianceError } from "../../src/errors.ts";
 import { type RunningApi, startApi } from "../../src/http/api/start-api.ts";
 import { parseMac } from "../../src/values/mac.ts";
+import { MemoryImageStore } from "../fakes/memory-image-store.ts";
 import { ApiWorld, PATIENT } from "../unit/http-api/api-world.ts";
 
 /** The command line as people run it: its own process, against the API on a unix socket. */
@@ -257,6 +263,33 @@ describe("images", () => {
     await succeed("image", "retire", "debian", "--undo");
   });
 
+  it("go to files and to Ceph, and come from there", async () => {
+    await succeed(...IMPORT);
+    const { manifests, volumes } = world.world.exchange;
+    expect(
+      await succeed("image", "export", "golden", "--to", "/out", "--format", "qcow2", "--compression", "zst"),
+    ).toMatch(/^export image golden to \/out\/golden\.qcow2\.zst: done in/);
+    await succeed("image", "import-increment", "later", "/in/later", "--onto", "golden");
+    await succeed("image", "export", "later", "--to", "/out", "--since", "golden");
+    expect([...manifests.keys()]).toEqual(["/out/golden.qcow2.zst", "/out/later.since-golden.rbd-diff"]);
+    expect(manifests.get("/out/golden.qcow2.zst")).toMatchObject({
+      name: "golden",
+      format: "qcow2",
+      compression: "zst",
+    });
+    const again = await ingot("image", "export", "golden", "--to", "/out", "--format", "qcow2", "--compression", "zst");
+    expect([again.code, again.err]).toEqual([4, expect.stringContaining("is there already")]);
+    await succeed("image", "export", "golden", "--rbd", "vms/golden");
+    expect(volumes.get("vms/golden")?.content).toBe("content of /import/golden.raw");
+    await succeed("image", "import-rbd", "web", "vms/web", "--phones-home");
+    const list = await succeed("image", "list");
+    expect(list).toMatch(/^web +1\.0 MiB +rbd vms\/web +yes +own +just now$/m);
+    expect(list).toMatch(/^later +1\.0 MiB +\/in\/later +yes/m);
+    expect(await succeed("image", "tree")).toMatch(/^golden .*\n└─ later /m);
+    expect((await ingot("image", "export", "golden")).err).toMatch(/needs a place\nremedy: give --to/);
+    expect((await ingot("image", "import-rbd", "none", "vms/none")).code).toBe(3);
+  });
+
   it("are shared between projects, and what uses them is named", async () => {
     await succeed(...IMPORT);
     await succeed("project", "add", "lab", "--description", "Machines of the lab");
@@ -278,6 +311,97 @@ describe("images", () => {
       /owns node node-1, image golden, disk root\n {2}node node-1/,
     );
     expect((await ingot("--project", "nowhere", "image", "list")).err).toMatch(/there is no project "nowhere"/);
+  });
+});
+
+describe("a download", () => {
+  const SIZE = 1024 * 1024;
+  let target: string;
+  let asked: ReadRequest[];
+
+  beforeEach(async () => {
+    await succeed(...IMPORT);
+    target = join(world.directory, "golden.raw");
+    asked = [];
+    const { images } = world.world;
+    const content = Buffer.alloc(SIZE, images.bytes("image", world.appliance.images.get("default", "golden").id));
+    content.fill(0, 200_000, 600_000);
+    Object.assign(images, { bytes: () => content });
+    // what the appliance tells of it is checked
+    const record = world.appliance.images.get("default", "golden");
+    const sha256 = createHash("sha256").update(content).digest("hex");
+    await world.appliance.records.commit([{ collection: "images", key: record.id, value: { ...record, sha256 } }]);
+  });
+
+  /** Breaks each stream off after so many bytes. */
+  function breakOff(afterBytes: number, end: (stream: Readable) => void): void {
+    const { images } = world.world;
+    const whole = MemoryImageStore.prototype.read.bind(images);
+    const read: ImageStore["read"] = async (request) => {
+      asked.push(request);
+      const content = await buffer(await whole(request));
+      let sent = 0;
+      return new Readable({
+        read() {
+          const piece = content.subarray(sent, Math.min(sent + 64 * 1024, content.length));
+          sent += piece.length;
+          if (piece.length === 0) this.push(null);
+          else if (sent > afterBytes) end(this);
+          else this.push(piece);
+        },
+      });
+    };
+    Object.assign(images, { read });
+  }
+
+  it("is whole and sparse, and compared", async () => {
+    const said = await succeed("image", "download", "golden", target);
+    const content = world.world.images.bytes("image", "");
+    expect((await readFile(target)).equals(content)).toBe(true);
+    expect(said).toContain(createHash("sha256").update(content).digest("hex"));
+    expect((await stat(target)).blocks * 512).toBeLessThan(SIZE - 200_000);
+    expect((await ingot("image", "download", "golden", target)).err).toMatch(/is there already\nremedy: name another/);
+    await succeed("image", "download", "golden", `${target}.zst`, "--compression", "zst");
+    expect(zstdDecompressSync(await readFile(`${target}.zst`)).equals(content)).toBe(true);
+    expect((await readdir(world.directory)).filter((name) => name.endsWith(".part"))).toEqual([]);
+  });
+
+  it("goes on by itself where the connection broke off", async () => {
+    breakOff(300_000, (stream) => stream.destroy(new Error("the disk is gone")));
+    await succeed("image", "download", "golden", target);
+    expect((await readFile(target)).equals(world.world.images.bytes("image", ""))).toBe(true);
+    expect(asked.length).toBeGreaterThan(2);
+    expect(asked.map(({ range }) => range?.first ?? 0)).toEqual(
+      [...asked.map(({ range }) => range?.first ?? 0)].sort((a, b) => a - b),
+    );
+    expect(asked.at(-1)?.range?.first).toBeGreaterThan(500_000);
+  });
+
+  it("goes on where an earlier one was killed, and not with another image's content", async () => {
+    const stalled = Promise.withResolvers<void>();
+    breakOff(150_000, () => stalled.resolve());
+    const { child, ended } = begin(["image", "download", "golden", target]);
+    await stalled.promise;
+    const part = join(
+      world.directory,
+      `golden.raw.${world.appliance.images.get("default", "golden").id}.raw.none.part`,
+    );
+    await expect.poll(async () => (await stat(part)).size, PATIENT).toBeGreaterThan(60_000);
+    child.kill("SIGKILL");
+    await ended;
+    breakOff(SIZE, () => {});
+    await succeed("image", "download", "golden", target);
+    expect(asked.at(-1)?.range?.first).toBeGreaterThan(60_000);
+    expect((await readFile(target)).equals(world.world.images.bytes("image", ""))).toBe(true);
+  });
+
+  it("of what came out otherwise than the appliance tells is refused", async () => {
+    const { images } = world.world;
+    Object.assign(images, { bytes: () => Buffer.alloc(SIZE, "other") });
+    expect((await ingot("image", "download", "golden", target)).err).toMatch(
+      /its checksum is .*\nremedy: remove that file/,
+    );
+    await expect(stat(target)).rejects.toThrow("ENOENT");
   });
 });
 

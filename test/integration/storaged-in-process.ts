@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import type { ImageExchange } from "../../src/drivers/images/image-exchange.ts";
 import type { ImageStore } from "../../src/drivers/images/image-store.ts";
 import type { PoolCatalogue } from "../../src/drivers/images/pool-catalogue.ts";
 import type { PoolLeases } from "../../src/drivers/images/pool-leases.ts";
@@ -9,6 +10,7 @@ import { createStorageClient, type StorageClient } from "../../src/storaged/clie
 import { createDiskCheck } from "../../src/storaged/disk-check.ts";
 import { createStorageServer } from "../../src/storaged/server.ts";
 import { storageVerbs } from "../../src/storaged/verbs.ts";
+import { MemoryImageExchange } from "../fakes/memory-image-exchange.ts";
 import { MemoryPoolCatalogue } from "../fakes/memory-pool-catalogue.ts";
 import { MemoryPoolLeases } from "../fakes/memory-pool-leases.ts";
 import { MemoryPoolSpace } from "../fakes/memory-pool-space.ts";
@@ -22,8 +24,12 @@ export async function throughStoraged(
   space: PoolSpace = new MemoryPoolSpace(),
   catalogue: PoolCatalogue = new MemoryPoolCatalogue(images),
   leases: PoolLeases = new MemoryPoolLeases(),
+  exchange: ImageExchange = new MemoryImageExchange(images),
 ): Promise<StorageClient> {
-  const verbs = storageVerbs({ images, space, catalogue, leases, targets }, createDiskCheck(images, targets, controls));
+  const verbs = storageVerbs(
+    { images, space, catalogue, leases, exchange, targets },
+    createDiskCheck(images, targets, controls),
+  );
   const server = createStorageServer(verbs, createLog("silent")).listen(path);
   await once(server, "listening");
   const client = createStorageClient(path);

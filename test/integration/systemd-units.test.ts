@@ -105,7 +105,9 @@ describe("the units", () => {
 
   it("let storaged grow the pool file that install.sh makes, and touch no other device", () => {
     const [file] = /^pool_file=(.*)$/m.exec(readFileSync(join(units, "install.sh"), "utf8"))!.slice(1);
-    expect(settings("ingot-storaged.service", "ReadWritePaths")).toEqual([`/var/lib/ingot-pool -${file}`]);
+    expect(settings("ingot-storaged.service", "ReadWritePaths")).toEqual([
+      `/var/lib/ingot-pool -${file} -/var/lib/ingot-export`,
+    ]);
     expect(settings("ingot-storaged.service", "DevicePolicy")).toEqual(["closed"]);
     expect(settings("ingot-storaged.service", "DeviceAllow")).toEqual(["block-loop rw"]);
     expect(settings("ingot-storaged.service", "CapabilityBoundingSet")[0]).toContain("CAP_SYS_ADMIN");

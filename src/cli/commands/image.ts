@@ -80,6 +80,25 @@ export function addImageCommands(program: Command, open: Open): void {
     });
 
   image
+    .command("download <name> <file>")
+    .description("fetch an image's content; begun again, it goes on where it broke off")
+    .addOption(choice("--compression <how>", "pack it on its way; can't be resumed", ["none", "zst"]).default("none"))
+    .addHelpText(
+      "after",
+      examples(
+        "ingot image download debian debian.raw",
+        "ingot image download debian debian.raw.zst --compression zst",
+      ),
+    )
+    .action(async (name: string, file: string, { compression }: { compression: string }, command: Command) => {
+      const session = open(command);
+      const path = `${session.projectPath("images", name, "content")}?format=raw&compression=${compression}`;
+      const ranges = compression === "none";
+      const fetched = await session.download({ path, file: resolve(file), ranges });
+      session.answer(fetched, () => formatFacts({ ...fetched, bytes: formatBytes(fetched.bytes) }));
+    });
+
+  image
     .command("rm <name>")
     .description("delete an image for good")
     .option("-y, --yes", "do not ask")
@@ -118,6 +137,8 @@ const columnsFor = (project: string): Column<Image>[] => [
 
 function formatOrigin(origin: Image["origin"]): string {
   if (origin.kind === "import") return origin.source;
+  if (origin.kind === "increment") return origin.source;
+  if (origin.kind === "rbd") return `rbd ${origin.source}`;
   if (origin.kind === "copy") return `copy of ${origin.imageName ?? origin.image}`;
   return `snapshot of ${origin.diskName ?? origin.disk}${origin.clean ? "" : ", in use"}`;
 }

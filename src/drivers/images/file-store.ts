@@ -1,9 +1,11 @@
+import { createReadStream } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { ApplianceError, isApplianceError } from "../../errors.ts";
 import { isNoRoom } from "../../net/preallocate.ts";
 import { abortedError, driverFailed } from "../failure.ts";
 import { Turns } from "../turns.ts";
 import { Ballast } from "./ballast.ts";
+import { compress } from "./compress.ts";
 import { flattenFile } from "./flatten-file.ts";
 import type { ImageStore, PoolUsage, StoredKind, StoredSize } from "./image-store.ts";
 import { hashImage, importImage } from "./import-image.ts";
@@ -16,6 +18,9 @@ const SYNCS_HOLES = "xfs";
 
 /** Kept free for the metadata of clones: a pool that is full to the brim can't even copy on write. */
 const RESERVE_BYTES = 32 * 1024 * 1024;
+
+/** So much of an image is read at a time. */
+const READ_BYTES = 512 * 1024;
 
 /** Where a file store keeps its things, and what it may take in. */
 export type FileStoreOptions = {
@@ -157,6 +162,12 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
           checkFree,
         });
       }),
+    read: async ({ image, range, compression }, signal) => {
+      await checkThere("image", image);
+      const bytes = range ? { start: range.first, end: range.last } : {};
+      const content = createReadStream(files.path("image", image), { ...bytes, highWaterMark: READ_BYTES, signal });
+      return compression ? compress(content, signal) : content;
+    },
     stat: (kind, id) => sizeOf(kind, id),
     list: async () => [...(await files.list("image")), ...(await files.list("disk"))],
     usage: () =>

@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import type { Compression, ImageFormat } from "../../values/image-format.ts";
 
 /**
@@ -17,6 +18,11 @@ export interface ImageStore {
     progress: (doneBytes: number, totalBytes: number) => void,
     signal: AbortSignal,
   ): Promise<ImportResult>;
+  /**
+   * The content of an image as a stream of bytes, which fails as every verb where it breaks off. Whoever destroys it ends
+   * the reading; as long as nobody takes them, no more bytes are fetched.
+   */
+  read(request: ReadRequest, signal: AbortSignal): Promise<Readable>;
   /** Make disk `disk`, a writable copy-on-write clone of `image`; longer, if `sizeBytes` says so, with zeros at its end. */
   clone(image: string, disk: string, signal: AbortSignal, sizeBytes?: number): Promise<{ sizeBytes: number }>;
   /** Make disk `disk`, all zeros. */
@@ -71,6 +77,13 @@ export type ImportRequest = {
   compression?: Compression;
   sha256?: string;
 };
+/**
+ * `range`: these bytes of the content, both ends included, as they are; all of it otherwise, packed where that is asked for.
+ */
+export type ReadRequest = { image: string } & (
+  | { range: { first: number; last: number }; compression?: undefined }
+  | { range?: undefined; compression?: Extract<Compression, "zst"> }
+);
 /**
  * `sha256`, hex, is of the content as the node reads it. Sizes are whole sectors of 512 bytes: `paddedBytes` zeros were
  * added to an odd file, and count in both.

@@ -1,10 +1,13 @@
 import { poolPlace } from "../../config/pool-place.ts";
 import type { Config } from "../../config/schema.ts";
 import type { BeforeOpening } from "../targets/tgt-daemon.ts";
+import { createImageExchange } from "./exchange/create-exchange.ts";
+import { createRbdExchange } from "./exchange/rbd-exchange.ts";
 import { createFileCatalogue } from "./file-catalogue.ts";
 import { createFileLeases } from "./file-leases.ts";
 import { createFilePoolSpace } from "./file-pool-space.ts";
 import { openFileStore } from "./file-store.ts";
+import type { ImageExchange } from "./image-exchange.ts";
 import type { ImageStore } from "./image-store.ts";
 import type { PoolCatalogue } from "./pool-catalogue.ts";
 import type { PoolLeases } from "./pool-leases.ts";
@@ -23,6 +26,7 @@ export type OpenPool = {
   space: PoolSpace;
   catalogue: PoolCatalogue;
   leases: PoolLeases;
+  exchange: ImageExchange;
   /** What people call it. */
   place: string;
   /** For the target server. */
@@ -32,17 +36,22 @@ export type OpenPool = {
 /** The pool that the configuration names; rejects as `openFileStore` where it can't be used at all. */
 export async function openPool(config: Config["pool"]): Promise<OpenPool> {
   const place = poolPlace(config);
+  const { exportDirectories, importDirectories } = config;
   if (config.store === "file") {
     const space = createFilePoolSpace(config.directory);
     const { directory } = config;
     const [catalogue, leases] = [createFileCatalogue(directory), createFileLeases(directory)];
-    return { images: await openFileStore(config), space, catalogue, leases, place, beforeOpening: async () => {} };
+    const images = await openFileStore(config);
+    const exchange = createImageExchange({ images, exportDirectories, importDirectories });
+    return { images, space, catalogue, leases, exchange, place, beforeOpening: async () => {} };
   }
   const { spoolDirectory, via, ...access } = config.rbd;
-  const { importDirectories, maxImageBytes } = config;
+  const { maxImageBytes } = config;
   const pool = via === "librbd" ? createLibrbdPool(access) : createRbdCommand(access);
+  const images = openRbdStore({ pool, access, importDirectories, maxImageBytes, spoolDirectory });
   return {
-    images: openRbdStore({ pool, access, importDirectories, maxImageBytes, spoolDirectory }),
+    images,
+    exchange: createImageExchange({ images, exportDirectories, importDirectories, access }, createRbdExchange(access)),
     space: createRbdPoolSpace(pool, place),
     catalogue: createRbdCatalogue(pool),
     leases: createRbdLeases(pool),

@@ -27,6 +27,8 @@ export type ApiEnvironment = {
   Bindings: {
     /** Who is at the other end of the unix socket; undefined on TCP, where a token must tell. */
     localCaller?: Caller | undefined;
+    /** Ends the connection that the request came on. */
+    cutOff?: (() => void) | undefined;
     /** Aborted when the API stops: nobody is kept waiting then. */
     stopping?: AbortSignal | undefined;
   };

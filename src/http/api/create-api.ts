@@ -11,6 +11,8 @@ import { checkRights, rightOf, routeOf } from "./route.ts";
 import { addCatalogueRoutes } from "./routes/catalogue.ts";
 import { addDiskLifeRoutes } from "./routes/disk-life.ts";
 import { addDiskRoutes } from "./routes/disks.ts";
+import { addImageDownloadRoute } from "./routes/image-download.ts";
+import { addImageExchangeRoutes } from "./routes/image-exchange.ts";
 import { addImageSharingRoutes } from "./routes/image-sharing.ts";
 import { addImageRoutes } from "./routes/images.ts";
 import { addNetworkRoutes } from "./routes/network.ts";
@@ -89,6 +91,8 @@ export function createApi(parts: ApiParts, token?: Token): Api {
   addProjectRoutes(api, parts);
   addImageRoutes(api, parts);
   addImageSharingRoutes(api, parts);
+  addImageDownloadRoute(api, parts);
+  addImageExchangeRoutes(api, parts);
   addDiskRoutes(api, parts);
   addDiskLifeRoutes(api, parts);
   addQuotaRoutes(api, parts);

@@ -8,6 +8,7 @@ export const RIGHTS = [
   "project:write",
   "image:read",
   "image:write",
+  "image:exchange",
   "disk:read",
   "disk:write",
   "operation:read",

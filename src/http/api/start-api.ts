@@ -37,11 +37,15 @@ export async function startApi(parts: ApiParts): Promise<RunningApi> {
     await Promise.all(servers.map(closeServer));
   };
   try {
-    const local = serve(api, (socket) => ({ localCaller: callerOf(socket), stopping: stopping.signal }));
+    const local = serve(api, (socket) => ({
+      localCaller: callerOf(socket),
+      stopping: stopping.signal,
+      cutOff: () => socket.destroy(),
+    }));
     await listenOnPath(local, socketPath);
     servers.push(local);
     if (!token || config.api.listen.port === 0) return { socketPath, stop };
-    const remote = serve(api, () => ({ stopping: stopping.signal }));
+    const remote = serve(api, (socket) => ({ stopping: stopping.signal, cutOff: () => socket.destroy() }));
     const tcp = await listenOnPort(remote, config.api.listen.address, config.api.listen.port);
     servers.push(remote);
     return { socketPath, tcp, stop };

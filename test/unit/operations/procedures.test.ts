@@ -4,9 +4,12 @@ import type { Appliance } from "../../../src/operations/appliance.ts";
 import { copyImage } from "../../../src/operations/copy-image.ts";
 import { createDisk } from "../../../src/operations/create-disk.ts";
 import { deprovision } from "../../../src/operations/deprovision.ts";
+import { exportImage } from "../../../src/operations/export-image.ts";
 import { flatten } from "../../../src/operations/flatten.ts";
 import { growPool } from "../../../src/operations/grow-pool.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
+import { importIncrement } from "../../../src/operations/import-increment.ts";
+import { importRbd } from "../../../src/operations/import-rbd.ts";
 import { powerNode } from "../../../src/operations/power-node.ts";
 import { provision } from "../../../src/operations/provision.ts";
 import { purgeDisk, removeDisk } from "../../../src/operations/remove-disk.ts";
@@ -128,6 +131,26 @@ const scenarios: Record<string, Scenario> = {
   "copy image": {
     prepare: withImage,
     begin: (appliance) => copyImage(appliance, { project, image: "golden", name: "copy" }, "test"),
+  },
+  "export image to a file": {
+    prepare: withImage,
+    begin: (appliance) => {
+      const place = { to: "/export", format: "qcow2", compression: "none" } as const;
+      return exportImage(appliance, { project, image: "golden", ...place }, "test");
+    },
+  },
+  "export image to an RBD image": {
+    prepare: withImage,
+    begin: (appliance) => exportImage(appliance, { project, image: "golden", rbd: "vms/golden" }, "test"),
+  },
+  "import an RBD image": {
+    prepare: async () => {},
+    begin: (appliance) => importRbd(appliance, { project, name: "web", source: "vms/web", phonesHome: false }, "test"),
+  },
+  "import an increment": {
+    prepare: withImage,
+    begin: (appliance) =>
+      importIncrement(appliance, { project, name: "later", path: "/import/later", onto: "golden" }, "test"),
   },
   "remove image": {
     prepare: withImage,

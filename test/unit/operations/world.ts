@@ -26,6 +26,7 @@ import type { Journal } from "../../../src/store/journal.ts";
 import { Store } from "../../../src/store/store.ts";
 import { parseMac } from "../../../src/values/mac.ts";
 import { failing } from "../../fakes/failing.ts";
+import { MemoryImageExchange } from "../../fakes/memory-image-exchange.ts";
 import { MemoryImageStore } from "../../fakes/memory-image-store.ts";
 import { MemoryPoolCatalogue } from "../../fakes/memory-pool-catalogue.ts";
 import { MemoryPoolLeases } from "../../fakes/memory-pool-leases.ts";
@@ -54,6 +55,7 @@ export class World {
   readonly directory = mkdtempSync(join(tmpdir(), "ingot-operations-"));
   readonly space = new MemoryPoolSpace();
   readonly images = new MemoryImageStore(this.space);
+  readonly exchange = new MemoryImageExchange(this.images);
   readonly catalogue = new MemoryPoolCatalogue(this.images, this.images.descriptions);
   readonly poolLeases = new MemoryPoolLeases();
   readonly targets = new MemoryTargetServer();
@@ -98,6 +100,7 @@ export class World {
       space: failing(this.space, (verb) => before(`space.${verb}`)),
       catalogue,
       poolLeases: failing(this.poolLeases, (verb) => before(`poolLeases.${verb}`)),
+      exchange: failing(this.exchange, (verb) => before(`exchange.${verb}`)),
       mirror: new RecordMirror({ id, images, disks, nodes, catalogue, clock, log }),
       pool: new PoolWatch({ store: this.images, space: this.space, config, clock, log }),
       targets: failing(this.targets, (verb) => before(`targets.${verb}`)),
@@ -182,6 +185,11 @@ export function nothingLeftBehind(appliance: Appliance, world: World): void {
   const leases = [...appliance.records.collection<{ mac: string }>("leases").values()];
   expect(leases.map((one) => one.mac).sort()).toEqual(entries.map((one) => one.mac).sort());
   expect(images.every((one) => one.ready)).toBe(true);
+  expect(world.exchange.unfinished).toEqual(new Set());
+  const exported = [...world.exchange.manifests.values(), ...world.exchange.volumes.values()];
+  const exports = appliance.runner.list().filter(({ kind, state }) => kind === "export-image" && state === "done");
+  // others' volumes stay
+  expect(exported.length).toBe(exports.length + 1);
   expect(world.space.fileBytes).toBe(world.space.filesystemBytes);
   const unprovisioned = appliance.nodes.list().filter((node) => !entries.some((entry) => entry.node === node.id));
   for (const node of unprovisioned) expect(world.power.get(node.id)?.state ?? "off", node.name).toBe("off");

@@ -12,6 +12,7 @@ import { readLines } from "../../../src/storaged/lines.ts";
 import { MAX_REQUEST_BYTES } from "../../../src/storaged/protocol.ts";
 import { createStorageServer } from "../../../src/storaged/server.ts";
 import { type Call, storageVerbs, type Verb } from "../../../src/storaged/verbs.ts";
+import { MemoryImageExchange } from "../../fakes/memory-image-exchange.ts";
 import { MemoryImageStore } from "../../fakes/memory-image-store.ts";
 import { MemoryPoolCatalogue } from "../../fakes/memory-pool-catalogue.ts";
 import { MemoryPoolLeases } from "../../fakes/memory-pool-leases.ts";
@@ -66,6 +67,7 @@ describe("storaged's protocol", () => {
           space: new MemoryPoolSpace(),
           catalogue: new MemoryPoolCatalogue(images),
           leases: new MemoryPoolLeases(),
+          exchange: new MemoryImageExchange(images),
           targets: new MemoryTargetServer(),
         },
         async () => {},
@@ -164,7 +166,14 @@ describe("arguments", () => {
   };
   const images = new MemoryImageStore();
   const [space, catalogue] = [new MemoryPoolSpace(), new MemoryPoolCatalogue(images)];
-  const drivers = { images, space, catalogue, leases: new MemoryPoolLeases(), targets: new MemoryTargetServer() };
+  const drivers = {
+    images,
+    space,
+    catalogue,
+    leases: new MemoryPoolLeases(),
+    exchange: new MemoryImageExchange(images),
+    targets: new MemoryTargetServer(),
+  };
   const { "targets.ensure": ensure } = storageVerbs(drivers, async () => {});
   const call = { signal, progress: () => {} };
 

@@ -2,12 +2,15 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { ApplianceError } from "../../../errors.ts";
 import { abortedError, driverFailed } from "../../failure.ts";
+import { childOutput } from "../child-output.ts";
 import type { Librbd } from "./librbd.ts";
+import type { RbdReading } from "./librbd-reader.ts";
 import type { WorkerResponse } from "./librbd-worker.ts";
 import { createRbdCommand } from "./rbd-command.ts";
 import { cephError, notThere } from "./rbd-fault.ts";
 import type { InspectedImage, RbdAccess, RbdPool } from "./rbd-pool.ts";
 
+const READER = fileURLToPath(new URL("librbd-reader.ts", import.meta.url));
 const WORKER = fileURLToPath(new URL("librbd-worker.ts", import.meta.url));
 /** Calls that may wait for the cluster at a time, each on a thread. */
 const THREADS = "32";
@@ -117,6 +120,10 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
       (await ask<string | null>("lockHolder", "look at lock", [object], signal)) ?? undefined,
     readObject: (object, signal) => ask("readObject", "read object", [object], signal),
     writeObject: (object, text, signal) => ask("writeObject", "write object", [object, text], signal),
+    read(image, range, signal) {
+      const args = [READER, JSON.stringify({ access, image, ...range } satisfies RbdReading)];
+      return childOutput(process.execPath, args, { driver: "rbd", action: "read", signal });
+    },
     async usage(signal) {
       const usage = await ask<Awaited<ReturnType<Librbd["usage"]>>>("usage", "look at pool", [], signal);
       if (!usage) throw notThere("pool", access);

@@ -22,6 +22,7 @@ const monCommand = rados.func(
 );
 const freeBuffer = rados.func("void rados_buffer_free(void *buffer)");
 const createContext = rados.func("int rados_ioctx_create(void *cluster, const char *pool, _Out_ void **context)");
+const destroyContext = rados.func("void rados_ioctx_destroy(void *context)");
 
 const lockExclusive = rados.func(
   "int rados_lock_exclusive(void *context, const char *object, const char *name, const char *cookie, const char *description, const uint8_t *duration, uint8_t flags)",
@@ -47,6 +48,7 @@ const openReadOnly = librbd.func(
 const close = librbd.func("int rbd_close(void *image)");
 const getId = librbd.func("int rbd_get_id(void *image, _Out_ uint8_t *id, size_t bytes)");
 const getSize = librbd.func("int rbd_get_size(void *image, _Out_ uint64_t *bytes)");
+const read = librbd.func("int64_t rbd_read(void *image, uint64_t offset, size_t bytes, _Out_ uint8_t *buffer)");
 const createOptions = librbd.func("void rbd_image_options_create(_Out_ void **options)");
 const destroyOptions = librbd.func("void rbd_image_options_destroy(void *options)");
 const setOption = librbd.func("int rbd_image_options_set_uint64(void *options, int option, uint64_t value)");
@@ -89,6 +91,9 @@ const ERANGE = 34;
 const ENOENT = 2;
 const EACCES = 13;
 const TEXT_BYTES = 4096;
+
+/** An object of an image with default striping. */
+const READ_BYTES = 4 * 1024 * 1024;
 
 /** How long a cluster is waited for. */
 const TIMEOUTS = { client_mount_timeout: 6, rados_mon_op_timeout: 8, rados_osd_op_timeout: 15 };
@@ -173,6 +178,12 @@ export class Librbd {
     }
   }
 
+  /** Ends the connection; no call may be under way. */
+  close(): void {
+    destroyContext(this.#context);
+    shutDown(this.#cluster);
+  }
+
   async list(): Promise<string[]> {
     return texts(await grown((names, bytes) => call("list", list, this.#context, names, bytes)));
   }
@@ -198,6 +209,33 @@ export class Librbd {
       await call("id", getId, handle, id, TEXT_BYTES);
       return texts(id)[0] ?? "";
     });
+  }
+
+  /** Bytes of the image from `first` to `last`, both included, or to its end, in pieces; the next one is fetched meanwhile. */
+  async *read(image: string, first = 0, last = Number.MAX_SAFE_INTEGER): AsyncGenerator<Buffer> {
+    const handle: [Pointer] = [null];
+    await call("open image", openReadOnly, this.#context, image, handle, null);
+    const fetch = async (offset: number, end: number) => {
+      const piece = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, end - offset));
+      const count = offset < end ? await call("read", read, handle[0], offset, piece.length, piece) : 0;
+      return piece.subarray(0, count);
+    };
+    let ahead: Promise<Buffer> | undefined;
+    try {
+      const bytes: [number | bigint] = [0];
+      await call("size", getSize, handle[0], bytes);
+      const end = Math.min(Number(bytes[0]), last + 1);
+      ahead = fetch(first, end);
+      for (let offset = first; offset < end; ) {
+        const piece = await ahead;
+        offset += piece.length;
+        ahead = fetch(offset, end);
+        yield piece;
+      }
+    } finally {
+      await ahead?.catch(() => {});
+      await call("close image", close, handle[0]);
+    }
   }
 
   async clone(parent: string, snapshot: string, child: string): Promise<void> {

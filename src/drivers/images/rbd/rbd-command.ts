@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { abortedError, driverFailed } from "../../failure.ts";
+import { childOutput, slice } from "../child-output.ts";
 import { cephError, isRefused, notThere } from "./rbd-fault.ts";
 import type { RbdAccess, RbdPool } from "./rbd-pool.ts";
 
@@ -170,6 +171,21 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
       const args = [...PATIENCE, "flatten", spec(image)];
       await runCeph("rbd", args, { access, action: "flatten", image, signal, onText: percentTo(progress) });
     },
+    read(image, range, signal) {
+      const args = [
+        "--conf",
+        access.conf,
+        "--id",
+        access.user,
+        ...PATIENCE,
+        "export",
+        "--no-progress",
+        spec(image),
+        "-",
+      ];
+      const content = childOutput("rbd", args, { driver: "rbd", action: "read", signal });
+      return range ? slice(content, range) : content;
+    },
     async usage(signal) {
       const args = ["--connect-timeout", CONNECT_SECONDS, "df", "--format", "json"];
       const said = await runCeph("ceph", args, { access, action: "look at pool", image: "", signal });
@@ -212,7 +228,7 @@ const NO_KEYRING = /unable to find a keyring/;
 /** What they say where the pool is not there. */
 const NO_POOL = /error opening (?:default )?pool/;
 
-type CephCall = {
+export type CephCall = {
   access: RbdAccess;
   action: string;
   image: string;
@@ -221,6 +237,16 @@ type CephCall = {
   /** For its standard input. */
   input?: string;
 };
+
+/** Runs `rbd` to its end for a verb that moves no content; answers what it printed. */
+export function runRbd(args: string[], call: CephCall): Promise<string> {
+  return runCeph("rbd", [...PATIENCE, ...SHORT, ...args], call);
+}
+
+/** The same for one that copies an image, and tells how far it is. */
+export function copyByRbd(args: string[], progress: (percent: number) => void, call: CephCall): Promise<string> {
+  return runCeph("rbd", [...PATIENCE, ...args], { ...call, onText: percentTo(progress) });
+}
 
 /** Runs a program of Ceph to its end. They end with the errno of what failed. */
 function runCeph(

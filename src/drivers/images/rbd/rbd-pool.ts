@@ -1,3 +1,5 @@
+import type { Readable } from "node:stream";
+
 /**
  * One Ceph pool as librbd sees it: images by name, each verb once and nothing around it. Verbs fail with an `RbdFault`
  * where Ceph refuses, and with UNAVAILABLE, TIMEOUT, CANCELLED or DRIVER_FAILED (`details.ceph`) where it can't be asked.
@@ -56,6 +58,8 @@ export interface RbdPool {
   writeObject(object: string, text: string, signal: AbortSignal): Promise<void>;
   /** A new image with the content of a file, holes left out. */
   importFile(file: string, image: string, progress: (percent: number) => void, signal: AbortSignal): Promise<void>;
+  /** These bytes of an image, both ends included, or all of it. */
+  read(image: string, range: { first: number; last: number } | undefined, signal: AbortSignal): Readable;
   /** Bytes that the pool holds and can still take, copies not counted. */
   usage(signal: AbortSignal): Promise<{ storedBytes: number; freeBytes: number }>;
 }

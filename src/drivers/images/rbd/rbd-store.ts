@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ApplianceError, isApplianceError } from "../../../errors.ts";
 import { abortedError, driverFailed } from "../../failure.ts";
 import { Turns } from "../../turns.ts";
+import { compress } from "../compress.ts";
 import type { ImageStore, StoredKind } from "../image-store.ts";
 import { isRefused } from "./rbd-fault.ts";
 import { flattenRbd } from "./rbd-flatten.ts";
@@ -213,6 +214,12 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
         for (const name of [NEW + id, OLD + id, id]) await discard(name, signal);
         await emptyTrash(pool, signal);
       }),
+    read: async ({ image, range, compression }, signal) => {
+      checkId("image", image);
+      await checkThere("image", image, signal);
+      const content = pool.read(image, range, signal);
+      return compression ? compress(content, signal) : content;
+    },
     stat: async (kind, id, signal) => {
       checkId(kind, id);
       const sizeBytes = await pool.size(id, signal);
@@ -278,10 +285,12 @@ export function halfRenamed(disk: string): ApplianceError {
 const DEAD_CLIENT_MS = 40_000;
 const BUSY_PAUSE_MS = 1000;
 
-async function whenFree(signal: AbortSignal, run: () => Promise<void>): Promise<void> {
+/** Does what needs an image that nobody has open; a client that died with it open is waited for. */
+export async function whenFree(signal: AbortSignal, run: () => Promise<unknown>): Promise<void> {
   for (const began = Date.now(); ; ) {
     try {
-      return await run();
+      await run();
+      return;
     } catch (error) {
       if (!isRefused(error, "busy") || Date.now() - began > DEAD_CLIENT_MS) throw error;
       await sleep(BUSY_PAUSE_MS, undefined, { signal });

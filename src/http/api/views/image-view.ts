@@ -26,6 +26,17 @@ export const imageSchema = z
         scheduled: z.boolean().optional().openapi({ description: "Taken by a schedule, which removes it in time" }),
       }),
       z.object({
+        kind: z.literal("rbd"),
+        source: z.string().openapi({ description: "POOL/IMAGE[@SNAPSHOT] elsewhere in Ceph" }),
+        clean: z.boolean(),
+      }),
+      z.object({
+        kind: z.literal("increment"),
+        source: z.string(),
+        base: z.string().openapi({ description: "Id of the image that it was put onto" }),
+        clean: z.boolean(),
+      }),
+      z.object({
         kind: z.literal("copy"),
         image: z.string().openapi({ description: "Id of the image that was copied" }),
         clean: z.boolean(),
@@ -59,7 +70,7 @@ export function viewImage(appliance: Appliance, image: ImageRecord): z.infer<typ
 
 function viewOrigin({ disks, images }: Appliance, { project, origin }: ImageRecord) {
   if (origin.kind === "snapshot") return { ...origin, diskName: disks.find(origin.disk)?.name };
-  if (origin.kind === "import") return origin;
+  if (origin.kind !== "copy") return origin;
   const copied = images.find(origin.image);
   return { ...origin, imageName: copied && nameFrom(project, copied) };
 }

@@ -1,0 +1,81 @@
+import { spawn } from "node:child_process";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { abortedError, driverFailed } from "../failure.ts";
+
+export type ChildWork = {
+  driver: string;
+  /** What it does, for errors. */
+  action: string;
+  signal: AbortSignal;
+  /** What it reads; none by default. */
+  input?: Readable;
+  /** Open files that it has as descriptors from 3 on. */
+  files?: number[];
+};
+
+/**
+ * What a program writes, as a stream. DRIVER_FAILED, with its last words, where it ends with anything but 0, and what its
+ * input fails with; CANCELLED by the signal. The program ends with the stream.
+ */
+export function childOutput(
+  program: string,
+  args: string[],
+  { driver, action, signal, input, files = [] }: ChildWork,
+): Readable {
+  const child = spawn("nice", ["-n", "10", program, ...args], {
+    stdio: [input ? "pipe" : "ignore", "pipe", "pipe", ...files],
+    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
+    cwd: "/",
+  });
+  let complaint = "";
+  child.stderr!.setEncoding("utf8").on("data", (text: string) => {
+    complaint = (complaint + text).slice(-2000);
+  });
+  const fed = input && child.stdin ? pipeline(input, child.stdin) : Promise.resolve();
+  fed.catch(() => child.kill("SIGKILL"));
+  const ended = new Promise<void>((resolve, reject) => {
+    child.on("error", (cause) => reject(driverFailed(driver, action, `can't run ${program}`, { cause })));
+    child.on("close", (code, killedBy) => {
+      if (code === 0) return resolve();
+      reject(driverFailed(driver, action, `${program} ended with ${killedBy ?? code}: ${complaint.trim()}`));
+    });
+  });
+  ended.catch(() => {});
+  const kill = () => child.kill("SIGKILL");
+  signal.addEventListener("abort", kill, { once: true });
+  if (signal.aborted) kill();
+
+  async function* output(): AsyncGenerator<Buffer> {
+    try {
+      yield* child.stdout as Readable;
+      // an input that broke off ended the program too: it is the cause
+      await fed;
+      await ended;
+    } catch (error) {
+      throw signal.aborted ? abortedError(signal, driver, action) : error;
+    }
+  }
+  const stream = Readable.from(output(), { objectMode: false });
+  stream.on("close", () => {
+    signal.removeEventListener("abort", kill);
+    kill();
+  });
+  return stream;
+}
+
+/** The bytes from `first` to `last`, both included, of a stream. */
+export function slice(content: Readable, { first, last }: { first: number; last: number }): Readable {
+  async function* between(): AsyncGenerator<Buffer> {
+    let position = 0;
+    for await (const chunk of content as AsyncIterable<Buffer>) {
+      const piece = chunk.subarray(Math.max(0, first - position), Math.max(0, last + 1 - position));
+      position += chunk.length;
+      if (piece.length > 0) yield piece;
+      if (position > last) return;
+    }
+  }
+  const sliced = Readable.from(between(), { objectMode: false });
+  sliced.on("close", () => content.destroy());
+  return sliced;
+}

@@ -1,0 +1,147 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import type { Readable } from "node:stream";
+import { ApplianceError, isApplianceError } from "../../../errors.ts";
+import { abortedError, driverFailed } from "../../failure.ts";
+import { childOutput } from "../child-output.ts";
+import type { ExportManifest, Increment, Progress } from "../image-exchange.ts";
+import type { ImageStore } from "../image-store.ts";
+import { openSource } from "../import-source.ts";
+import type { RbdAccess } from "../rbd/rbd-pool.ts";
+import { type Change, decodeDiff } from "./rbd-diff.ts";
+
+const MANIFEST_BYTES = 64 * 1024;
+const ZEROS = Buffer.alloc(1024 * 1024);
+
+export type Applying = {
+  images: ImageStore;
+  importDirectories: string[];
+  /** Where the pool is in Ceph. */
+  access?: RbdAccess;
+};
+
+/**
+ * As ImageExchange's `applyIncrement`: a disk that nobody has is cloned from the base, changed, kept as the image, and
+ * removed. What came out is read and compared with the manifest.
+ */
+export async function applyIncrement(
+  { images, importDirectories, access }: Applying,
+  { image, base, path }: Increment,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<{ sizeBytes: number; sha256: string }> {
+  const file = await openSource(path, importDirectories);
+  try {
+    const manifest = await readManifest(`${path}.json`, importDirectories);
+    if ((await hashOf(reading(file))) !== manifest.fileSha256)
+      throw refused(path, "its checksum is not its manifest's");
+    if (!(await images.stat("image", image, signal))) {
+      const disk = diskFor(image);
+      await images.remove("disk", disk, signal);
+      await images.clone(base, disk, signal);
+      const unpacked = () =>
+        manifest.compression === "zst"
+          ? childOutput("zstd", ["-dqc", "-"], { driver: "zstd", action: "unpack", signal, input: reading(file) })
+          : reading(file);
+      await checkDiff(unpacked(), path, manifest.sizeBytes);
+      const diff = unpacked();
+      const { type, path: backing } = await images.backing(disk);
+      if (type === "rbd" && access) await changeVolume(access, backing, diff, signal);
+      else await changeFile(backing, diff, (done) => progress(done, manifest.sizeBytes));
+      await images.snapshot(disk, image, signal);
+    }
+    await images.remove("disk", diskFor(image), signal);
+    const sha256 = await hashOf(await images.read({ image }, signal));
+    if (sha256 !== manifest.sha256) throw refused(path, "it belongs onto another image");
+    progress(manifest.sizeBytes, manifest.sizeBytes);
+    return { sizeBytes: manifest.sizeBytes, sha256 };
+  } catch (error) {
+    if (signal.aborted) throw abortedError(signal, "increment", "import");
+    if (isApplianceError(error)) throw error;
+    throw driverFailed("increment", "import", (error as Error).message, { cause: error });
+  } finally {
+    await file.close();
+  }
+}
+
+/** As ImageExchange's `endIncrement`. */
+export function endIncrement({ images }: Applying, image: string, signal: AbortSignal): Promise<void> {
+  return images.remove("disk", diskFor(image), signal);
+}
+
+/** The disk that an image is made in. */
+function diskFor(image: string): string {
+  return `disk-${image}`;
+}
+
+function reading(file: FileHandle): Readable {
+  return createReadStream("", { fd: file.fd, start: 0, autoClose: false, highWaterMark: 1024 * 1024 });
+}
+
+async function hashOf(content: Readable): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const piece of content) hash.update(piece);
+  return hash.digest("hex");
+}
+
+/** INVALID for changes that are damaged, or reach beyond the content that they make: all of them, before the first is made. */
+async function checkDiff(diff: Readable, path: string, sizeBytes: number): Promise<void> {
+  for await (const change of decodeDiff(diff as AsyncIterable<Buffer>)) {
+    const length = change.kind === "data" ? change.bytes.length : change.kind === "zero" ? change.length : 0;
+    const isFine = change.kind === "size" ? change.bytes === sizeBytes : change.offset + length <= sizeBytes;
+    if (!isFine) throw refused(path, "it reaches beyond the content that it makes");
+  }
+}
+
+async function changeVolume(access: RbdAccess, volume: string, diff: Readable, signal: AbortSignal): Promise<void> {
+  const args = ["--conf", access.conf, "--id", access.user, "import-diff", "--no-progress", "-", volume];
+  await childOutput("rbd", args, { driver: "rbd", action: "import", signal, input: diff }).toArray();
+}
+
+async function changeFile(path: string, diff: Readable, progress: (doneBytes: number) => void): Promise<void> {
+  const target = await open(path, "r+");
+  try {
+    for await (const change of decodeDiff(diff as AsyncIterable<Buffer>)) {
+      await applyChange(target, change);
+      if (change.kind !== "size") progress(change.offset);
+    }
+    await target.sync();
+  } finally {
+    await target.close();
+  }
+}
+
+async function applyChange(target: FileHandle, change: Change): Promise<void> {
+  if (change.kind === "size") return target.truncate(change.bytes);
+  if (change.kind === "data") return void (await target.write(change.bytes, 0, change.bytes.length, change.offset));
+  const { size } = await target.stat();
+  const end = Math.min(change.offset + change.length, size);
+  for (let at = change.offset; at < end; at += ZEROS.length) {
+    await target.write(ZEROS, 0, Math.min(ZEROS.length, end - at), at);
+  }
+}
+
+async function readManifest(path: string, importDirectories: string[]): Promise<ExportManifest> {
+  const file = await openSource(path, importDirectories);
+  try {
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(MANIFEST_BYTES), 0, MANIFEST_BYTES, 0);
+    const manifest = JSON.parse(buffer.toString("utf8", 0, bytesRead)) as ExportManifest;
+    if (manifest.schema === 1 && manifest.format === "rbd-diff" && manifest.since) return manifest;
+  } catch (cause) {
+    if (isApplianceError(cause)) throw cause;
+  } finally {
+    await file.close();
+  }
+  throw refused(path, "it is no manifest of an increment");
+}
+
+function refused(path: string, why: string): ApplianceError {
+  return new ApplianceError("INVALID", `path: ${path}: ${why}`, {
+    details: {
+      field: "path",
+      value: path,
+      remedy: "copy file and manifest again; its `since` names the image that it belongs onto",
+    },
+  });
+}
