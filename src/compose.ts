@@ -48,7 +48,7 @@ import { TargetWatch } from "./operations/target-watch.ts";
 import { ProjectRegistry } from "./projects/project-registry.ts";
 import { serveNetwork } from "./serve-network.ts";
 import { createStorageClient } from "./storaged/client.ts";
-import { lockStateDirectory } from "./store/lock.ts";
+import { lockDirectory } from "./store/lock.ts";
 import { Store, type StoreOptions } from "./store/store.ts";
 import { newId } from "./values/id.ts";
 import type { Mac } from "./values/mac.ts";
@@ -100,7 +100,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   const notifier = createNotifier(environment);
   const inherited = takeInheritedSockets(environment);
 
-  stops.push(await lockStateDirectory(config.stateDirectory));
+  stops.push(await lockDirectory(config.stateDirectory));
   const store = await Store.open(config.stateDirectory, log.child({ component: "store" }), options.store);
   stops.push(() => store.close());
   const id = await applianceId(store);

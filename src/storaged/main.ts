@@ -9,13 +9,20 @@ import { parseArgs } from "node:util";
 import { loadConfig } from "../config/load.ts";
 import { openPool } from "../drivers/images/open-pool.ts";
 import { createTgtServer } from "../drivers/targets/tgt-server.ts";
-import { toApplianceError } from "../errors.ts";
+import { isApplianceError, toApplianceError } from "../errors.ts";
 import { createLog } from "../log.ts";
 import { findInherited, takeInheritedSockets } from "../net/inherited-sockets.ts";
+import { lockDirectory } from "../store/lock.ts";
 import { createDiskCheck } from "./disk-check.ts";
 import { listen, listenOnPath } from "./listen.ts";
 import { createStorageServer } from "./server.ts";
 import { storageVerbs } from "./verbs.ts";
+
+const POOL = {
+  what: "pool",
+  field: "pool.directory",
+  remedy: "a local pool has one ingot-storaged: stop the other one, or give this one a directory of its own",
+};
 
 try {
   await main();
@@ -32,6 +39,13 @@ async function main(): Promise<void> {
   const log = createLog(config.log.level).child({ component: "storaged" });
   const inherited = findInherited(takeInheritedSockets(process.env), "storaged", "stream");
 
+  // unfinished files of another process would be taken for what a former one left
+  if (config.pool.store === "file") {
+    await lockDirectory(config.pool.directory, POOL).catch((error) => {
+      // what else is wrong with the directory, the store says better
+      if (isApplianceError(error, "LOCKED")) throw error;
+    });
+  }
   const { images, space, catalogue, leases, exchange, place, beforeOpening } = await openPool(config.pool);
   const targets = createTgtServer({ beforeOpening });
   const controls = config.networks.map((network) => network.tgtd.control);

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { createLog } from "../../src/log.ts";
 import type { Patient } from "../../src/operations/doctor/finding.ts";
 import { stateDiskCheck } from "../../src/operations/doctor/state-disk.ts";
-import { lockStateDirectory } from "../../src/store/lock.ts";
+import { lockDirectory } from "../../src/store/lock.ts";
 import { Store } from "../../src/store/store.ts";
 import { LoopPools } from "./loop-pools.ts";
 
@@ -62,7 +62,7 @@ it("goes on from its reserve, then refuses and says why, and loses nothing of wh
   expect(refusal).toMatchObject({ code: "UNAVAILABLE", details: { remedy: expect.stringContaining("free space") } });
   expect(keys(store)).toEqual(taken);
 
-  const release = await lockStateDirectory(directory);
+  const release = await lockDirectory(directory);
   const again = await Store.open(directory, log, { reserve });
   expect(keys(again)).toEqual(taken);
   await release();
@@ -100,7 +100,7 @@ it("starts where the disk is full, and no reserve is left", async () => {
   rmSync(join(directory, "reserve"), { force: true });
   writeFileSync(join(directory, "lock"), "");
   fill();
-  const release = await lockStateDirectory(directory);
+  const release = await lockDirectory(directory);
   store = await Store.open(directory, log, { reserve });
   expect(hasReserve()).toBe(false);
   await release();

@@ -3,6 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createLibrbdPool } from "../../src/drivers/images/rbd/librbd-pool.ts";
+import { createRbdCatalogue } from "../../src/drivers/images/rbd/rbd-catalogue.ts";
 import { createRbdCommand } from "../../src/drivers/images/rbd/rbd-command.ts";
 import type { RbdAccess, RbdPool } from "../../src/drivers/images/rbd/rbd-pool.ts";
 import { openRbdStore } from "../../src/drivers/images/rbd/rbd-store.ts";
@@ -36,7 +37,7 @@ function storeOf(changes: Partial<RbdAccess> = {}) {
   const rbd = connect(access);
   opened.push(rbd);
   const store = openRbdStore({ pool: rbd, access, importDirectories: [STATE], spoolDirectory: join(STATE, "spool") });
-  return { store, beforeOpening: shutOutFormer(rbd, access) };
+  return { store, catalogue: createRbdCatalogue(rbd), beforeOpening: shutOutFormer(rbd, access) };
 }
 
 /** Every kind of verb: through the monitors alone, and down to the OSDs. */
@@ -133,6 +134,32 @@ describe.each([
     await cluster.rbd("snap", "create", "--no-progress", "ingot/disk-left@img-left");
     await store.remove("disk", "disk-left", signal);
     expect([await store.list(signal), await cluster.rbd("trash", "ls", "ingot")]).toEqual([[], ""]);
+  });
+
+  it("leftovers of interrupted work are found by a survey, and cleared one by one", async () => {
+    const { store, catalogue } = storeOf();
+    const make = (name: string) => cluster.rbd("create", "--size", "4M", `ingot/${name}`);
+    for (const name of ["disk-a", "new.disk-a", "old.disk-b", "new.disk-b", "new.foreign"]) await make(name);
+    await cluster.rbd("snap", "create", "--no-progress", "ingot/disk-a@img-a");
+    const { leftovers } = await catalogue.survey(signal);
+    expect(leftovers.map(({ what, name }) => `${what} ${name}`).sort()).toEqual([
+      "mark disk-a@img-a",
+      "replaced old.disk-b",
+      "unfinished new.disk-a",
+      "unfinished new.disk-b",
+    ]);
+    for (const name of ["disk-a", "new.foreign", "disk-a@content"]) {
+      await expect(catalogue.clear(name, signal), name).rejects.toMatchObject({ code: "INVALID" });
+    }
+    for (const { name } of leftovers) {
+      await catalogue.clear(name, signal);
+      await catalogue.clear(name, signal);
+    }
+    expect((await catalogue.survey(signal)).leftovers).toEqual([]);
+    // the revert that was interrupted between its two renames is finished
+    expect((await store.list(signal)).map(({ id }) => id).sort()).toEqual(["disk-a", "disk-b"]);
+    for (const id of ["disk-a", "disk-b"]) await store.remove("disk", id, signal);
+    await cluster.rbd("rm", "--no-progress", "ingot/new.foreign");
   });
 
   it("a disk that an interrupted rename gave two names is not taken away by either", async () => {

@@ -126,6 +126,18 @@ const children = () =>
   readFileSync(`/proc/${storaged.pid}/task/${storaged.pid}/children`, "utf8").split(" ").filter(Boolean);
 const unfinished = () => readdirSync(join(pools.directory, "pool/tmp"));
 
+it("is the only one that works on its pool: another one says who does, and ends", async () => {
+  const other = spawn(process.execPath, [program, "--config", join(directory, "ingot.yaml")], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let said = "";
+  other.stdout.on("data", (text) => {
+    said += text;
+  });
+  const [code] = await once(other, "exit");
+  expect([code, said]).toEqual([1, expect.stringContaining(`process ${storaged.pid} works on it already`)]);
+});
+
 describe("a running node", () => {
   it("does not notice that storaged is killed and starts again", async () => {
     const target = await served("disk-calm");

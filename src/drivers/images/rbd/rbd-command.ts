@@ -17,7 +17,8 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
     (action, image, args) =>
       runCeph("rbd", [...PATIENCE, ...SHORT, ...args], { access, action, image, signal });
   const json = async <T>(signal: AbortSignal, action: string, image: string, args: string[]): Promise<T> =>
-    JSON.parse(await rbd(signal)(action, image, [...args, "--format", "json"])) as T;
+    // of an image without metadata `rbd image-meta list` says nothing at all
+    JSON.parse((await rbd(signal)(action, image, [...args, "--format", "json"])) || "{}") as T;
 
   const rados =
     (signal: AbortSignal) =>
