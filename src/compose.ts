@@ -23,6 +23,8 @@ import { ImageCatalogue } from "./images/image-catalogue.ts";
 import { LeaseTable } from "./leases/lease-table.ts";
 import { sweepLeases } from "./leases/sweep-leases.ts";
 import type { Log } from "./log.ts";
+import { createAddressGuard } from "./net/address-guard.ts";
+import { createFetchFile } from "./net/fetch-file.ts";
 import { takeInheritedSockets } from "./net/inherited-sockets.ts";
 import { findNeighbour } from "./net/neighbours.ts";
 import { createNotifier } from "./net/notify.ts";
@@ -35,6 +37,8 @@ import { startChores } from "./operations/chores.ts";
 import { DiskTraffic } from "./operations/disk-traffic.ts";
 import { LastDrift, watchDrift } from "./operations/drift-watch.ts";
 import { createFlattenDeep } from "./operations/flatten-deep.ts";
+import { Incoming } from "./operations/incoming.ts";
+import { innerAddresses } from "./operations/inner-addresses.ts";
 import { OperatorRequests } from "./operations/operator-requests.ts";
 import { PoolWatch } from "./operations/pool-watch.ts";
 import { Presence } from "./operations/presence.ts";
@@ -45,6 +49,7 @@ import { RecordMirror } from "./operations/record-mirror.ts";
 import { OperationRunner } from "./operations/runner.ts";
 import { takeDueSnapshots } from "./operations/scheduled-snapshots.ts";
 import { TargetWatch } from "./operations/target-watch.ts";
+import { Uploads } from "./operations/uploads.ts";
 import { ProjectRegistry } from "./projects/project-registry.ts";
 import { serveNetwork } from "./serve-network.ts";
 import { createStorageClient } from "./storaged/client.ts";
@@ -143,6 +148,14 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     boots: timeline,
     store: storage.images,
     space: storage.space,
+    incoming: new Incoming(config.pool.incoming),
+    fetchFile: createFetchFile({
+      guard: createAddressGuard({
+        allowed: () => config.pool.importFrom,
+        refused: () => innerAddresses({ config, nodes }),
+      }),
+      stallSeconds: () => config.pool.incoming.stallSeconds,
+    }),
     catalogue,
     poolLeases: storage.leases,
     exchange: storage.exchange,
@@ -204,7 +217,10 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   stops.push(() => rearming.stop());
   poolWatch.start();
   stops.push(() => poolWatch.stop());
+  const uploads = new Uploads(appliance);
   runner.resume();
+  await uploads.start();
+  stops.push(() => uploads.stop());
   stops.push(() => runner.stop());
   const presence = new Presence(appliance);
   presence.start();
@@ -219,7 +235,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   stops.push(() => appliance.mirror.stop());
   stops.push(watchDrift(appliance));
 
-  const api = await startApi({ appliance, boots: timeline, discovered, ...options });
+  const api = await startApi({ appliance, uploads, boots: timeline, discovered, ...options });
   stops.push(() => api.stop());
 
   stops.push(startWatchdog({ notifier, environment, clock, log, probes }));

@@ -56,6 +56,19 @@ export type Project = {
   requestedBy: string;
 };
 
+/** An upload that is not whole yet. */
+export type Upload = {
+  name: string;
+  project: string;
+  format: string;
+  compression: string;
+  sizeBytes: number;
+  receivedBytes: number;
+  expiresAt: string;
+  createdAt: string;
+  requestedBy: string;
+};
+
 /** What disks are cloned from. */
 export type Image = {
   id: string;

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
+import { Readable } from "node:stream";
 import { ApplianceError, ERROR_KINDS, type ErrorCode } from "../errors.ts";
 
 /** Where the API is: the local unix socket, or a URL with a token. */
@@ -55,6 +56,11 @@ export class ApiClient {
     return this.#ask<T>("PATCH", path, body);
   }
 
+  /** Sends bytes as they come. */
+  send<T>(path: string, headers: Record<string, string>, body?: NodeJS.ReadableStream): Promise<T> {
+    return this.#ask<T>("PUT", path, body, undefined, { "Content-Type": "application/octet-stream", ...headers });
+  }
+
   delete<T = undefined>(path: string): Promise<T> {
     return this.#ask<T>("DELETE", path);
   }
@@ -98,9 +104,15 @@ export class ApiClient {
     };
   }
 
-  async #ask<T>(method: string, path: string, body?: object, signal?: AbortSignal): Promise<T> {
+  async #ask<T>(
+    method: string,
+    path: string,
+    body?: object,
+    signal?: AbortSignal,
+    own: Record<string, string> = body ? { "Content-Type": "application/json" } : {},
+  ): Promise<T> {
     const place = this.#place;
-    const headers = { Accept: "application/json", ...(body ? { "Content-Type": "application/json" } : {}) };
+    const headers = { Accept: "application/json", ...own };
     const options = { ...this.#options(method, path, headers), ...(signal ? { signal } : {}) };
     let response: IncomingMessage;
     let text: string;
@@ -126,7 +138,8 @@ function send(place: Place, options: RequestOptions, body: object | undefined): 
         : (place.url.protocol === "https:" ? httpsRequest : httpRequest)(place.url, options, onAnswer);
     request.on("timeout", () => request.destroy(new Error(`silent for ${SILENCE_MS / 1000} s`)));
     request.on("error", reject);
-    request.end(body && JSON.stringify(body));
+    if (body instanceof Readable) body.on("error", (error) => request.destroy(error)).pipe(request);
+    else request.end(body && JSON.stringify(body));
   });
 }
 

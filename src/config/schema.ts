@@ -1,3 +1,4 @@
+import ipaddr from "ipaddr.js";
 import { z } from "zod";
 import { type Ipv4, parseIpv4, parseSubnet, type Subnet } from "../values/ipv4.ts";
 import { NAME_PATTERN } from "../values/name.ts";
@@ -49,6 +50,7 @@ const cephName = z
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, "use 1 to 63 letters, digits, dots, dashes, underscores")
   .meta({ kind: "name" });
 const seconds = z.number().int().positive().meta({ kind: "seconds" });
+const byteCount = z.number().int().positive().meta({ kind: "bytes" });
 const count = z.number().int().positive().meta({ kind: "count" });
 
 const restart = { restart: true };
@@ -57,6 +59,12 @@ const restart = { restart: true };
 function report(misfits: Misfit[], context: z.RefinementCtx, path: string[] = []): void {
   for (const { path: inner, message } of misfits)
     context.addIssue({ code: "custom", path: [...path, ...inner], message });
+}
+
+/** Whether this can be a host name, an address, or a range of addresses. */
+function isHostOrRange(text: string): boolean {
+  if (text.includes("/")) return ipaddr.isValidCIDR(text);
+  return ipaddr.isValid(text) || /^(?!-)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*$/.test(text);
 }
 
 const addressRange = z.strictObject({
@@ -261,12 +269,34 @@ export const configSchema = z
           .default(["/var/lib/ingot-export"])
           .meta(restart)
           .describe("Where images may be exported to."),
-        maxImageBytes: z
-          .number()
-          .int()
-          .positive()
+        importFrom: z
+          .array(z.string().refine(isHostOrRange, "name a host, an address, or a range of addresses like 10.1.0.0/16"))
+          .default([])
+          .describe(
+            "Hosts and networks that images may be fetched from although they are not public: names, addresses, ranges.",
+          ),
+        incoming: z
+          .strictObject({
+            directory: path
+              .default("/var/lib/ingot-incoming")
+              .meta(restart)
+              .describe(
+                "Where uploads and fetched files wait until they are whole. Owned by ingotd, closed to others.",
+              ),
+            maxBytes: byteCount
+              .default(512 * 1024 ** 3)
+              .meta(restart)
+              .describe("All of them together, as long as they will be; the disk below keeps 5 % free besides."),
+            expireSeconds: seconds
+              .default(86_400)
+              .describe("An upload that nobody goes on with is dropped after so long."),
+            stallSeconds: seconds.default(60).describe("A server that sends nothing for so long is given up."),
+          })
+          .prefault({})
+          .describe("Images that come over the network."),
+        maxImageBytes: byteCount
           .default(2 * 1024 ** 4)
-          .meta({ kind: "bytes", ...restart })
+          .meta(restart)
           .describe("Longest content of an image; a small file may unpack to any size."),
         watermarks,
       })

@@ -14,6 +14,7 @@ import type { TargetServer } from "../drivers/targets/target-server.ts";
 import type { ImageCatalogue } from "../images/image-catalogue.ts";
 import type { LeaseTable } from "../leases/lease-table.ts";
 import type { Log } from "../log.ts";
+import type { FetchFile } from "../net/fetch-file.ts";
 import type { TcpPeer } from "../net/tcp-peers.ts";
 import type { NodeRecord } from "../nodes/node.ts";
 import type { NodeRegistry } from "../nodes/node-registry.ts";
@@ -21,6 +22,7 @@ import type { ProjectRegistry } from "../projects/project-registry.ts";
 import type { Records } from "../store/records.ts";
 import type { DiskTraffic } from "./disk-traffic.ts";
 import type { LastDrift } from "./drift-watch.ts";
+import type { Incoming } from "./incoming.ts";
 import type { OperatorRequests } from "./operator-requests.ts";
 import type { PoolWatch } from "./pool-watch.ts";
 import type { RecordMirror } from "./record-mirror.ts";
@@ -47,6 +49,9 @@ export type Appliance = {
   boots: Pick<Timeline, "waitFor" | "boots" | "current" | "forget">;
   store: ImageStore;
   space: PoolSpace;
+  /** What comes over the network to be imported. */
+  incoming: Incoming;
+  fetchFile: FetchFile;
   /** What the pool itself tells of images and disks. */
   catalogue: PoolCatalogue;
   /** What one appliance of a pool may do at a time. */

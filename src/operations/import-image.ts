@@ -1,41 +1,104 @@
+import { normalize } from "node:path";
+import { ApplianceError } from "../errors.ts";
 import type { ImageRecord } from "../images/image.ts";
+import { publicUrl } from "../net/fetch-file.ts";
+import type { Change } from "../store/records.ts";
 import { newId } from "../values/id.ts";
 import type { Compression, ImageFormat } from "../values/image-format.ts";
 import type { Appliance } from "./appliance.ts";
-import type { OperationRecord, Procedure } from "./operation.ts";
+import { originPath } from "./incoming.ts";
+import type { OperationRecord, Procedure, Step } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
 import { checkQuota } from "./quota.ts";
+import type { UploadRecord } from "./uploads.ts";
 
 export type ImportImageRequest = {
   project: string;
   name: string;
-  /** On the appliance, inside one of pool.importDirectories. */
-  path: string;
   /** Stated, never probed: a raw disk may begin with anything. */
   format: ImageFormat;
   compression?: Compression;
-  /** Of the file as it is, hex. */
+  /** Of the file as it is, or as it is sent, hex. */
   sha256?: string;
   phonesHome: boolean;
+} & (
+  | {
+      /** On the appliance, inside one of pool.importDirectories. */
+      path: string;
+    }
+  | {
+      /** By http or https. */
+      url: string;
+    }
+);
+
+type ImportPlan = {
+  image: string;
+  /** Where the file is, or will be once it is fetched. */
+  path: string;
+  format: ImageFormat;
+  compression?: Compression;
+  sha256?: string;
+  /** Where it is fetched from, with credentials. */
+  url?: string;
+  /** Whether the file is one that was brought here for this import, and goes with it. */
+  isIncoming?: boolean;
 };
 
-type ImportPlan = { image: string; path: string; format: ImageFormat; compression?: Compression; sha256?: string };
-
-/** Makes an image from a file. EXISTS for a name in use, POOL_FULL when the pool is closed; what is wrong with the file shows in the operation. */
+/**
+ * Makes an image from a file on the appliance, or from one that is fetched. EXISTS for a name in use, INVALID for a URL
+ * that is none, POOL_FULL when the pool is closed; what is wrong with the file shows in the operation.
+ */
 export async function importImage(
   appliance: Appliance,
   request: ImportImageRequest,
   requestedBy: string,
 ): Promise<OperationRecord> {
-  const { project, name, path, format, compression = "none", sha256, phonesHome } = request;
+  const { incoming, images } = appliance;
+  const id = newId("img");
+  const place =
+    "url" in request ? { url: request.url, path: incoming.path(id), isIncoming: true } : { path: request.path };
+  const source = "url" in request ? publicUrl(request.url) : request.path;
+  if ("path" in request && normalize(request.path).startsWith(`${normalize(incoming.directory)}/`)) {
+    throw new ApplianceError("FORBIDDEN", "path: that is where uploads of others wait", {
+      details: { field: "path", value: request.path, remedy: "put the file into one of pool.importDirectories" },
+    });
+  }
+  await checkPoolOpen(appliance);
+  images.checkNewName(request.project, request.name);
+  checkQuota(appliance, request.project, { images: 1 });
+  return begin(appliance, { ...request, id, source }, place, requestedBy);
+}
+
+/** Makes an image from an upload that is whole, which ends with this. Fails as `importImage`. */
+export async function importUpload(
+  appliance: Appliance,
+  upload: UploadRecord,
+  requestedBy: string,
+): Promise<OperationRecord> {
+  const { id, project, name } = upload;
   await checkPoolOpen(appliance);
   appliance.images.checkNewName(project, name);
   checkQuota(appliance, project, { images: 1 });
+  const place = { path: appliance.incoming.path(id), isIncoming: true };
+  const ends: Change = { collection: "uploads", key: id, value: null };
+  return begin(appliance, { ...upload, source: "upload" }, place, requestedBy, [ends]);
+}
+
+type Beginning = Omit<ImportImageRequest, "path" | "url"> & { id: string; source: string };
+
+function begin(
+  appliance: Appliance,
+  { id, project, name, source, format, compression = "none", sha256, phonesHome }: Beginning,
+  place: Pick<ImportPlan, "path" | "url" | "isIncoming">,
+  requestedBy: string,
+  changes: Change[] = [],
+): Promise<OperationRecord> {
   const image: ImageRecord = {
-    id: newId("img"),
+    id,
     name,
     project,
-    origin: { kind: "import", source: path, format, compression },
+    origin: { kind: "import", source, format, compression },
     sizeBytes: 0,
     phonesHome,
     ready: false,
@@ -46,35 +109,80 @@ export async function importImage(
     summary: `import image ${name}`,
     project,
     requestedBy,
-    plan: { image: image.id, path, format, compression, ...(sha256 === undefined ? {} : { sha256 }) },
-    holds: [image.id],
-    changes: [{ collection: "images", key: image.id, value: image }],
+    plan: { image: id, format, compression, ...(sha256 === undefined ? {} : { sha256 }), ...place },
+    holds: [id],
+    changes: [...changes, { collection: "images", key: id, value: image }],
   });
 }
 
-/** The one step of an import: the content, which is removed again when it fails. */
+/** Fetches the file, where it has to be, and makes the content of it; what there is of both is removed again on failure. */
 export function importProcedure(appliance: Appliance): Procedure<ImportPlan> {
   return {
     kind: "import",
-    steps: () => [
-      {
-        name: "import-content",
-        deadlineSeconds: 6 * 3600,
-        run: async ({ plan, progress, signal }) => {
-          const { sizeBytes, sha256 } = await appliance.store.import(
-            plan,
-            (done, total) => progress(done, total, "bytes"),
-            signal,
-          );
-          const image = appliance.images.find(plan.image) as ImageRecord;
-          // how much there is in it is known now only
-          checkQuota(appliance, image.project, { bytes: sizeBytes - image.sizeBytes });
-          const ready: ImageRecord = { ...image, sizeBytes, sha256, ready: true };
-          return { output: { sizeBytes, sha256 }, changes: [{ collection: "images", key: plan.image, value: ready }] };
-        },
-        undo: ({ plan, signal }) => appliance.store.remove("image", plan.image, signal),
-      },
-    ],
+    steps: ({ url }) => [...(url === undefined ? [] : [fetchFile(appliance, url)]), importContent(appliance)],
     undone: (plan) => [{ collection: "images", key: plan.image, value: null }],
   };
+}
+
+function fetchFile({ incoming, fetchFile, config }: Appliance, url: string): Step<ImportPlan> {
+  return {
+    name: "fetch-file",
+    deadlineSeconds: 24 * 3600,
+    run: async ({ plan, progress, signal }) => {
+      await incoming.promise(plan.image, 0);
+      const output = await fetchFile({
+        url,
+        path: plan.path,
+        originPath: originPath(plan.path),
+        checkSize: async (bytes) => {
+          if (bytes > config.pool.maxImageBytes) throw tooLarge(bytes);
+          await incoming.promise(plan.image, bytes);
+        },
+        progress: (done, total) => progress(done, total, "bytes"),
+        signal,
+      });
+      return { output };
+    },
+    undo: ({ plan }) => incoming.remove(plan.image),
+  };
+}
+
+function importContent(appliance: Appliance): Step<ImportPlan> {
+  const { store, images, incoming } = appliance;
+  return {
+    name: "import-content",
+    deadlineSeconds: 6 * 3600,
+    run: async ({ plan, progress, signal }) => {
+      const { image, path, format, compression, sha256: stated } = plan;
+      const request = {
+        image,
+        path,
+        format,
+        ...(compression ? { compression } : {}),
+        ...(stated ? { sha256: stated } : {}),
+      };
+      const { sizeBytes, sha256 } = await store.import(
+        request,
+        (done, total) => progress(done, total, "bytes"),
+        signal,
+      );
+      const record = images.find(image) as ImageRecord;
+      // how much there is in it is known now only
+      checkQuota(appliance, record.project, { bytes: sizeBytes - record.sizeBytes });
+      // done twice, the image is there already, and nobody asks for its file
+      if (plan.isIncoming) await incoming.remove(image);
+      const ready: ImageRecord = { ...record, sizeBytes, sha256, ready: true };
+      return { output: { sizeBytes, sha256 }, changes: [{ collection: "images", key: image, value: ready }] };
+    },
+    undo: async ({ plan, signal }) => {
+      await store.remove("image", plan.image, signal);
+      if (plan.isIncoming) await incoming.remove(plan.image);
+    },
+  };
+}
+
+function tooLarge(bytes: number): ApplianceError {
+  return new ApplianceError("INVALID", `url: the file there has ${bytes} bytes, more than an image may have`, {
+    details: { field: "url", remedy: "raise pool.maxImageBytes, if it may be so large" },
+  });
 }

@@ -1,10 +1,11 @@
 import { ApplianceError } from "../errors.ts";
 import { DEFAULT_PROJECT } from "../projects/project.ts";
 import type { Appliance } from "./appliance.ts";
+import type { UploadRecord } from "./uploads.ts";
 import { describeUsers, type User } from "./users.ts";
 
 /**
- * Forgets a project, and what was shared with it: a later one of the same name is another one. NOT_FOUND; IN_USE with
+ * Forgets a project, what was shared with it, and its uploads: a later one of the same name is another one. NOT_FOUND; IN_USE with
  * `details.usedBy` while it owns anything or an operation works in it; CONFLICT for `default`.
  */
 export async function removeProject(appliance: Appliance, name: string): Promise<void> {
@@ -39,5 +40,9 @@ export async function removeProject(appliance: Appliance, name: string): Promise
       key: image.id,
       value: { ...image, sharedWith: image.sharedWith?.filter((one) => one !== name) },
     }));
-  await appliance.records.commit([{ collection: "projects", key: name, value: null }, ...unshared]);
+  // what has arrived of them goes with the next look for what nobody knows
+  const uploads = [...appliance.records.collection<UploadRecord>("uploads").values()]
+    .filter(({ project }) => project === name)
+    .map(({ id }) => ({ collection: "uploads", key: id, value: null }));
+  await appliance.records.commit([{ collection: "projects", key: name, value: null }, ...unshared, ...uploads]);
 }

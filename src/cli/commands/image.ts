@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { COMPRESSIONS, IMAGE_FORMATS } from "../../values/image-format.ts";
 import type { Image, Operation, Relative } from "../answers.ts";
 import { choice, examples, type Open } from "../command.ts";
@@ -7,6 +7,7 @@ import { formatFacts } from "../text/facts.ts";
 import { formatAgo, formatBytes, formatMoment } from "../text/quantity.ts";
 import { type Column, formatTable } from "../text/table.ts";
 import { branches } from "../text/tree.ts";
+import { addUploadCommands } from "./image-upload.ts";
 
 /** `ingot image …` */
 export function addImageCommands(program: Command, open: Open): void {
@@ -14,8 +15,9 @@ export function addImageCommands(program: Command, open: Open): void {
 
   image
     .command("import <name>")
-    .description("make an image from a file on the appliance")
-    .requiredOption("--file <path>", "inside one of pool.importDirectories")
+    .description("make an image from a file on the appliance, or from a URL")
+    .addOption(new Option("--file <path>", "on the appliance, inside one of pool.importDirectories").conflicts("from"))
+    .option("--from <url>", "http or https; the appliance fetches it")
     .addOption(choice("--format <format>", "what the file is; never guessed", [...IMAGE_FORMATS]).makeOptionMandatory())
     .addOption(choice("--compression <kind>", "what it is packed with", [...COMPRESSIONS]).default("none"))
     .option("--sha256 <hex>", "of the file as it is, packed or not")
@@ -25,15 +27,19 @@ export function addImageCommands(program: Command, open: Open): void {
       "after",
       examples(
         "ingot image import debian --file /var/lib/ingot-import/debian.qcow2 --format qcow2",
+        "ingot image import debian --from https://example.org/debian.qcow2 --format qcow2 --sha256 HEX",
         "ingot image import tiny --file tiny.raw.zst --format raw --compression zst --phones-home --no-wait",
       ),
     )
     .action(async (name: string, options: ImportOptions, command: Command) => {
       const session = open(command);
-      const { file, format, compression, sha256, phonesHome = false } = options;
-      const request = { name, path: resolve(file), format, compression, sha256, phonesHome };
+      const { file, from, format, compression, sha256, phonesHome = false } = options;
+      const place = from === undefined ? { path: file === undefined ? undefined : resolve(file) } : { url: from };
+      const request = { name, ...place, format, compression, sha256, phonesHome };
       await session.finish(await session.api.post<Operation>(session.projectPath("images"), request));
     });
+
+  addUploadCommands(image, open);
 
   image
     .command("list")
@@ -111,7 +117,14 @@ export function addImageCommands(program: Command, open: Open): void {
     });
 }
 
-type ImportOptions = { file: string; format: string; compression: string; sha256?: string; phonesHome?: boolean };
+type ImportOptions = {
+  file?: string;
+  from?: string;
+  format: string;
+  compression: string;
+  sha256?: string;
+  phonesHome?: boolean;
+};
 
 const NO_IMAGES = "no images yet; ingot image import makes one";
 

@@ -1,9 +1,8 @@
 import type { Operation } from "../answers.ts";
+import { formatBar } from "./bar.ts";
 import { formatFacts } from "./facts.ts";
 import { formatBytes, formatDuration, formatMoment, secondsBetween } from "./quantity.ts";
 import { type Column, formatTable, shorten } from "./table.ts";
-
-const BAR_WIDTH = 20;
 
 /** All about one operation: what, how far, and what stands in its way. */
 export function formatOperation(operation: Operation, width: number): string {
@@ -44,8 +43,7 @@ export function formatProgress({ state, steps, progress }: Operation, width = 80
   const place = state === "running" && name ? `step ${index + 1}/${steps.length} ${name}` : state;
   if (!progress || progress.step !== name || progress.total === 0) return shorten(place, width);
   const { done, total, unit } = progress;
-  const filled = Math.round(Math.min(1, done / total) * BAR_WIDTH);
-  const bar = "█".repeat(filled).padEnd(BAR_WIDTH, "░");
+  const bar = formatBar(done / total);
   const amount = {
     bytes: `${formatBytes(done)} of ${formatBytes(total)}`,
     seconds: `${formatDuration(done)} of at most ${formatDuration(total)}`,

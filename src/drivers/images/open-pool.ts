@@ -36,12 +36,13 @@ export type OpenPool = {
 /** The pool that the configuration names; rejects as `openFileStore` where it can't be used at all. */
 export async function openPool(config: Config["pool"]): Promise<OpenPool> {
   const place = poolPlace(config);
-  const { exportDirectories, importDirectories } = config;
+  const { exportDirectories } = config;
+  const importDirectories = [...config.importDirectories, config.incoming.directory];
   if (config.store === "file") {
     const space = createFilePoolSpace(config.directory);
     const { directory } = config;
     const [catalogue, leases] = [createFileCatalogue(directory), createFileLeases(directory)];
-    const images = await openFileStore(config);
+    const images = await openFileStore({ ...config, importDirectories });
     const exchange = createImageExchange({ images, exportDirectories, importDirectories });
     return { images, space, catalogue, leases, exchange, place, beforeOpening: async () => {} };
   }

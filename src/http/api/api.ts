@@ -4,12 +4,14 @@ import type { DiscoveredMachine } from "../../boot/discovered.ts";
 import type { Config } from "../../config/schema.ts";
 import type { Log } from "../../log.ts";
 import type { Appliance } from "../../operations/appliance.ts";
+import type { Uploads } from "../../operations/uploads.ts";
 import type { Mac } from "../../values/mac.ts";
 import type { Caller } from "./rights.ts";
 
 /** What the routes answer from. */
 export type ApiParts = {
   appliance: Appliance;
+  uploads: Uploads;
   /** The boots of a NIC, newest first. */
   boots: { boots(mac: Mac): readonly BootSession[] };
   /** Machines that nobody registered. */

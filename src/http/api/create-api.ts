@@ -23,6 +23,7 @@ import { addPoolRoutes } from "./routes/pool.ts";
 import { addProjectRoutes } from "./routes/projects.ts";
 import { addQuotaRoutes } from "./routes/quotas.ts";
 import { addSystemRoutes } from "./routes/system.ts";
+import { addUploadRoutes, isUpload } from "./routes/uploads.ts";
 import { authenticate, type Token } from "./token.ts";
 
 const BODY_BYTES = 1024 * 1024;
@@ -64,14 +65,14 @@ export function createApi(parts: ApiParts, token?: Token): Api {
     parts.appliance.projects.get(context.req.param("project"));
     await next();
   });
-  api.use(
-    bodyLimit({
-      maxSize: BODY_BYTES,
-      onError: () => {
-        throw new HTTPException(413);
-      },
-    }),
-  );
+  const limited = bodyLimit({
+    maxSize: BODY_BYTES,
+    onError: () => {
+      throw new HTTPException(413);
+    },
+  });
+  // what is streamed to the disk counts its own bytes
+  api.use((context, next) => (isUpload(context.req) ? next() : limited(context, next)));
 
   api.onError((error, context) => {
     const { requestId } = context.var;
@@ -90,6 +91,7 @@ export function createApi(parts: ApiParts, token?: Token): Api {
   addNodeWorkRoutes(api, parts);
   addProjectRoutes(api, parts);
   addImageRoutes(api, parts);
+  addUploadRoutes(api, parts);
   addImageSharingRoutes(api, parts);
   addImageDownloadRoute(api, parts);
   addImageExchangeRoutes(api, parts);

@@ -12,6 +12,9 @@ import { readToken } from "./token.ts";
 /** What answers that are under way get before they are cut. */
 const GRACE_MS = 2_000;
 
+/** Longer than any answer is waited for. */
+const SILENCE_MS = 120_000;
+
 /** The API, listening. */
 export type RunningApi = {
   socketPath: string;
@@ -56,9 +59,13 @@ export async function startApi(parts: ApiParts): Promise<RunningApi> {
 }
 
 function serve(api: Api, bindings: (socket: Socket) => ApiEnvironment["Bindings"]): Server {
-  return createAdaptorServer({
+  const server = createAdaptorServer({
     fetch: (request, { incoming }) => api.fetch(request, bindings((incoming as IncomingMessage).socket)),
   }) as Server;
+  // an upload takes its time; a connection on which nothing moves ends
+  server.requestTimeout = 0;
+  server.timeout = SILENCE_MS;
+  return server;
 }
 
 /** File mode says who may use the unix socket: whoever can holds all rights. */

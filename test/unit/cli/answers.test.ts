@@ -8,12 +8,14 @@ import type { discoveredSchema, leaseSchema } from "../../../src/http/api/views/
 import type { nodeSchema } from "../../../src/http/api/views/node-view.ts";
 import type { operationSchema, operatorRequestSchema } from "../../../src/http/api/views/operation-view.ts";
 import type { findingSchema, statusSchema } from "../../../src/http/api/views/system-view.ts";
+import type { uploadSchema } from "../../../src/http/api/views/upload-view.ts";
 
 /** Judged by the type checker: the CLI shares no code with the API, so this is what holds the two together. */
 describe("what the CLI reads", () => {
   it("is in what the API answers", () => {
     expectTypeOf<z.infer<typeof nodeSchema>>().toExtend<cli.Node>();
     expectTypeOf<z.infer<typeof imageSchema>>().toExtend<cli.Image>();
+    expectTypeOf<z.infer<typeof uploadSchema>>().toExtend<cli.Upload>();
     expectTypeOf<z.infer<typeof diskSchema>>().toExtend<cli.Disk>();
     expectTypeOf<z.infer<typeof operationSchema>>().toExtend<cli.Operation>();
     expectTypeOf<z.infer<typeof operatorRequestSchema>>().toExtend<cli.OperatorRequest>();

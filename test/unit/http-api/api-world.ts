@@ -7,6 +7,7 @@ import { systemClock } from "../../../src/clock.ts";
 import type { ApiParts } from "../../../src/http/api/api.ts";
 import { createLog } from "../../../src/log.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
+import { Uploads } from "../../../src/operations/uploads.ts";
 import { World } from "../operations/world.ts";
 
 /** For polls: a loaded machine is slow, not wrong. */
@@ -27,6 +28,7 @@ export class ApiWorld {
     this.parts = {
       // the world's own clock hurries; people who wait for an answer do not
       appliance: { ...appliance, clock: systemClock },
+      uploads: new Uploads(appliance),
       boots: appliance.boots as Timeline,
       discovered: this.discovered,
       config,

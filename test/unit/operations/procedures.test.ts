@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ApplianceError } from "../../../src/errors.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
@@ -17,12 +18,15 @@ import { removeImage } from "../../../src/operations/remove-image.ts";
 import { retryOperation } from "../../../src/operations/retry-operation.ts";
 import { revertDisk } from "../../../src/operations/revert-disk.ts";
 import { snapshotDisk } from "../../../src/operations/snapshot-disk.ts";
+import { Uploads } from "../../../src/operations/uploads.ts";
 import type { Journal } from "../../../src/store/journal.ts";
 import { journalWithAppend } from "../../fakes/journal-with-append.ts";
 import { done, proveProcedures, type Scenario } from "./prove-procedures.ts";
 import { newNode, nothingLeftBehind, settled, World } from "./world.ts";
 
 const project = "default";
+
+const UPLOAD = { project, name: "golden", format: "raw", compression: "none", sizeBytes: 7, phonesHome: true } as const;
 
 const golden = (appliance: Appliance) =>
   importImage(
@@ -54,6 +58,29 @@ async function withNodeOff(appliance: Appliance): Promise<void> {
 
 const scenarios: Record<string, Scenario> = {
   import: { prepare: async () => {}, begin: golden },
+  "import from a URL": {
+    prepare: async () => {},
+    begin: (appliance) =>
+      importImage(
+        appliance,
+        {
+          project,
+          name: "golden",
+          url: "https://user:secret@example.org/golden.raw?key=1",
+          format: "raw",
+          phonesHome: true,
+        },
+        "test",
+      ),
+  },
+  "import of an upload": {
+    prepare: async (appliance) => {
+      const uploads = new Uploads(appliance);
+      await uploads.begin(UPLOAD, "test");
+      await uploads.receive(project, "golden", { from: 0, body: Readable.from([Buffer.alloc(7)]) });
+    },
+    begin: (appliance) => new Uploads(appliance).finish(project, "golden", "test"),
+  },
   "provision from an image": {
     prepare: withImage,
     begin: (appliance) => provision(appliance, { node: "node-1", image: "golden" }, "test"),

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
@@ -15,6 +15,7 @@ import { type NewNode, NodeRegistry } from "../../../src/nodes/node-registry.ts"
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { DiskTraffic } from "../../../src/operations/disk-traffic.ts";
 import { LastDrift } from "../../../src/operations/drift-watch.ts";
+import { Incoming } from "../../../src/operations/incoming.ts";
 import type { OperationRecord } from "../../../src/operations/operation.ts";
 import { OperatorRequests } from "../../../src/operations/operator-requests.ts";
 import { PoolWatch } from "../../../src/operations/pool-watch.ts";
@@ -102,6 +103,13 @@ export class World {
       poolLeases: failing(this.poolLeases, (verb) => before(`poolLeases.${verb}`)),
       exchange: failing(this.exchange, (verb) => before(`exchange.${verb}`)),
       mirror: new RecordMirror({ id, images, disks, nodes, catalogue, clock, log }),
+      incoming: new Incoming({ directory: join(this.directory, "incoming"), maxBytes: 1024 ** 2 }),
+      fetchFile: async ({ path, checkSize }) => {
+        before("fetch");
+        await checkSize(7);
+        writeFileSync(path, "content");
+        return { sizeBytes: 7 };
+      },
       pool: new PoolWatch({ store: this.images, space: this.space, config, clock, log }),
       targets: failing(this.targets, (verb) => before(`targets.${verb}`)),
       powerOf: (node) => {
@@ -190,6 +198,9 @@ export function nothingLeftBehind(appliance: Appliance, world: World): void {
   const exports = appliance.runner.list().filter(({ kind, state }) => kind === "export-image" && state === "done");
   // others' volumes stay
   expect(exported.length).toBe(exports.length + 1);
+  const incoming = join(world.directory, "incoming");
+  const uploads = [...appliance.records.collection("uploads").entries()].map(([id]) => id);
+  expect(existsSync(incoming) ? readdirSync(incoming).sort() : []).toEqual(uploads.sort());
   expect(world.space.fileBytes).toBe(world.space.filesystemBytes);
   const unprovisioned = appliance.nodes.list().filter((node) => !entries.some((entry) => entry.node === node.id));
   for (const node of unprovisioned) expect(world.power.get(node.id)?.state ?? "off", node.name).toBe("off");

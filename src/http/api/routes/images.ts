@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { copyImage } from "../../../operations/copy-image.ts";
 import { editImage } from "../../../operations/edit-image.ts";
 import { flatten } from "../../../operations/flatten.ts";
-import { importImage } from "../../../operations/import-image.ts";
+import { type ImportImageRequest, importImage } from "../../../operations/import-image.ts";
 import { removeImage } from "../../../operations/remove-image.ts";
 import { COMPRESSIONS, IMAGE_FORMATS } from "../../../values/image-format.ts";
 import type { Api, ApiParts } from "../api.ts";
@@ -18,7 +18,8 @@ const params = project.extend({ image: z.string().openapi({ description: "Name o
 const newImage = z
   .strictObject({
     name: z.string(),
-    path: z.string().openapi({ description: "On the appliance, inside one of pool.importDirectories" }),
+    path: z.string().optional().openapi({ description: "On the appliance, inside one of pool.importDirectories" }),
+    url: z.string().max(4096).optional().openapi({ description: "By http or https; or a path, one of both" }),
     format: z.enum(IMAGE_FORMATS).openapi({ description: "Stated, never probed" }),
     compression: z.enum(COMPRESSIONS).default("none").openapi({ description: "On top of the format; never probed" }),
     sha256: z
@@ -27,6 +28,10 @@ const newImage = z
       .optional()
       .openapi({ description: "Of the file as it is, packed or not; checked before anything else" }),
     phonesHome: z.boolean().default(false).openapi({ description: "Whether its OS reports that it is up" }),
+  })
+  .refine(({ path, url }) => (path === undefined) !== (url === undefined), {
+    path: ["path"],
+    error: "name a path or a URL, one of both",
   })
   .openapi("NewImage");
 
@@ -108,7 +113,7 @@ export function addImageRoutes(api: Api, { appliance }: ApiParts): void {
   );
   api.openapi(routes.import, async (c) => {
     const request = exact({ ...c.req.valid("json"), ...c.req.valid("param") });
-    return accepted(c, appliance, await importImage(appliance, request, c.var.caller.name));
+    return accepted(c, appliance, await importImage(appliance, request as ImportImageRequest, c.var.caller.name));
   });
   api.openapi(routes.get, (c) => {
     const { project, image } = c.req.valid("param");

@@ -1,0 +1,78 @@
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { setTimeout as pause } from "node:timers/promises";
+import { ApplianceError, isApplianceError } from "../errors.ts";
+import type { Operation, Upload } from "./answers.ts";
+import type { ApiClient } from "./api-client.ts";
+
+/** For so long nothing may get through: the appliance may restart meanwhile. */
+const PATIENCE_MS = 60_000;
+const PAUSE_MS = 1000;
+/** A piece a request: progress is certain then, and a proxy on the way is not tried too hard. */
+const PIECE_BYTES = 256 * 1024 * 1024;
+
+export type UploadSource = {
+  /** Of the API, where the content goes. */
+  path: string;
+  file: string;
+  /** What the API's query takes: format, compression, sha256, phonesHome. */
+  stated: Record<string, string>;
+};
+
+/**
+ * Sends a file to the appliance, from where an earlier upload of it ended; a connection that breaks is made again.
+ * Answers the import that began. Fails as the API, with INVALID for a file that can't be read.
+ */
+export async function uploadFile(
+  api: ApiClient,
+  { path, file, stated }: UploadSource,
+  progress: (doneBytes: number, totalBytes: number) => void,
+): Promise<Operation> {
+  const sizeBytes = await sizeOf(file);
+  const put = (range: string, body?: NodeJS.ReadableStream, length = 0) =>
+    api.send<Upload | Operation>(
+      `${path}?${new URLSearchParams(stated)}`,
+      { "Content-Range": `bytes ${range}/${sizeBytes}`, "Content-Length": String(length) },
+      body,
+    );
+  let heardAt = Date.now();
+  let position = 0;
+  for (;;) {
+    try {
+      let answer = await put("*");
+      while ("receivedBytes" in answer) {
+        heardAt = answer.receivedBytes > position ? Date.now() : heardAt;
+        position = answer.receivedBytes;
+        progress(position, sizeBytes);
+        const last = Math.min(position + PIECE_BYTES, sizeBytes) - 1;
+        const piece = createReadStream(file, { start: position, end: last });
+        let sent = position;
+        piece.on("data", (bytes) => {
+          sent += bytes.length;
+          progress(sent, sizeBytes);
+        });
+        answer = await put(`${position}-${last}`, piece, last - position + 1);
+        heardAt = Date.now();
+      }
+      return answer;
+    } catch (error) {
+      if (!isApplianceError(error, "UNAVAILABLE") || Date.now() - heardAt > PATIENCE_MS) throw error;
+      await pause(PAUSE_MS);
+    }
+  }
+}
+
+async function sizeOf(file: string): Promise<number> {
+  const found = await stat(file).catch((cause) => {
+    throw unreadable(file, cause.code, cause);
+  });
+  if (!found.isFile()) throw unreadable(file, "it is no file");
+  return found.size;
+}
+
+function unreadable(file: string, why: string, cause?: unknown): ApplianceError {
+  return new ApplianceError("INVALID", `${file} can't be uploaded (${why})`, {
+    details: { field: "file", value: file, remedy: "name a file of this machine that you may read" },
+    cause,
+  });
+}

@@ -1,0 +1,273 @@
+import { open } from "node:fs/promises";
+import { ApplianceError, isApplianceError } from "../errors.ts";
+import { isNoRoom } from "../net/preallocate.ts";
+import { newId } from "../values/id.ts";
+import type { Compression, ImageFormat } from "../values/image-format.ts";
+import type { Appliance } from "./appliance.ts";
+import { importUpload } from "./import-image.ts";
+import type { OperationRecord } from "./operation.ts";
+import { checkPoolOpen } from "./pool-report.ts";
+
+/** What an upload will become, as its first request said. */
+export type UploadRequest = {
+  project: string;
+  name: string;
+  format: ImageFormat;
+  compression: Compression;
+  /** Of the file as it is sent, hex. */
+  sha256?: string;
+  sizeBytes: number;
+  phonesHome: boolean;
+};
+
+/** An upload that is not whole yet, or not imported. Collection "uploads", keyed by the id that its image will have. */
+export type UploadRecord = UploadRequest & { id: string; createdAt: number; requestedBy: string };
+
+/** How far an upload is. */
+export type UploadState = { upload: UploadRecord; receivedBytes: number; expiresAt: number };
+
+/** Bytes of a request, and where in the file they belong. */
+export type Piece = { from: number; body: AsyncIterable<Uint8Array> };
+
+const SWEEP_MS = 600_000;
+
+/** Images that are being uploaded. An upload outlives its connection and this process; one that nobody goes on with expires. */
+export class Uploads {
+  readonly #appliance: Appliance;
+  readonly #writers = new Map<string, { stop: AbortController; ended: Promise<unknown> }>();
+  readonly #stop = new AbortController();
+  #sweeping: Promise<void> = Promise.resolve();
+
+  constructor(appliance: Appliance) {
+    this.#appliance = appliance;
+  }
+
+  /** All uploads of a project, oldest first. */
+  async list(project: string): Promise<UploadState[]> {
+    const uploads = this.#all().filter((one) => one.project === project);
+    return Promise.all(uploads.sort((a, b) => a.createdAt - b.createdAt).map((one) => this.#state(one)));
+  }
+
+  /** The upload of this name; NOT_FOUND otherwise. */
+  async get(project: string, name: string): Promise<UploadState> {
+    return this.#state(this.#get(project, name));
+  }
+
+  /**
+   * Begins an upload, or finds the one that the same request began. EXISTS when an image has the name, CONFLICT when an
+   * upload of that name was begun as something else, POOL_FULL, INVALID.
+   */
+  async begin(request: UploadRequest, requestedBy: string): Promise<UploadState> {
+    const { project, name, sizeBytes } = request;
+    const begun = this.#find(project, name);
+    if (begun) {
+      this.#checkSame(begun, request);
+      return this.#state(begun);
+    }
+    const { incoming, images, records, clock } = this.#appliance;
+    images.checkNewName(project, name);
+    await checkPoolOpen(this.#appliance);
+    const upload: UploadRecord = { ...request, id: newId("img"), createdAt: clock.now(), requestedBy };
+    await incoming.promise(upload.id, sizeBytes);
+    try {
+      if (this.#find(project, name)) throw busy(name);
+      await records.commit([{ collection: "uploads", key: upload.id, value: upload }]);
+    } catch (error) {
+      await incoming.remove(upload.id);
+      throw error;
+    }
+    return this.#state(upload);
+  }
+
+  /**
+   * Takes bytes in, and answers how far the upload is then; who sent before on another connection is cut off. CONFLICT
+   * when they do not follow what has arrived, INVALID for more than the file has. What came before a failure stays.
+   */
+  async receive(project: string, name: string, { from, body }: Piece): Promise<UploadState> {
+    const upload = this.#get(project, name);
+    await this.#cutOff(upload.id);
+    const stop = new AbortController();
+    const writing = this.#write(upload, { from, body }, stop.signal);
+    this.#writers.set(upload.id, { stop, ended: writing.catch(() => {}) });
+    try {
+      await writing;
+    } catch (error) {
+      throw isNoRoom(error) ? noRoom(error) : error;
+    } finally {
+      if (this.#writers.get(upload.id)?.stop === stop) this.#writers.delete(upload.id);
+    }
+    return this.#state(upload);
+  }
+
+  /** Begins the import of an upload that is whole. CONFLICT when it is not. */
+  async finish(project: string, name: string, requestedBy: string): Promise<OperationRecord> {
+    const { upload, receivedBytes } = await this.get(project, name);
+    if (receivedBytes !== upload.sizeBytes) throw notWhole(upload, receivedBytes);
+    return importUpload(this.#appliance, upload, requestedBy);
+  }
+
+  /** Gives an upload up, and all of it that has arrived. */
+  async remove(project: string, name: string): Promise<void> {
+    await this.#drop(this.#get(project, name));
+  }
+
+  /** Finds the room that uploads were promised before a restart, and looks from time to time for what was abandoned. */
+  async start(): Promise<void> {
+    for (const upload of this.#all()) {
+      await this.#appliance.incoming.promise(upload.id, upload.sizeBytes).catch((error) => {
+        this.#appliance.log.warn(
+          { component: "uploads", image: upload.name, reason: error.message },
+          "upload has no room",
+        );
+      });
+    }
+    this.#sweeping = this.#keepSweeping();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    for (const id of [...this.#writers.keys()]) await this.#cutOff(id);
+    await this.#sweeping;
+  }
+
+  /** Drops uploads that have expired, and files that nothing knows any more. */
+  async sweep(): Promise<void> {
+    const { incoming, clock, runner, log } = this.#appliance;
+    for (const upload of this.#all()) {
+      if (this.#writers.has(upload.id) || (await this.#state(upload)).expiresAt > clock.now()) continue;
+      log.info({ component: "uploads", image: upload.name, requestedBy: upload.requestedBy }, "upload expired");
+      await this.#drop(upload);
+    }
+    for (const id of await incoming.list()) {
+      if (!this.#records().get(id) && runner.holder(id) === undefined) await incoming.remove(id);
+    }
+  }
+
+  async #keepSweeping(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      await this.sweep().catch((error) => {
+        this.#appliance.log.warn({ component: "uploads", reason: error.message }, "can't look for abandoned uploads");
+      });
+      await this.#appliance.clock.sleep(SWEEP_MS, this.#stop.signal).catch(() => {});
+    }
+  }
+
+  async #write({ id, sizeBytes }: UploadRecord, { from, body }: Piece, signal: AbortSignal): Promise<void> {
+    const file = await open(this.#appliance.incoming.path(id), from === 0 ? "w" : "r+", 0o600).catch((error) => {
+      if (error.code === "ENOENT") throw elsewhere(0);
+      throw error;
+    });
+    try {
+      // qemu-img reads it as nobody; the folder keeps others out
+      await file.chmod(0o644);
+      let position = (await file.stat()).size;
+      if (position !== from) throw elsewhere(position);
+      for await (const piece of body) {
+        signal.throwIfAborted();
+        if (position + piece.length > sizeBytes) throw tooLong(sizeBytes);
+        for (let done = 0; done < piece.length; )
+          done += (await file.write(piece, done, piece.length - done, position + done)).bytesWritten;
+        position += piece.length;
+      }
+      signal.throwIfAborted();
+    } finally {
+      await file.datasync().finally(() => file.close());
+    }
+  }
+
+  async #cutOff(id: string): Promise<void> {
+    const writer = this.#writers.get(id);
+    if (!writer) return;
+    writer.stop.abort(new ApplianceError("CONFLICT", "upload: it goes on over another connection, or was given up"));
+    await writer.ended;
+  }
+
+  async #drop({ id }: UploadRecord): Promise<void> {
+    await this.#cutOff(id);
+    await this.#appliance.records.commit([{ collection: "uploads", key: id, value: null }]);
+    await this.#appliance.incoming.remove(id);
+  }
+
+  async #state(upload: UploadRecord): Promise<UploadState> {
+    const { incoming, config } = this.#appliance;
+    const [receivedBytes, arrived = upload.createdAt] = [
+      await incoming.receivedBytes(upload.id),
+      await incoming.lastArrival(upload.id),
+    ];
+    return { upload, receivedBytes, expiresAt: arrived + config.pool.incoming.expireSeconds * 1000 };
+  }
+
+  #checkSame(begun: UploadRecord, request: UploadRequest): void {
+    for (const field of ["sizeBytes", "format", "compression", "sha256"] as const) {
+      if (begun[field] === request[field]) continue;
+      throw new ApplianceError(
+        "CONFLICT",
+        `${field}: the upload of ${begun.name} was begun with ${begun[field] ?? "none"}`,
+        {
+          details: {
+            field,
+            value: request[field],
+            remedy: `go on with the same file, or give that upload up: ingot image upload-cancel ${begun.name}`,
+          },
+        },
+      );
+    }
+  }
+
+  #get(project: string, name: string): UploadRecord {
+    const upload = this.#find(project, name);
+    if (upload) return upload;
+    throw new ApplianceError("NOT_FOUND", `there is no upload "${name}" in project ${project}`, {
+      details: { field: "image", value: name, remedy: "ingot image uploads shows those that there are" },
+    });
+  }
+
+  #find(project: string, name: string): UploadRecord | undefined {
+    return this.#all().find((one) => one.project === project && one.name === name);
+  }
+
+  #all(): UploadRecord[] {
+    return [...this.#records().values()];
+  }
+
+  #records() {
+    return this.#appliance.records.collection<UploadRecord>("uploads");
+  }
+}
+
+function elsewhere(receivedBytes: number): ApplianceError {
+  return new ApplianceError(
+    "CONFLICT",
+    `Content-Range: ${receivedBytes} bytes have arrived; the next must follow them`,
+    {
+      details: { field: "Content-Range", value: receivedBytes, remedy: `go on with bytes ${receivedBytes}-` },
+    },
+  );
+}
+
+function notWhole({ name, sizeBytes }: UploadRecord, receivedBytes: number): ApplianceError {
+  return new ApplianceError("CONFLICT", `the upload of ${name} is not whole: ${receivedBytes} of ${sizeBytes} bytes`, {
+    details: { field: "Content-Range", value: receivedBytes, remedy: `go on with bytes ${receivedBytes}-` },
+  });
+}
+
+function tooLong(sizeBytes: number): ApplianceError {
+  return new ApplianceError("INVALID", `body: it has more than the ${sizeBytes} bytes that were announced`, {
+    details: { field: "body", remedy: "announce the length that the file has, in Content-Range or Content-Length" },
+  });
+}
+
+function busy(name: string): ApplianceError {
+  return new ApplianceError("BUSY", `an upload of ${name} begins at this moment`, {
+    details: { field: "image", value: name, remedy: "go on with that one" },
+  });
+}
+
+function noRoom(cause: unknown): ApplianceError {
+  return isApplianceError(cause)
+    ? cause
+    : new ApplianceError("POOL_FULL", "incoming: the disk below is full", {
+        details: { field: "pool.incoming.directory", remedy: "make room there; then go on" },
+        cause,
+      });
+}

@@ -1,0 +1,185 @@
+import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Api } from "../../../src/http/api/api.ts";
+import { createApi } from "../../../src/http/api/create-api.ts";
+import type { UploadRecord } from "../../../src/operations/uploads.ts";
+import { nothingLeftBehind } from "../operations/world.ts";
+import { ApiWorld } from "./api-world.ts";
+
+const LOCAL = { localCaller: { name: "local", role: "admin" as const } };
+const CONTENT = Buffer.alloc(1000, "content");
+const BASE = "/v1/projects/default";
+
+let world: ApiWorld;
+let api: Api;
+
+beforeEach(async () => {
+  world = await ApiWorld.start();
+  api = createApi(world.parts);
+});
+afterEach(() => world.end());
+
+type Asked = { name?: string; query?: string; range?: string; body?: Buffer };
+
+async function put({ name = "golden", query = "format=raw", range, body }: Asked) {
+  const headers: Record<string, string> = { "Content-Length": String(body?.length ?? 0) };
+  if (range !== undefined) headers["Content-Range"] = range;
+  const path = `${BASE}/images/${encodeURIComponent(name)}/content?${query}`;
+  const response = await api.request(path, { method: "PUT", headers, ...(body ? { body } : {}) }, LOCAL);
+  // biome-ignore lint/suspicious/noExplicitAny: answers are judged by their content
+  return { status: response.status, answer: (await response.json()) as any };
+}
+
+const piece = (from: number, to: number) => ({
+  range: `bytes ${from}-${to - 1}/1000`,
+  body: CONTENT.subarray(from, to),
+});
+const get = async (path: string) => (await api.request(`${BASE}${path}`, {}, LOCAL)).json();
+const uploads = () => [...world.appliance.records.collection<UploadRecord>("uploads").values()];
+const spool = () =>
+  existsSync(world.appliance.incoming.directory) ? readdirSync(world.appliance.incoming.directory) : [];
+
+describe("an upload", () => {
+  it("in one piece becomes an image, and leaves nothing", async () => {
+    const { status, answer } = await put({ body: CONTENT });
+    expect(status).toBe(202);
+    expect((await world.appliance.runner.settled(answer.id)).state).toBe("done");
+    expect(await get("/images/golden")).toMatchObject({
+      ready: true,
+      origin: { source: "upload", format: "raw", compression: "none" },
+    });
+    expect(spool()).toEqual([]);
+    nothingLeftBehind(world.appliance, world.world);
+  });
+
+  it("in pieces tells how far it is, and goes on from there", async () => {
+    expect(await put({ range: "bytes */1000" })).toMatchObject({
+      status: 200,
+      answer: { receivedBytes: 0, sizeBytes: 1000 },
+    });
+    expect(await put(piece(0, 400))).toMatchObject({ status: 200, answer: { receivedBytes: 400 } });
+    expect(await put({ range: "bytes */1000" })).toMatchObject({ status: 200, answer: { receivedBytes: 400 } });
+    expect(await get("/uploads")).toMatchObject([{ name: "golden", receivedBytes: 400 }]);
+    expect(await put(piece(500, 1000))).toMatchObject({
+      status: 409,
+      answer: { code: "CONFLICT", value: 400, remedy: "go on with bytes 400-" },
+    });
+    const file = world.appliance.incoming.path(uploads()[0]!.id);
+    expect(readFileSync(file).equals(CONTENT.subarray(0, 400))).toBe(true);
+    const { status, answer } = await put(piece(400, 1000));
+    expect(status).toBe(202);
+    await world.appliance.runner.settled(answer.id);
+    nothingLeftBehind(world.appliance, world.world);
+  });
+
+  it("begins anew with a piece that begins at 0", async () => {
+    await put(piece(0, 400));
+    expect(await put(piece(0, 300))).toMatchObject({ status: 200, answer: { receivedBytes: 300 } });
+  });
+
+  it("keeps what came before a connection broke", async () => {
+    const body = new ReadableStream({
+      start(controller) {
+        controller.enqueue(new Uint8Array(CONTENT.subarray(0, 600)));
+      },
+      pull(controller) {
+        controller.error(new Error("connection reset"));
+      },
+    });
+    const request = new Request(`http://ingot${BASE}/images/golden/content?format=raw`, {
+      method: "PUT",
+      headers: { "Content-Range": "bytes 0-999/1000" },
+      body,
+      duplex: "half",
+    } as RequestInit);
+    await api.request(request, undefined, LOCAL);
+    expect(await get("/uploads/golden")).toMatchObject({ receivedBytes: 600 });
+    expect((await put(piece(600, 1000))).status).toBe(202);
+  });
+
+  it("is one file: another length, format or checksum does not go on with it", async () => {
+    await put(piece(0, 400));
+    for (const other of [
+      { range: "bytes */2000" },
+      { query: "format=qcow2", range: "bytes */1000" },
+      { query: `format=raw&sha256=${"0".repeat(64)}`, range: "bytes */1000" },
+    ]) {
+      expect(await put(other)).toMatchObject({ status: 409, answer: { code: "CONFLICT" } });
+    }
+  });
+
+  it("takes no more than was announced", async () => {
+    await put(piece(0, 400));
+    const long = await put({ range: "bytes 400-999/1000", body: CONTENT });
+    expect(long).toMatchObject({ status: 400, answer: { field: "Content-Range" } });
+    expect(await get("/uploads/golden")).toMatchObject({ receivedBytes: 400 });
+  });
+
+  it.each([
+    ["a/b", 400],
+    ["a@b", 400],
+    ["a\nb", 400],
+    ["x".repeat(300), 400],
+  ])("is refused under the name %j", async (name, status) => {
+    expect(await put({ name, body: CONTENT })).toMatchObject({ status, answer: { code: "INVALID", field: "name" } });
+    expect(uploads()).toEqual([]);
+    expect(spool()).toEqual([]);
+  });
+
+  it.each([
+    ["bytes 0-9", "Content-Range"],
+    ["bytes 9-0/10", "Content-Range"],
+    ["bytes 0-10/10", "Content-Range"],
+    ["items 0-9/10", "Content-Range"],
+    ["bytes */0", "Content-Length"],
+  ])("is refused with the range %s", async (range, field) => {
+    expect(await put({ range })).toMatchObject({ status: 400, answer: { code: "INVALID", field } });
+    expect(uploads()).toEqual([]);
+  });
+
+  it("is refused where there is no room for it, or an image of its name", async () => {
+    expect(await put({ range: `bytes */${1024 ** 2 + 1}` })).toMatchObject({
+      status: 507,
+      answer: { code: "POOL_FULL", field: "pool.incoming" },
+    });
+    await put({ name: "first", range: `bytes */${1024 ** 2}` });
+    expect((await put({ range: "bytes */1" })).status).toBe(507);
+    await api.request(`${BASE}/uploads/first`, { method: "DELETE" }, LOCAL);
+    const { answer } = await put({ body: CONTENT });
+    await world.appliance.runner.settled(answer.id);
+    expect(await put({ body: CONTENT })).toMatchObject({ status: 409, answer: { code: "EXISTS" } });
+  });
+
+  it("can be given up", async () => {
+    await put(piece(0, 400));
+    expect((await api.request(`${BASE}/uploads/golden`, { method: "DELETE" }, LOCAL)).status).toBe(204);
+    expect(await get("/uploads/golden")).toMatchObject({ code: "NOT_FOUND" });
+    expect(spool()).toEqual([]);
+  });
+
+  it("expires when nobody goes on with it, and strange files go too", async () => {
+    await put(piece(0, 400));
+    writeFileSync(world.appliance.incoming.path("img-000000000000"), "left by a crash");
+    await world.parts.uploads.sweep();
+    expect(spool()).toEqual([uploads()[0]!.id]);
+    const old = new Date(Date.now() - world.appliance.config.pool.incoming.expireSeconds * 1000 - 1000);
+    utimesSync(world.appliance.incoming.path(uploads()[0]!.id), old, old);
+    await world.parts.uploads.sweep();
+    expect(uploads()).toEqual([]);
+    expect(spool()).toEqual([]);
+  });
+});
+
+it("a path that leads to others' uploads is refused", async () => {
+  const path = world.appliance.incoming.path("img-1");
+  const response = await api.request(
+    `${BASE}/images`,
+    {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ name: "x", path, format: "raw" }),
+    },
+    LOCAL,
+  );
+  expect(response.status).toBe(403);
+});
