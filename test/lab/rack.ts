@@ -225,6 +225,7 @@ async function makeDirectories(stateDirectory: string) {
     run: join(stateDirectory, "run"),
     pool: join(stateDirectory, "pool"),
     spool: join(stateDirectory, "spool"),
+    incoming: join(stateDirectory, "incoming"),
     import: join(stateDirectory, "import"),
     assets: join(stateDirectory, "assets"),
     secrets: join(stateDirectory, "bmc"),
@@ -233,8 +234,10 @@ async function makeDirectories(stateDirectory: string) {
   await mkdir(stateDirectory, { recursive: true });
   await chmod(stateDirectory, 0o755);
   for (const path of Object.values(paths)) await mkdir(path, { recursive: true });
-  for (const path of [paths.state, paths.run, paths.secrets, paths.cache]) await chown(path, NOBODY, NOBODY);
-  await chmod(paths.state, 0o700);
+  for (const path of [paths.state, paths.run, paths.incoming, paths.secrets, paths.cache]) {
+    await chown(path, NOBODY, NOBODY);
+  }
+  for (const path of [paths.state, paths.incoming]) await chmod(path, 0o700);
   return paths;
 }
 
@@ -254,6 +257,7 @@ function configuration(
     log: { level: "debug" },
     pool: {
       importDirectories: [paths.import],
+      incoming: { directory: paths.incoming },
       ...(rbd ? { store: "rbd", rbd } : { directory: paths.pool }),
     },
     networks: interfaces.map((name, index) => ({
