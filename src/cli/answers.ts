@@ -75,7 +75,7 @@ export type Image = {
   name: string;
   project: string;
   origin:
-    | { kind: "import"; source: string; format: string }
+    | { kind: "import"; source: string; format: string; compression?: string | undefined }
     | { kind: "snapshot"; disk: string; diskName?: string | undefined; clean: boolean }
     | { kind: "rbd"; source: string }
     | { kind: "increment"; source: string }

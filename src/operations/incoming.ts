@@ -69,7 +69,8 @@ export class Incoming {
       if (error.code === "ENOENT") return [];
       throw error;
     });
-    return names.filter((name) => /^img-[a-z0-9-]+$/.test(name));
+    const images = names.flatMap((name) => /^(img-[a-z0-9-]+)(?:\.origin)?$/.exec(name)?.[1] ?? []);
+    return [...new Set(images)];
   }
 
   async #look(image: string) {

@@ -160,6 +160,10 @@ function formatSharing(isPublic: boolean, sharedWith: string[]): string {
   return isPublic ? "all" : sharedWith.length > 0 ? `own + ${sharedWith.length}` : "own";
 }
 
+function formatFormat({ format, compression = "none" }: { format: string; compression?: string | undefined }): string {
+  return compression === "none" ? format : `${format}, packed as ${compression}`;
+}
+
 function formatImage(image: Image): string {
   const { origin, sizeBytes, ready, sharedWith, public: isPublic } = image;
   const labels = Object.entries(image.labels).map(([key, value]) => `${key}=${value}`);
@@ -171,7 +175,7 @@ function formatImage(image: Image): string {
     labels: labels.length > 0 ? labels.join(", ") : undefined,
     size: ready ? formatBytes(sizeBytes) : "incomplete",
     origin: formatOrigin(origin),
-    format: origin.kind === "import" ? origin.format : undefined,
+    format: origin.kind === "import" ? formatFormat(origin) : undefined,
     sha256: image.sha256,
     "phones home": image.phonesHome ? "yes" : "no",
     "shared with": isPublic ? "all projects" : sharedWith.join(", ") || undefined,
