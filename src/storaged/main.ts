@@ -4,6 +4,7 @@
  * usage: main.ts --config FILE [--group GROUP]
  * It takes the socket named `storaged` from systemd, else it makes `storaged.sock` in runtimeDirectory.
  */
+import { flushCompileCache } from "node:module";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { loadConfig } from "../config/load.ts";
@@ -59,6 +60,8 @@ async function main(): Promise<void> {
   if (inherited === undefined) await listenOnPath(server, path, values.group);
   else await listen(server, { fd: inherited });
   log.info({ pool: place, inherited: inherited !== undefined }, "listening");
+  // now, not at the end: a process that is killed would leave nothing for its next start
+  flushCompileCache();
 
   // Calls under way are not waited for: each is idempotent, and its caller repeats it.
   for (const signal of ["SIGTERM", "SIGINT"] as const) {

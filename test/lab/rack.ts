@@ -154,7 +154,8 @@ export async function createRack(options: RackOptions): Promise<Rack> {
     async startStoraged() {
       const argv = [node, join(repository, "src/storaged/main.ts"), "--config", configFile, "--group", "nogroup"];
       const log = logTo("storaged");
-      await network.start(argv, { name: "storaged", stdio: ["ignore", log, log] });
+      const env = { ...process.env, NODE_COMPILE_CACHE: join(stateDirectory, "storaged-cache") };
+      await network.start(argv, { name: "storaged", stdio: ["ignore", log, log], env });
     },
     async startIngotd({ environment = {} } = {}) {
       const main = options.ingotd ?? "src/main.ts";

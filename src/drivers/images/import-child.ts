@@ -8,6 +8,10 @@ import { refusedImage } from "./formats/refused-image.ts";
 
 const WORKER = fileURLToPath(new URL("import-worker.ts", import.meta.url));
 
+/** Without it a Node keeps what strips types from its sources in memory, 12 MB. */
+const { NODE_COMPILE_CACHE } = process.env;
+const COMPILE_CACHE = NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE };
+
 /** Each reads its standard input and writes to its standard output; none takes another format than its own. */
 const UNPACK: Record<Exclude<Compression, "none">, string[]> = {
   gz: ["gzip", "-dc"],
@@ -119,7 +123,7 @@ async function runWorker(
   signal: AbortSignal,
 ): Promise<{ sha256: string; madeBytes: number }> {
   let last: Said = {};
-  const command = ["nice", "-n", "10", process.execPath, "--max-old-space-size=64", WORKER, ...words];
+  const command = ["nice", "-n", "10", process.execPath, "--max-old-space-size=64", "--expose-gc", WORKER, ...words];
   await runChild(command, files, signal, "\n", (line) => {
     const said = JSON.parse(line) as Said;
     if (said.progress) progress(...said.progress);
@@ -146,7 +150,7 @@ function runChild(
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       stdio: ["ignore", "pipe", "pipe", source, target ?? "ignore"],
-      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
+      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C", ...COMPILE_CACHE },
       cwd: "/",
     });
     let complaint = "";

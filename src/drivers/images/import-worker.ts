@@ -13,6 +13,7 @@ import { fstatSync, ftruncateSync, readFileSync, readSync, writeSync } from "nod
 const SOURCE = 3;
 const TARGET = 4;
 const CHUNK_BYTES = 1024 * 1024;
+const COLLECT_EVERY_BYTES = 16 * CHUNK_BYTES;
 /** What is looked at for being all zeros: the block size of the pools. */
 const BLOCK_BYTES = 4096;
 const SECTOR_BYTES = 512;
@@ -68,6 +69,8 @@ async function unpack(max: number, [program = "", ...words]: string[]): Promise<
     writeSparsely(content, position);
     position += filled;
     filled = 0;
+    // or pieces that are done with pile up to many times what is in use
+    if (position % COLLECT_EVERY_BYTES === 0) globalThis.gc?.({ type: "minor" });
     if (position > max) throw Object.assign(new Error("it makes more than it may"), { code: "TOO_LARGE" });
     tell(consumed(), position, false);
   };
