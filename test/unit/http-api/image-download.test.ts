@@ -30,7 +30,8 @@ beforeEach(async () => {
   const body = JSON.stringify({ name: "golden", path: "/import/golden.raw", format: "raw" });
   const headers = { "Content-Type": "application/json" };
   await api.request("/v1/projects/default/images", { method: "POST", headers, body }, LOCAL);
-  await expect.poll(() => world.appliance.images.list()[0]?.ready, PATIENT).toBe(true);
+  // over: until then it holds the image
+  await expect.poll(() => world.appliance.runner.list()[0]?.state, PATIENT).toBe("done");
   id = world.appliance.images.get("default", "golden").id;
   content = world.world.images.bytes("image", id);
   expect(content.length).toBe(SIZE);
