@@ -3,10 +3,10 @@ import type { TargetState } from "../drivers/targets/target-server.ts";
 import { ApplianceError, isApplianceError } from "../errors.ts";
 import { parseTargetIqn, targetIqn } from "../values/iqn.ts";
 import type { Appliance } from "./appliance.ts";
+import type { Step } from "./operation.ts";
 import { SILENCE_MS } from "./os-silence.ts";
 
 const LOOK_EVERY_MS = 1000;
-const LOOK_SECONDS = 10;
 /** How long a machine that was just switched off may still be heard. */
 const PATIENCE_MS = 2 * SILENCE_MS;
 
@@ -24,15 +24,28 @@ export async function formerTargets(
 ): Promise<FormerTarget[]> {
   const { path } = await appliance.store.backing(disk);
   const all = await allTargets(appliance, signal);
-  return all.filter(({ state }) => state.iqn !== iqn && state.units.some((unit) => unit.path === path));
+  const isFormer = (name: string) => parseTargetIqn(name)?.appliance !== parseTargetIqn(iqn)?.appliance;
+  return all.filter(({ state }) => isFormer(state.iqn) && state.units.some((unit) => unit.path === path));
+}
+
+/** The step that comes before a disk is changed behind its node's back: fails as `refuseServedByFormer`. */
+export function seeUnserved(appliance: Appliance): Step<{ disk: string }> {
+  return {
+    name: "see-unserved",
+    deadlineSeconds: 30,
+    run: async ({ plan, signal }) => {
+      const disk = appliance.disks.find(plan.disk);
+      if (disk) await refuseServedByFormer(appliance, disk, signal);
+    },
+  };
 }
 
 /** IN_USE when such a target serves the disk: what changes the disk would go unnoticed by the machine that runs on it. */
 export async function refuseServedByFormer(
   appliance: Pick<Appliance, "id" | "config" | "store" | "targets">,
   { id, name }: { id: string; name: string },
+  signal: AbortSignal,
 ): Promise<void> {
-  const signal = AbortSignal.timeout(LOOK_SECONDS * 1000);
   const [former] = await formerTargets(appliance, { disk: id, iqn: targetIqn(appliance.id, id) }, signal);
   if (!former) return;
   const { iqn } = former.state;

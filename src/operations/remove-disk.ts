@@ -2,7 +2,7 @@ import type { DiskRecord } from "../disks/disk.ts";
 import { ApplianceError } from "../errors.ts";
 import type { Appliance } from "./appliance.ts";
 import { detachRemedy } from "./attachment.ts";
-import { refuseServedByFormer } from "./former-targets.ts";
+import { seeUnserved } from "./former-targets.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 
 /** `later`: it is only put out of sight; its content goes when the grace is over. */
@@ -28,7 +28,6 @@ export async function removeDisk(
       },
     });
   }
-  await refuseServedByFormer(appliance, disk);
   return begin(appliance, disk, appliance.config.disks.graceHours > 0 && request.now !== true, requestedBy);
 }
 
@@ -65,11 +64,12 @@ export async function undeleteDisk(
   return back;
 }
 
-/** The one step of a disk's removal: out of sight, or its content and record. There is no way back from that. */
+/** A disk's removal: out of sight, or its content and record. There is no way back from that. */
 export function removeDiskProcedure(appliance: Appliance): Procedure<RemoveDiskPlan> {
   return {
     kind: "remove-disk",
     steps: ({ later }) => [
+      seeUnserved(appliance),
       later
         ? {
             name: "mark-deleted",

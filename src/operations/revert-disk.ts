@@ -6,7 +6,7 @@ import { newId } from "../values/id.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, networkOf, targetSpec } from "./attachment.ts";
 import { wholeImage } from "./cloneable-image.ts";
-import { refuseServedByFormer } from "./former-targets.ts";
+import { seeUnserved } from "./former-targets.ts";
 import type { OperationRecord, Procedure, StepContext } from "./operation.ts";
 import { powerSeconds, requireOff, type Vouched } from "./power-steps.ts";
 
@@ -45,7 +45,6 @@ export async function revertDisk(
     request.image === undefined && origin
       ? wholeImage(appliance, origin.project, origin.id)
       : wholeImage(appliance, request.project, request.image ?? imageOf(disk));
-  await refuseServedByFormer(appliance, disk);
   return appliance.runner.begin<RevertPlan>("revert", {
     summary: `revert disk ${disk.name} to image ${image.name}`,
     project: request.project,
@@ -99,6 +98,7 @@ export function revertProcedure(appliance: Appliance): Procedure<RevertPlan> {
           await requireOff(appliance, node, plan, { disk: plan.disk, remedy }, signal);
         },
       },
+      seeUnserved(appliance),
       { name: "withdraw-target", deadlineSeconds: 30, run: withdraw, undo: restore },
       {
         name: "save-content",

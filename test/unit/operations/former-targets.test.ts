@@ -73,10 +73,10 @@ it("has nothing to wait for where only its own target serves the disk", async ()
 
 it("refuses what would change the disk under the machine", async () => {
   const disk = { id: DISK, name: "root" };
-  await expect(refuseServedByFormer(appliance, disk)).rejects.toMatchObject({
+  await expect(refuseServedByFormer(appliance, disk, signal)).rejects.toMatchObject({
     code: "IN_USE",
     details: { iqn: FORMER },
   });
   await world.targets.removeTarget(1, FORMER);
-  await refuseServedByFormer(appliance, disk);
+  await refuseServedByFormer(appliance, disk, signal);
 });
