@@ -76,7 +76,8 @@ function diskFor(image: string): string {
 }
 
 function reading(file: FileHandle): Readable {
-  return createReadStream("", { fd: file.fd, start: 0, autoClose: false, highWaterMark: 1024 * 1024 });
+  // with a descriptor of its own: a stream that is broken off closes it, and the number may be another file's by then
+  return createReadStream(`/proc/self/fd/${file.fd}`, { highWaterMark: 1024 * 1024 });
 }
 
 async function hashOf(content: Readable): Promise<string> {
