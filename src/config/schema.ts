@@ -315,7 +315,7 @@ export const configSchema = z
             "How long a deleted disk can be undeleted; 0 deletes at once. A pool at `close` is given the oldest earlier.",
           ),
         maxChainDepth: count
-          .default(5)
+          .default(10)
           .describe(
             "Of `rbd`: disks and images whose reads may go through more others than this are flattened in the background.",
           ),

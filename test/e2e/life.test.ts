@@ -110,11 +110,14 @@ beforeAll(async () => {
 
 describe.concurrent("a running node", { timeout: BOOT_MS + 60_000 }, () => {
   it("lends its files to another node that boots its snapshot", async () => {
-    await provision(second, "--image", "snap");
+    await provision(second, "--image", "snap", "--size", "256M");
     const up = await upLine(second, 0);
     const its = await showDisk("node-2-1");
     expect(up).toMatch(new RegExp(`target=\\S+:${its.id} fw=bios count=2 tag=life mac=${second.mac}`));
     expect(await runOnNode(second, "cat /root/letter")).toBe("written by node-1");
+    // its root came with 32 MiB
+    const rootKib = await runOnNode(second, "df -k / | tail -n 1 | awk '{ print $2 }'");
+    expect(Number(rootKib)).toBeGreaterThan(150_000);
     expect((await rack.ingotJson<Image>("image", "show", "snap")).origin).toMatchObject({
       kind: "snapshot",
       clean: false,

@@ -13,7 +13,7 @@ const ESP_MIB = 96;
 /** What a bare-metal Debian has beside the minimum; no recommended packages. */
 const PACKAGES = [
   ...["systemd-sysv", "udev", "kmod", "dbus", "initramfs-tools", "linux-image-cloud-amd64", "zstd"],
-  ...["open-iscsi", "iproute2", "iputils-ping", "procps", "busybox-static", "e2fsprogs", "ca-certificates"],
+  ...["open-iscsi", "iproute2", "iputils-ping", "procps", "busybox-static", "e2fsprogs", "gdisk", "ca-certificates"],
 ];
 
 /** What the initramfs must load to reach its root; anything else udev finds in the root. */
@@ -33,6 +33,8 @@ const MODULES = [
 const PLACES: [file: string, path: string, mode: number][] = [
   ["announce", "usr/local/sbin/announce", 0o755],
   ["io-writer", "usr/local/bin/io-writer", 0o755],
+  ["grow-root", "usr/local/sbin/grow-root", 0o755],
+  ["debian/grow-root.service", "etc/systemd/system/grow-root.service", 0o644],
   ["iscsid.conf", "etc/iscsi/iscsid.conf", 0o600],
   ["debian/adopt-firmware-session", "usr/local/sbin/adopt-firmware-session", 0o755],
   ["debian/iscsid.conf", "etc/systemd/system/iscsid.service.d/firmware.conf", 0o644],
@@ -91,7 +93,7 @@ async function configure(tree: string): Promise<void> {
     await rm(join(tree, path), { recursive: true, force: true });
   }
   const script = `passwd -d root
-    systemctl enable iscsid.service announce.service serial-getty@ttyS0.service
+    systemctl enable iscsid.service announce.service grow-root.service serial-getty@ttyS0.service
     update-initramfs -u`;
   const chroot = [
     "--mount",

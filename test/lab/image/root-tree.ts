@@ -11,10 +11,14 @@ const PLACES: [file: string, path: string, mode: number][] = [
   ["rc.boot", "etc/rc.boot", 0o755],
   ["rc.shutdown", "etc/rc.shutdown", 0o755],
   ["announce", "bin/announce", 0o755],
+  ["grow-root", "bin/grow-root", 0o755],
   ["io-writer", "bin/io-writer", 0o755],
   ["fio-rounds", "bin/fio-rounds", 0o755],
   ["iscsid.conf", "etc/iscsi/iscsid.conf", 0o600],
 ];
+
+/** What `grow-root` runs. */
+const GROWING = ["/sbin/sgdisk", "/usr/bin/partx", "/sbin/resize2fs"];
 
 /** Fills an empty folder with the tiny image's root: busybox, iscsid and its libraries, our scripts. */
 export async function buildRootTree(
@@ -42,7 +46,7 @@ export async function buildRootTree(
   }
   const iscsid = await copyProgram("/sbin/iscsid", tree);
   await writeFile(join(tree, "etc/iscsi/iscsid.files"), `${iscsid.join("\n")}\n`);
-  for (const program of options.programs) await copyProgram(program, tree);
+  for (const program of [...GROWING, ...options.programs]) await copyProgram(program, tree);
   for (const [file, path, mode] of PLACES) {
     await copyFile(join(files, file), join(tree, path));
     await chmod(join(tree, path), mode);

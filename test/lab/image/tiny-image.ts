@@ -9,7 +9,15 @@ import { buildRootTree } from "./root-tree.ts";
 const ROOT_MIB = 32;
 const ESP_MIB = 24;
 /** What programs and loaders are taken from. */
-const PACKAGES = ["busybox-static", "open-iscsi", "grub-pc-bin", "grub-efi-amd64-bin"];
+const PACKAGES = [
+  "busybox-static",
+  "open-iscsi",
+  "gdisk",
+  "util-linux",
+  "e2fsprogs",
+  "grub-pc-bin",
+  "grub-efi-amd64-bin",
+];
 const APPEND = "console=ttyS0,115200 panic=5 quiet net.ifnames=0";
 
 export type TinyImageOptions = {
@@ -32,6 +40,7 @@ export type TinyImageOptions = {
  *   `INGOT-UP root= session= target= fw= count= tag= mac= seconds=` on ttyS0, posts to
  *   `http://<portal address>/boot/<mac>/ready` and prints INGOT-READY once that was heard;
  * - from a local disk: prints `LOCAL-UP root= fw= count= tag= seconds=`;
+ * - on a disk longer than the image, its root fills it first;
  * - a root shell on ttyS0; `io-writer` writes and reports errors; `fio-rounds` (with `/usr/bin/fio` among its programs)
  *   writes, reads and compares; `poweroff`, `reboot` and the ACPI power button
  *   leave a clean file system and print `INGOT-DOWN clean`; what can't go on prints `INGOT-FAILED <reason>`.

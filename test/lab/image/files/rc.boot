@@ -21,4 +21,5 @@ if [ -d /sys/firmware/ibft/initiator ]; then
   iscsid
   for session in /sys/class/iscsi_session/session*; do echo 900 >"$session/recovery_tmo"; done
 fi
+grow-root >/run/grow-root.log 2>&1 || cat /run/grow-root.log >/dev/console
 acpid -l /run/acpid.log -p /run/acpid.pid
