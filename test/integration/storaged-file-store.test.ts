@@ -331,7 +331,7 @@ describe("make-pool.ts", () => {
     run("--directory", directory, "--unmount");
     expect(readdirSync(directory)).toEqual([]);
     expect(make()).toContain(": mounted");
-    expect(readdirSync(directory)).toEqual(["disks", "images", "tmp"]);
+    expect(readdirSync(directory)).toEqual(["disks", "images", "records", "tmp"]);
     run("--directory", directory, "--unmount");
   });
 
