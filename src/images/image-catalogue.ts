@@ -52,6 +52,11 @@ export class ImageCatalogue {
     return [...this.list(project), ...shared];
   }
 
+  /** All images, in no order. */
+  all(): Iterable<ImageRecord> {
+    return this.#images.values();
+  }
+
   find(id: string | undefined): ImageRecord | undefined {
     return id === undefined ? undefined : this.#images.get(id);
   }

@@ -54,6 +54,11 @@ export class NodeRegistry {
     return node;
   }
 
+  /** The node of this id. */
+  find(id: string): NodeRecord | undefined {
+    return this.#nodes.get(id);
+  }
+
   /** The node that has this card. */
   findByMac(mac: Mac): NodeRecord | undefined {
     return this.#byMac.get(mac);

@@ -53,10 +53,24 @@ const LAST_LUN = 255;
 
 /** The disks that a node has beside the one that it boots, by LUN. */
 export function dataDisksOf(records: Records, node: string): DataDisk[] {
-  const disks = [...(records.collection("disks") as Collection<DiskRecord>).values()];
-  return disks
-    .filter((disk): disk is DataDisk => disk.node === node && disk.dataLun !== undefined)
-    .sort((one, other) => one.dataLun.lun - other.dataLun.lun);
+  return dataDisksByNode(records).get(node) ?? [];
+}
+
+/** The same of all nodes that have any, in one pass. */
+export function dataDisksByNode(records: Records): Map<string, DataDisk[]> {
+  const byNode = new Map<string, DataDisk[]>();
+  for (const disk of (records.collection("disks") as Collection<DiskRecord>).values()) {
+    if (!isDataDisk(disk)) continue;
+    const others = byNode.get(disk.node);
+    if (others) others.push(disk);
+    else byNode.set(disk.node, [disk]);
+  }
+  for (const disks of byNode.values()) disks.sort((one, other) => one.dataLun.lun - other.dataLun.lun);
+  return byNode;
+}
+
+function isDataDisk(disk: DiskRecord): disk is DataDisk & { node: string } {
+  return disk.node !== undefined && disk.dataLun !== undefined;
 }
 
 /** A disk that is attached as a further LUN. */

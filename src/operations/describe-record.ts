@@ -8,7 +8,7 @@ export type Recorded = { kind: "image"; record: ImageRecord } | { kind: "disk"; 
 
 /** All images and disks that the pool has, or is about to: an image's content is whole before it is described. */
 export function* recorded({ images, disks }: Pick<Appliance, "images" | "disks">): Generator<Recorded> {
-  for (const record of images.list()) if (record.ready) yield { kind: "image", record };
+  for (const record of images.all()) if (record.ready) yield { kind: "image", record };
   for (const record of disks.all()) yield { kind: "disk", record };
 }
 
@@ -24,7 +24,7 @@ export function describeRecord(appliance: Pick<Appliance, "id" | "nodes" | "cloc
   } as const;
   if (kind === "image") return { ...facts, record };
   const { node, dataLun: _, ...own } = record;
-  const name = node === undefined ? undefined : appliance.nodes.list().find(({ id }) => id === node)?.name;
+  const name = node === undefined ? undefined : appliance.nodes.find(node)?.name;
   return { ...facts, ...(name === undefined ? {} : { node: name }), record: own };
 }
 

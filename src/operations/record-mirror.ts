@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Description } from "../drivers/images/pool-catalogue.ts";
 import { isApplianceError, toApplianceError } from "../errors.ts";
 import type { Appliance } from "./appliance.ts";
@@ -9,6 +10,8 @@ const LAG_MS = 1000;
 const PAUSE_MS = 15_000;
 /** What the pool has is compared anew: somebody may have changed it. */
 const SURVEY_MS = 3600 * 1000;
+/** After so many comparisons others have a turn: all are made after a survey. */
+const BREATH = 100;
 const WRITE_SECONDS = 30;
 const SURVEY_SECONDS = 600;
 
@@ -68,8 +71,10 @@ export class RecordMirror {
     const now = this.#appliance.clock.now();
     if (this.#surveyedAt === undefined || now - this.#surveyedAt > SURVEY_MS) await this.#survey(now, signal);
     const known = new Set<string>();
-    for (const one of recorded(this.#appliance)) {
+    for (const one of [...recorded(this.#appliance)]) {
       known.add(one.record.id);
+      // boots are answered meanwhile
+      if (known.size % BREATH === 0) await setImmediate();
       if (this.#differs(one) && (this.#written.get(one.record.id)?.retryAt ?? 0) <= now) await this.#write(one, signal);
     }
     for (const id of this.#written.keys()) if (!known.has(id)) this.#written.delete(id);

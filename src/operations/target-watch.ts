@@ -7,7 +7,7 @@ import { CountedWork, type WatchdogProbe } from "../net/watchdog.ts";
 import type { Collection } from "../store/records.ts";
 import type { Mac } from "../values/mac.ts";
 import type { Appliance } from "./appliance.ts";
-import { type DataDisk, dataDisksOf, portalsOf, targetSpec } from "./attachment.ts";
+import { type DataDisk, dataDisksByNode, dataDisksOf, portalsOf, targetSpec } from "./attachment.ts";
 import { targetFaults } from "./target-faults.ts";
 
 const IDLE_MS = 1000;
@@ -159,12 +159,16 @@ export class TargetWatch {
   async #mend(network: NetworkConfig, byIqn: Map<string, TargetState>, signal: AbortSignal): Promise<string[]> {
     const { control } = network.tgtd;
     const failed: string[] = [];
+    const dataDisks = dataDisksByNode(this.#appliance.records);
     for (const entry of [...this.#entries.values()]) {
       if (entry.network !== network.name) continue;
       if (this.#isParked(entry)) continue;
       try {
-        const spec = await this.#spec(entry);
-        if (targetFaults(byIqn.get(entry.iqn), spec).length === 0) continue;
+        const state = byIqn.get(entry.iqn);
+        const before = await this.#spec(entry, dataDisks.get(entry.node) ?? []);
+        if (targetFaults(state, before).length === 0) continue;
+        const spec = await this.#currentSpec(entry);
+        if (targetFaults(state, spec).length === 0) continue;
         await this.#appliance.targets.ensureTarget(control, spec, signal);
         // sessions may have ended with what was there before, or with the whole daemon: nodes are on their way back
         this.#openSince.delete(network.name);
@@ -191,17 +195,24 @@ export class TargetWatch {
     return failed;
   }
 
+  /** Of an entry with these data disks. Storaged is asked once per entry and change, not at each look. */
+  async #spec(entry: BootEntry, disks: DataDisk[]): Promise<TargetSpec> {
+    const known = this.#specs.get(entry);
+    if (known && isSame(known.disks, disks)) return known.spec;
+    const spec = await targetSpec(this.#appliance, entry, disks);
+    this.#specs.set(entry, { disks, spec });
+    return spec;
+  }
+
   /**
    * As the records are when it resolves: an operation that attaches or detaches a disk changes them first, and the target
-   * after that, so it has the last word. Storaged is asked once per entry and change, not at each look.
+   * after that, so it has the last word.
    */
-  async #spec(entry: BootEntry): Promise<TargetSpec> {
+  async #currentSpec(entry: BootEntry): Promise<TargetSpec> {
     for (;;) {
       const disks = dataDisksOf(this.#appliance.records, entry.node);
-      const known = this.#specs.get(entry);
-      const isCurrent = known?.disks.length === disks.length && known.disks.every((disk, at) => disk === disks[at]);
-      if (isCurrent) return known.spec;
-      this.#specs.set(entry, { disks, spec: await targetSpec(this.#appliance, entry, disks) });
+      const spec = await this.#spec(entry, disks);
+      if (isSame(disks, dataDisksOf(this.#appliance.records, entry.node))) return spec;
     }
   }
 
@@ -264,4 +275,9 @@ function isFirmware(boot: Boot, { id, writtenBytes }: TargetSession): boolean {
 
 function readByFirmware(boot: Boot): number {
   return [...boot.firmware.values()].reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** Records are replaced when they change. */
+function isSame(disks: DataDisk[], others: DataDisk[]): boolean {
+  return disks.length === others.length && disks.every((disk, at) => disk === others[at]);
 }
