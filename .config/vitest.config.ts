@@ -28,7 +28,6 @@ const ON_CEPH = ["test/e2e/boot-paths.test.ts"];
 const ON_CEPH_TOO = [
   "arming",
   "crash",
-  "data-disks",
   "faults",
   "life",
   "loader-memory",
@@ -38,7 +37,9 @@ const ON_CEPH_TOO = [
   "unknown-machines",
 ]
   .concat(
-    ["debian", "dhcp-off", "grub-client", "loader-memory", "matrix", "power-return"].map((name) => `full/${name}`),
+    ["data-disks", "debian", "dhcp-off", "grub-client", "loader-memory", "matrix", "power-return"].map(
+      (name) => `full/${name}`,
+    ),
   )
   .concat(["proxy-matrix", "snapshot-boots", "stalls"].map((name) => `full/${name}`))
   .map((name) => `test/e2e/${name}.test.ts`);

@@ -3,15 +3,15 @@
  * boot; and a failed node's root, read-only, at another node. Each test goes on where the one before it ended.
  */
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import type { Disk, Node } from "../../src/cli/answers.ts";
-import { bootStory } from "../lab/boot-story.ts";
-import { buildTinyImage } from "../lab/image/tiny-image.ts";
-import { destroyEverything } from "../lab/lab-state.ts";
-import { runProgram } from "../lab/program.ts";
-import { createRack, type Rack, type RackNode } from "../lab/rack.ts";
-import { runOnNode } from "./node-shell.ts";
-import { withDiskFile } from "./pool-view.ts";
-import { findTarget } from "./target-view.ts";
+import type { Disk, Node } from "../../../src/cli/answers.ts";
+import { bootStory } from "../../lab/boot-story.ts";
+import { buildTinyImage } from "../../lab/image/tiny-image.ts";
+import { destroyEverything } from "../../lab/lab-state.ts";
+import { runProgram } from "../../lab/program.ts";
+import { createRack, type Rack, type RackNode } from "../../lab/rack.ts";
+import { runOnNode } from "../node-shell.ts";
+import { withDiskFile } from "../pool-view.ts";
+import { findTarget } from "../target-view.ts";
 
 const STATE = "/var/tmp/ingot-e2e-data-disks";
 const BOOT_SECONDS = 120;
