@@ -45,7 +45,8 @@ export type ErrorCode = keyof typeof ERROR_KINDS;
 
 /**
  * Facts that go with an error: plain JSON, no secrets. By convention: `field`, `value`, `remedy`; `usedBy`, all that keeps it from going; `outage`, when something
- * that the appliance can't be without is down, and all that helps is that it comes back.
+ * that the appliance can't be without is down, and all that helps is that it comes back; `absent`, when that is known not to run, so that it does nothing: what
+ * only does not answer may still be at work.
  */
 export type ErrorDetails = {
   field?: string;
@@ -55,6 +56,7 @@ export type ErrorDetails = {
   driver?: string;
   action?: string;
   outage?: boolean;
+  absent?: boolean;
   [fact: string]: unknown;
 };
 

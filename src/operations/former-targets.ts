@@ -15,7 +15,8 @@ export type FormerTarget = { network: NetworkConfig; state: TargetState };
 
 /**
  * The targets that serve a disk and that this appliance did not make: those of an appliance whose state is lost. Their
- * nodes run on. A daemon that does not run serves nothing.
+ * nodes run on. A daemon that does not run serves nothing; of one that does not answer nobody knows: fails as
+ * `TargetServer`.
  */
 export async function formerTargets(
   appliance: Pick<Appliance, "config" | "store" | "targets">,
@@ -66,7 +67,7 @@ async function allTargets(
   const found: FormerTarget[] = [];
   for (const network of appliance.config.networks) {
     const states = await appliance.targets.list(network.tgtd.control, signal).catch((error) => {
-      if (isApplianceError(error, "UNAVAILABLE")) return [];
+      if (isApplianceError(error, "UNAVAILABLE") && error.details.absent) return [];
       throw error;
     });
     found.push(...states.map((state) => ({ network, state })));

@@ -5,7 +5,8 @@ import type { Backing } from "../images/image-store.ts";
 
 /**
  * Serves disks over iSCSI. One target per node that boots, each of its disks a LUN (tgt's LUN 0 is its controller).
- * Every verb is idempotent; fails with DRIVER_FAILED, TIMEOUT or UNAVAILABLE (daemon not running).
+ * Every verb is idempotent; fails with DRIVER_FAILED, TIMEOUT or UNAVAILABLE (the daemon does not answer;
+ * with `details.absent` it does not run, so it serves nothing).
  * `control` chooses the daemon (one per provisioning network).
  */
 export interface TargetServer {

@@ -12,9 +12,12 @@ const SOCKET_PREFIX = "/var/run/tgtd/socket";
 /** tgtd does one thing at a time, in milliseconds: when it closes a disk whose store hangs, it hangs with it. */
 const SILENCE_MS = 12_000;
 
+/** What connect(2) says when no process has the socket: it was never made, or its maker has ended. */
+const NOBODY_LISTENS: ReadonlySet<string> = new Set(["ENOENT", "ECONNREFUSED"]);
+
 /**
  * Speaks to tgtd over its management socket, which obeys uid 0 only.
- * UNAVAILABLE (an outage) when no daemon listens, it goes away or says nothing for `silenceMs`, TIMEOUT or CANCELLED by the
+ * UNAVAILABLE (an outage) when no daemon listens (`details.absent`), it goes away or says nothing for `silenceMs`, TIMEOUT or CANCELLED by the
  * signal, DRIVER_FAILED with `details.tgt` when it refuses. Parameters are never repeated in errors: they hold secrets.
  */
 export function createTgtClient(socketPrefix = SOCKET_PREFIX, silenceMs = SILENCE_MS): TgtClient {
@@ -46,11 +49,12 @@ function exchange(path: string, request: TgtRequest, { action, silenceMs, signal
       settle();
     };
     const onAbort = () => finish(() => reject(abortedError(signal, "tgt", action)));
-    const unavailable = (message: string, remedy: string, cause?: unknown) => {
-      const details = { driver: "tgt", action, socket: path, outage: true, remedy };
+    const unavailable = (message: string, remedy: string, cause?: NodeJS.ErrnoException) => {
+      const absent = NOBODY_LISTENS.has(cause?.code ?? "") ? { absent: true } : {};
+      const details = { driver: "tgt", action, socket: path, outage: true, ...absent, remedy };
       finish(() => reject(new ApplianceError("UNAVAILABLE", `${action}: ${message}`, { details, cause })));
     };
-    const absent = (message: string, cause?: unknown) =>
+    const gone = (message: string, cause?: NodeJS.ErrnoException) =>
       unavailable(message, "start the target daemon of this network", cause);
     signal.addEventListener("abort", onAbort, { once: true });
     socket.on("connect", () => socket.write(encodeTgtRequest(request)));
@@ -59,8 +63,8 @@ function exchange(path: string, request: TgtRequest, { action, silenceMs, signal
       const response = decodeTgtResponse(chunks.length === 1 ? chunk : Buffer.concat(chunks));
       if (response) finish(() => resolve(response));
     });
-    socket.on("error", (cause) => absent("the target daemon can't be reached", cause));
-    socket.on("close", () => absent("the target daemon went away before it answered"));
+    socket.on("error", (cause) => gone("the target daemon can't be reached", cause));
+    socket.on("close", () => gone("the target daemon went away before it answered"));
     socket.setTimeout(silenceMs, () =>
       unavailable(
         `the target daemon has not answered for ${silenceMs / 1000} s`,

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { Clock } from "../../../src/clock.ts";
+import { ApplianceError, type ErrorDetails } from "../../../src/errors.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { refuseServedByFormer, releaseFormerTargets } from "../../../src/operations/former-targets.ts";
 import type { Ipv4 } from "../../../src/values/ipv4.ts";
@@ -79,4 +80,17 @@ it("refuses what would change the disk under the machine", async () => {
   });
   await world.targets.removeTarget(1, FORMER);
   await refuseServedByFormer(appliance, disk, signal);
+});
+
+it("takes only a daemon that does not run for one that serves nothing", async () => {
+  const disk = { id: DISK, name: "root" };
+  const failWith = (details: ErrorDetails) => {
+    world.targets.list = () => Promise.reject(new ApplianceError("UNAVAILABLE", "no answer", { details }));
+  };
+  failWith({ outage: true });
+  await expect(refuseServedByFormer(appliance, disk, signal)).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  await expect(release()).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  failWith({ outage: true, absent: true });
+  await refuseServedByFormer(appliance, disk, signal);
+  await release();
 });
