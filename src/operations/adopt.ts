@@ -5,6 +5,7 @@ import type { Change } from "../store/records.ts";
 import { type AdoptionChoice, adoptedRecord, checkChoice, compareWithPool } from "./adoption.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure, StepContext } from "./operation.ts";
+import { isLiving } from "./presence.ts";
 
 export type AdoptRequest = AdoptionChoice & { project: string };
 
@@ -96,6 +97,7 @@ export function adoptProcedure(appliance: Appliance): Procedure<AdoptPlan> {
         deadlineSeconds: 3600,
         run: async (context) => {
           const { plan } = context;
+          await refuseLiving(appliance, plan, context.signal);
           const there = await describeAs(context, ({ from }) => ({ appliance: own, takenFrom: from ?? own }));
           const freeName = freeNames(appliance);
           const changes = there.map((thing): Change => {
@@ -118,6 +120,16 @@ export function adoptProcedure(appliance: Appliance): Procedure<AdoptPlan> {
     ],
     undone: ({ things }) => things.map((thing) => ({ ...keyOf(thing), value: null })),
   };
+}
+
+/** CONFLICT when one of the appliances lives that things are taken from: an operation may go on long after it was begun. */
+async function refuseLiving(appliance: Appliance, { things }: AdoptPlan, signal: AbortSignal): Promise<void> {
+  for (const from of new Set(things.flatMap((thing) => thing.from ?? []))) {
+    if (!(await isLiving(appliance, from, signal))) continue;
+    throw new ApplianceError("CONFLICT", `appliance ${from} lives: its things stay its own`, {
+      details: { field: "from", value: from, remedy: "stop its ingotd first, then adopt again" },
+    });
+  }
 }
 
 function keyOf({ kind, id }: { kind: StoredKind; id: string }): Pick<Change, "collection" | "key"> {

@@ -116,6 +116,34 @@ describe("adoption from an appliance that is gone", () => {
     expect(ownersIn(pool)).toEqual(new Set([OLD]));
   });
 
+  it("gives back what it had taken when that one lives again by the time it goes on", async () => {
+    const pool = await lostPool();
+    const world = newWorld("app-new", pool);
+    let described = 0;
+    const dies = Promise.withResolvers<void>();
+    const before = (verb: string) => {
+      if (verb === "catalogue.describe") described += 1;
+      if (described < 2) return;
+      dies.resolve();
+      throw new ApplianceError("UNAVAILABLE", "the process is dead");
+    };
+    const wrapJournal = (journal: Journal): Journal =>
+      journalWithAppend(journal, (...line) => {
+        if (described < 2) journal.append(...line);
+      });
+    const first = await world.start({ before, wrapJournal });
+    await adopt(first, FROM_OLD, "test");
+    await dies.promise;
+    world.crashed.add(first);
+    expect(ownersIn(pool)).toEqual(new Set([OLD, "app-new"]));
+    await pool.poolLeases.take(`appliance-${OLD}`, OLD, 60);
+    const second = await world.start();
+    const [operation] = second.runner.list();
+    const { state, error } = await second.runner.settled(operation!.id);
+    expect([state, error]).toMatchObject(["undone", { code: "CONFLICT", details: { value: OLD } }]);
+    allOrNothing(second, pool, state);
+  });
+
   it("waits for nobody else who adopts, and begins nothing meanwhile", async () => {
     const pool = await lostPool();
     await pool.poolLeases.take("adopt", "app-third", 60);
