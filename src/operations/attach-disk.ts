@@ -5,6 +5,7 @@ import { targetIqn } from "../values/iqn.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, dataDisksOf, detached, detachRemedy, freeLun, SECRETS } from "./attachment.ts";
 import { followRecords } from "./data-disk-steps.ts";
+import { seeUnserved } from "./former-targets.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 import { takeDisk } from "./take-disk.ts";
 
@@ -101,6 +102,7 @@ export function attachProcedure(appliance: Appliance): Procedure<AttachPlan> {
   return {
     kind: "attach",
     steps: (plan) => [
+      seeUnserved(appliance),
       followRecords(appliance, "check-target"),
       ...(plan.takenFrom
         ? takeDisk<AttachPlan>(appliance, (plan, dataDisks) => [

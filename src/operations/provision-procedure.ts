@@ -5,7 +5,7 @@ import { initiatorIqn } from "../values/iqn.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, chapOf, dataDisksOf, detached, networkOf, ROOT_LUN, SECRETS, targetSpec } from "./attachment.ts";
 import { awaitStage } from "./await-boot.ts";
-import { releaseFormerTargets } from "./former-targets.ts";
+import { refuseServedByFormer, releaseFormerTargets } from "./former-targets.ts";
 import type { Procedure, Step, StepContext } from "./operation.ts";
 import { ensureOff, powerOn, powerSeconds } from "./power-steps.ts";
 import type { ProvisionPlan } from "./provision.ts";
@@ -57,6 +57,8 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
     deadlineSeconds: ({ image }) => (image ? 30 : 90),
     run: async ({ plan, output, signal }) => {
       if (!plan.image) await releaseFormerTargets(appliance, plan, signal);
+      // after that: the former target of the disk may have served its data disks too
+      for (const disk of dataDisksOf(appliance.records, plan.node)) await refuseServedByFormer(appliance, disk, signal);
       const address = ownAddress(plan, output);
       const chap = chapOf(appliance.records, plan.disk);
       await appliance.targets.ensureTarget(

@@ -11,6 +11,8 @@ import { removeDisk } from "../../../src/operations/remove-disk.ts";
 import { revertDisk } from "../../../src/operations/revert-disk.ts";
 import { snapshotDisk } from "../../../src/operations/snapshot-disk.ts";
 import { TargetWatch } from "../../../src/operations/target-watch.ts";
+import type { Ipv4 } from "../../../src/values/ipv4.ts";
+import { targetIqn } from "../../../src/values/iqn.ts";
 import { done, proveProcedures, type Scenario } from "./prove-procedures.ts";
 import { newNode, nothingLeftBehind, settled, World } from "./world.ts";
 
@@ -218,6 +220,59 @@ describe("a data disk", () => {
     await withAttached(appliance);
     await done(appliance, snapshotDisk(appliance, { project, disk: "results", image: "snap" }, "test"));
     expect(appliance.images.get(project, "snap").origin).toMatchObject({ clean: false });
+  });
+});
+
+describe("a disk that a lost appliance's target serves still", () => {
+  /** The machine of that appliance has it at LUN 2, read-only. */
+  const serveFormerly = (...names: string[]) => {
+    const iqn = targetIqn("app-lost", diskOf(appliance, names[0]!).id);
+    const units = names.map((name, at) => {
+      const { id } = diskOf(appliance, name);
+      return { lun: at + 1, disk: id, backing: { type: "file" as const, path: `/memory/disks/${id}` }, readOnly: true };
+    });
+    const openTo = "10.0.0.9" as Ipv4;
+    world.targets.targets.set(iqn, { iqn, units, openTo, chap: { user: "u", secret: "secretsecret1" } });
+    return iqn;
+  };
+
+  it.each([false, true])("is not attached beside it (read-only: %s)", async (readOnly) => {
+    await withBoth(appliance);
+    const iqn = serveFormerly("results");
+    const { state, error } = await settled(appliance, await attach(appliance, "results", "node-2", { readOnly }));
+    expect([state, error]).toMatchObject(["undone", { code: "IN_USE", details: { iqn } }]);
+    expect(served("node-2")).toHaveLength(1);
+    world.targets.targets.delete(iqn);
+    nothingLeftBehind(appliance, world);
+  });
+
+  it("is no node's data disk beside it", async () => {
+    await withFreeDisk(appliance);
+    const iqn = serveFormerly("results");
+    const request = { image: "golden", data: ["results"] };
+    const { state, error } = await settled(appliance, await boot(appliance, "node-2", request));
+    expect([state, error]).toMatchObject(["undone", { code: "IN_USE", details: { iqn } }]);
+    world.targets.targets.delete(iqn);
+    nothingLeftBehind(appliance, world);
+  });
+
+  it("comes along when its machine is provisioned with the root that the same target serves", async () => {
+    await withFreeDisk(appliance);
+    await makeDisk(appliance, "root");
+    const iqn = serveFormerly("root", "results");
+    // time flies while its machine is awaited to fall silent
+    let skippedMs = 0;
+    const { sleep } = appliance.clock;
+    Object.assign(appliance.clock, {
+      now: () => Date.now() + (world.targets.targets.has(iqn) ? skippedMs : 0),
+      sleep: (ms: number, signal: AbortSignal) => {
+        skippedMs += ms;
+        return sleep(ms, signal);
+      },
+    });
+    await done(appliance, boot(appliance, "node-2", { disk: "root", data: ["results"] }));
+    expect(world.targets.targets.has(iqn)).toBe(false);
+    expect(served("node-2")).toHaveLength(2);
   });
 });
 
