@@ -2,7 +2,7 @@ import { bootNic } from "../nodes/node.ts";
 import type { Change } from "../store/records.ts";
 import type { Appliance } from "./appliance.ts";
 import { type DataDisk, dataDisksOf, networkOf } from "./attachment.ts";
-import type { Step } from "./operation.ts";
+import type { Step, StepContext } from "./operation.ts";
 import { ensureOff, powerSeconds, type Vouched } from "./power-steps.ts";
 
 /** A plan that may take a disk from the node that boots it: that node's id, and the name of the disk's target. */
@@ -17,6 +17,11 @@ export function takeDisk<Plan extends Taking>(
   changes: (plan: Plan, dataDisks: DataDisk[]) => Change[],
 ): Step<Plan>[] {
   const other = (plan: Plan) => appliance.nodes.get(plan.takenFrom as string);
+  // the records go first, or the watch over targets would make it again; nobody is to have it afterwards, whatever comes
+  const withdraw = ({ plan, signal }: StepContext<Plan>) => {
+    const { control } = networkOf(appliance, bootNic(other(plan)).network).tgtd;
+    return appliance.targets.removeTarget(control, plan.iqn, signal);
+  };
   return [
     {
       name: "fence-other",
@@ -25,10 +30,9 @@ export function takeDisk<Plan extends Taking>(
     },
     {
       name: "release-other",
-      deadlineSeconds: 30,
-      run: async ({ plan, signal }) => {
+      deadlineSeconds: 10,
+      run: ({ plan }) => {
         const nic = bootNic(other(plan));
-        await appliance.targets.removeTarget(networkOf(appliance, nic.network).tgtd.control, plan.iqn, signal);
         return {
           changes: [
             { collection: "bootEntries", key: plan.takenFrom as string, value: null },
@@ -38,5 +42,6 @@ export function takeDisk<Plan extends Taking>(
         };
       },
     },
+    { name: "withdraw-other", deadlineSeconds: 30, run: withdraw, undo: withdraw },
   ];
 }

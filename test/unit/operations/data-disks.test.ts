@@ -332,4 +332,33 @@ describe("the watch over targets", () => {
       await watch.stop();
     }
   });
+
+  it("never brings back a target that is being taken from its node", async () => {
+    await withTwoRunning(appliance);
+    let looks = 0;
+    let looked = () => {};
+    const [list, remove] = [world.targets.list, world.targets.removeTarget];
+    world.targets.list = async function (this: typeof world.targets) {
+      looks += 1;
+      looked();
+      return list.call(this);
+    };
+    world.targets.removeTarget = async function (this: typeof world.targets, control, iqn) {
+      await remove.call(this, control, iqn);
+      // a look that began after the removal has ended once the next one begins
+      const last = looks + 2;
+      await new Promise<void>((resolve) => {
+        looked = () => looks >= last && resolve();
+      });
+    };
+    const watch = new TargetWatch(appliance);
+    watch.start();
+    try {
+      await done(appliance, attach(appliance, "node-1-1", "node-2", { forceOff: true }));
+    } finally {
+      await watch.stop();
+    }
+    expect(served("node-1")).toBeUndefined();
+    nothingLeftBehind(appliance, world);
+  });
 });
