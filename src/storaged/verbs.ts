@@ -182,7 +182,7 @@ export function storageVerbs(
     "exchange.unpublishRbd": verb(publication.omit({ image: true }), (args, { signal }) =>
       exchange.unpublishRbd(args, signal),
     ),
-    "space.largest": verb(z.strictObject({ limit: z.number().int().min(1).max(1000) }), ({ limit }, { signal }) =>
+    "space.largest": verb(z.strictObject({ limit: z.number().int().min(1).max(100_000) }), ({ limit }, { signal }) =>
       space.largest(limit, signal),
     ),
     "space.keepBallast": verb(z.strictObject({}), (_, { signal }) => space.keepBallast(signal)),

@@ -7,6 +7,8 @@ import { Writable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ApplianceError } from "../../../src/errors.ts";
 import { createLog } from "../../../src/log.ts";
+import { createDisk } from "../../../src/operations/create-disk.ts";
+import { orphanDisks } from "../../../src/operations/orphan-disks.ts";
 import { createStorageClient, type StorageClient } from "../../../src/storaged/client.ts";
 import { readLines } from "../../../src/storaged/lines.ts";
 import { MAX_REQUEST_BYTES } from "../../../src/storaged/protocol.ts";
@@ -18,6 +20,7 @@ import { MemoryPoolCatalogue } from "../../fakes/memory-pool-catalogue.ts";
 import { MemoryPoolLeases } from "../../fakes/memory-pool-leases.ts";
 import { MemoryPoolSpace } from "../../fakes/memory-pool-space.ts";
 import { MemoryTargetServer } from "../../fakes/memory-target-server.ts";
+import { World } from "../operations/world.ts";
 
 let directory: string;
 let path: string;
@@ -76,6 +79,23 @@ describe("storaged's protocol", () => {
     expect(await client.images.backing("disk-1")).toMatchObject({ type: "file" });
     expect(await client.images.stat("disk", "disk-1", signal)).toBeUndefined();
     expect(await client.images.remove("disk", "disk-1", signal)).toBeUndefined();
+  });
+
+  it("tells the sizes of as many things as the list of orphans asks for", async () => {
+    const world = new World();
+    try {
+      const { images, space, catalogue, poolLeases: leases, exchange, targets } = world;
+      await serve(storageVerbs({ images, space, catalogue, leases, exchange, targets }, async () => {}));
+      const appliance = await world.start();
+      const disk = { project: "default", name: "scratch", sizeBytes: 4096 };
+      await appliance.runner.settled((await createDisk(appliance, disk, "test")).id);
+      const { id } = appliance.disks.get("default", "scratch");
+      space.things = [{ kind: "disk", id, sizeBytes: 4096, usedBytes: 512 }];
+      const orphans = await orphanDisks({ ...appliance, space: client.space }, "default");
+      expect(orphans).toMatchObject([{ disk: { id }, usedBytes: 512 }]);
+    } finally {
+      await world.end();
+    }
   });
 
   it("brings typed errors back with code, details and whether to try again", async () => {
