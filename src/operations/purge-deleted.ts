@@ -1,12 +1,12 @@
 import type { Appliance } from "./appliance.ts";
 import { purgeDisk } from "./remove-disk.ts";
 
-const LOOK_SECONDS = 10;
 const HOUR_MS = 3_600_000;
 
 /**
  * Removes for good the deleted disks whose grace is over, one after the other, the oldest first; while the pool takes
- * nothing new, the others too. Whose removal is stuck is left to a person.
+ * nothing new, one of the others too, since a pool tells the room that it made only seconds later. Whose removal is
+ * stuck is left to a person.
  */
 export async function purgeDeleted(appliance: Appliance, signal: AbortSignal): Promise<void> {
   const { clock, config, disks, pool, runner } = appliance;
@@ -17,7 +17,6 @@ export async function purgeDeleted(appliance: Appliance, signal: AbortSignal): P
     if (signal.aborted) return;
     const { id: operation } = await purgeDisk(appliance, { project, disk: id }, "ingot");
     await runner.settled(operation);
-    // there may be room enough now
-    if (!isOver) await pool.look(AbortSignal.any([signal, AbortSignal.timeout(LOOK_SECONDS * 1000)]));
+    if (!isOver) return;
   }
 }
