@@ -7,6 +7,7 @@ import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, dataDisksOf, detached, networkOf, SECRETS } from "./attachment.ts";
 import type { OperationRecord, Procedure, Step, StepContext } from "./operation.ts";
 import { ensureOff, powerSeconds, softOff, type Vouched } from "./power-steps.ts";
+import { removeContent } from "./remove-content.ts";
 
 export type DeprovisionRequest = {
   node: string;
@@ -145,7 +146,7 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
     name: "delete-disk",
     deadlineSeconds: 60,
     run: async ({ plan, output, signal }) => {
-      await appliance.store.remove("disk", plan.disk, signal);
+      await removeContent(appliance, "disk", plan.disk, signal);
       return {
         changes: [
           ...freeDataDisks(plan, output),

@@ -4,6 +4,7 @@ import type { Appliance } from "./appliance.ts";
 import { detachRemedy } from "./attachment.ts";
 import { seeUnserved } from "./former-targets.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
+import { removeContent } from "./remove-content.ts";
 
 /** `later`: it is only put out of sight; its content goes when the grace is over. */
 type RemoveDiskPlan = { disk: string; later: boolean };
@@ -84,7 +85,7 @@ export function removeDiskProcedure(appliance: Appliance): Procedure<RemoveDiskP
             deadlineSeconds: 120,
             pointOfNoReturn: true,
             run: async ({ plan, signal }) => {
-              await appliance.store.remove("disk", plan.disk, signal);
+              await removeContent(appliance, "disk", plan.disk, signal);
               return { changes: [{ collection: "disks", key: plan.disk, value: null }] };
             },
           },

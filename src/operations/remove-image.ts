@@ -1,6 +1,7 @@
 import { ApplianceError } from "../errors.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
+import { removeContent } from "./remove-content.ts";
 import { describeUsers, usersOfImage } from "./users.ts";
 
 type RemoveImagePlan = { image: string };
@@ -47,7 +48,7 @@ export function removeImageProcedure(appliance: Appliance): Procedure<RemoveImag
         deadlineSeconds: 120,
         pointOfNoReturn: true,
         run: async ({ plan, signal }) => {
-          await appliance.store.remove("image", plan.image, signal);
+          await removeContent(appliance, "image", plan.image, signal);
           return { changes: [{ collection: "images", key: plan.image, value: null }] };
         },
       },
