@@ -1,5 +1,6 @@
 import { ApplianceError } from "../errors.ts";
 import type { ImageRecord } from "../images/image.ts";
+import type { DiskRecord } from "./disk.ts";
 
 const SHORTEST_SECONDS = 300;
 const LONGEST_SECONDS = 366 * 86_400;
@@ -52,10 +53,15 @@ export function scheduledName(disk: string, now: number): string {
   return `${disk.slice(0, NAME_LETTERS).replace(/[^a-z0-9]+$/, "")}-${moment}`;
 }
 
-/** Of a disk's own scheduled snapshots, those beyond the newest `keep`. */
-export function surplus(images: readonly ImageRecord[], disk: string, keep: number): ImageRecord[] {
+/** Of a disk's own scheduled snapshots that are its project's still, those beyond the newest `keep`. */
+export function surplus(
+  images: readonly ImageRecord[],
+  disk: Pick<DiskRecord, "id" | "project">,
+  keep: number,
+): ImageRecord[] {
   return images
-    .filter(({ origin, ready }) => ready && origin.kind === "snapshot" && origin.disk === disk && origin.scheduled)
+    .filter(({ project, ready }) => ready && project === disk.project)
+    .filter(({ origin }) => origin.kind === "snapshot" && origin.disk === disk.id && origin.scheduled)
     .sort((a, b) => b.createdAt - a.createdAt)
     .slice(keep);
 }

@@ -23,7 +23,7 @@ export async function editImage(
   if (edit.name !== undefined && edit.name !== image.name) appliance.images.checkNewName(project, edit.name);
   const { description, labels, retired } = edit;
   return changeImage(appliance, image, {
-    ...(edit.name === undefined ? {} : { name: edit.name }),
+    ...(edit.name === undefined || edit.name === image.name ? {} : { name: edit.name, origin: keptOrigin(image) }),
     ...(description === undefined ? {} : { description: parseDescription(description) }),
     ...(labels === undefined ? {} : { labels: changedLabels(image.labels ?? {}, labels) }),
     ...(retired === undefined ? {} : { retired }),
@@ -45,6 +45,7 @@ export async function shareImage(
   return changeImage(appliance, image, {
     isPublic: sharing.public || image.isPublic === true,
     sharedWith: [...others].sort(),
+    origin: keptOrigin(image),
   });
 }
 
@@ -75,7 +76,18 @@ export async function transferImage(
   checkQuota(appliance, owner, { images: 1, bytes: image.sizeBytes });
   const hasDisks = appliance.disks.list(project).some((disk) => disk.image === image.id);
   const others = [...(image.sharedWith ?? []), ...(hasDisks ? [project] : [])].filter((one) => one !== owner);
-  return changeImage(appliance, image, { project: owner, sharedWith: others.sort() });
+  return changeImage(appliance, image, {
+    project: owner,
+    sharedWith: others.sort(),
+    origin: keptOrigin(image),
+  });
+}
+
+/** The origin of what somebody has made a thing of their own: no schedule removes it any more. */
+function keptOrigin({ origin }: ImageRecord): ImageRecord["origin"] {
+  if (origin.kind !== "snapshot") return origin;
+  const { scheduled: _, ...kept } = origin;
+  return kept;
 }
 
 async function changeImage(

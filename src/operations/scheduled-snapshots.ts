@@ -36,7 +36,7 @@ export async function scheduleSnapshots(
  */
 export async function takeDueSnapshots(appliance: Appliance, signal: AbortSignal): Promise<void> {
   const { clock, disks, runner } = appliance;
-  for (const { id, schedule } of disks.list()) {
+  for (const { id, project, schedule } of disks.list()) {
     if (!schedule) continue;
     if (signal.aborted) return;
     // whoever is at the disk now is not in the way for long
@@ -51,7 +51,7 @@ export async function takeDueSnapshots(appliance: Appliance, signal: AbortSignal
       appliance.log.warn({ component: "schedule", disk: id, reason: message }, "scheduled snapshot not taken");
       await note(appliance, id, (current) => ({ ...current, failure: { at: now, message } }));
     }
-    await removeSurplus(appliance, id, schedule.keep, signal);
+    await removeSurplus(appliance, { id, project }, schedule.keep, signal);
   }
 }
 
@@ -63,7 +63,12 @@ async function takeOne(appliance: Appliance, id: string, now: number): Promise<v
   if (state !== "done") throw new ApplianceError("CONFLICT", error?.message ?? `the operation ended ${state}`);
 }
 
-async function removeSurplus(appliance: Appliance, disk: string, keep: number, signal: AbortSignal): Promise<void> {
+async function removeSurplus(
+  appliance: Appliance,
+  disk: Pick<DiskRecord, "id" | "project">,
+  keep: number,
+  signal: AbortSignal,
+): Promise<void> {
   for (const image of surplus(appliance.images.list(), disk, keep)) {
     if (signal.aborted) return;
     if (usersOfImage(appliance, image).length > 0) continue;

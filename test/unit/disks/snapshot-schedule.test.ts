@@ -33,6 +33,7 @@ it("counts only a disk's own scheduled snapshots that are whole", () => {
   const image = (id: string, createdAt: number, origin: Partial<ImageRecord["origin"]> = {}, ready = true) =>
     ({
       id,
+      project: "default",
       createdAt,
       ready,
       origin: { kind: "snapshot", disk: "disk-1", clean: false, scheduled: true, ...origin },
@@ -43,9 +44,10 @@ it("counts only a disk's own scheduled snapshots that are whole", () => {
     image("by-hand", 0, { scheduled: false } as object),
     image("of-another", 0, { disk: "disk-2" } as object),
     image("unfinished", 0, {}, false),
+    { ...image("given-away", 0), project: "lab" },
     image("middle", 2),
   ];
-  expect(surplus(images, "disk-1", 2).map(({ id }) => id)).toEqual(["old"]);
+  expect(surplus(images, { id: "disk-1", project: "default" }, 2).map(({ id }) => id)).toEqual(["old"]);
 });
 
 it.each([
