@@ -7,6 +7,7 @@ import { bootEntryOf, dataDisksOf, detached, detachRemedy, freeLun, SECRETS } fr
 import { followRecords } from "./data-disk-steps.ts";
 import { seeUnserved } from "./former-targets.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
+import type { OperationRequest } from "./runner.ts";
 import { takeDisk } from "./take-disk.ts";
 
 export type AttachRequest = {
@@ -45,6 +46,14 @@ export async function attachDisk(
   request: AttachRequest,
   requestedBy: string,
 ): Promise<OperationRecord> {
+  return appliance.runner.begin("attach", () => newAttachment(appliance, request, requestedBy));
+}
+
+function newAttachment(
+  appliance: Appliance,
+  request: AttachRequest,
+  requestedBy: string,
+): OperationRequest<AttachPlan> {
   const { project, readOnly = false } = request;
   const disk = appliance.disks.get(project, request.disk);
   const node = appliance.nodes.get(request.node);
@@ -66,7 +75,7 @@ export async function attachDisk(
   const takenFrom = ownerToFence(appliance, disk, node, request.forceOff ?? false);
   const lun = freeLun(dataDisksOf(appliance.records, node.id), request.lun);
   const released = takenFrom === undefined ? [] : dataDisksOf(appliance.records, takenFrom);
-  return appliance.runner.begin<AttachPlan>("attach", {
+  return {
     summary: `attach disk ${disk.name} to ${node.name} as LUN ${lun}${readOnly ? ", read-only" : ""}`,
     project,
     requestedBy,
@@ -80,7 +89,7 @@ export async function attachDisk(
       iqn: targetIqn(appliance.id, disk.id),
     },
     holds: [disk.id, node.id, ...(takenFrom ? [takenFrom] : []), ...released.map(({ id }) => id)],
-  });
+  };
 }
 
 /** The node that must be off before the disk can be attached; none for a disk that nobody has. */

@@ -36,8 +36,12 @@ export class Holds {
     return () => this.#leave(thing, user);
   }
 
-  /** Who holds or uses this thing. */
+  /** Who holds or uses this thing and does not give way to others. */
   usersOf(thing: string): User[] {
+    return this.#everyoneAt(thing).filter(({ name }) => !this.#yields(name));
+  }
+
+  #everyoneAt(thing: string): User[] {
     const holder = this.#held.get(thing);
     return [
       ...(holder === undefined ? [] : [{ kind: "operation" as const, name: holder }]),
@@ -47,9 +51,13 @@ export class Holds {
 
   /** Ids of the operations at this thing that give way to others. */
   yielding(thing: string): string[] {
-    return this.usersOf(thing)
+    return this.#everyoneAt(thing)
       .map(({ name }) => name)
-      .filter((name) => this.#find(name)?.yields === true);
+      .filter((name) => this.#yields(name));
+  }
+
+  #yields(name: string): boolean {
+    return this.#find(name)?.yields === true;
   }
 
   #leave(thing: string, user: User): void {
@@ -66,7 +74,7 @@ export class Holds {
   /** BUSY, naming who, when this thing is held, or used by others. */
   refuse(thing: string): void {
     this.refuseHeld(thing);
-    const user = [...(this.#users.get(thing) ?? [])].find(({ name }) => !this.#find(name)?.yields);
+    const user = [...(this.#users.get(thing) ?? [])].find(({ name }) => !this.#yields(name));
     if (!user) return;
     const summary = user.kind === "operation" ? this.#find(user.name)?.summary : undefined;
     throw new ApplianceError("BUSY", `${summary ?? user.kind} is under way (${user.name})`, {

@@ -1,9 +1,11 @@
+import { childDepth } from "../images/chain-depth.ts";
 import type { ImageRecord } from "../images/image.ts";
 import { newId } from "../values/id.ts";
 import type { Appliance } from "./appliance.ts";
 import { cloneableImage } from "./cloneable-image.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
+import { checkQuota } from "./quota.ts";
 
 export type ImportIncrementRequest = {
   project: string;
@@ -25,14 +27,17 @@ export async function importIncrement(
   await checkPoolOpen(appliance);
   const base = cloneableImage(appliance, project, onto);
   appliance.images.checkNewName(project, name);
+  checkQuota(appliance, project, { images: 1, bytes: base.sizeBytes });
   const image: ImageRecord = {
     id: newId("img"),
     name,
     project,
     origin: { kind: "increment", source: path, base: base.id, clean: false },
-    sizeBytes: 0,
+    sizeBytes: base.sizeBytes,
     phonesHome: base.phonesHome,
     ready: false,
+    // between it and its base is the disk that the increment went into
+    depth: childDepth({ depth: childDepth(base) }),
     createdAt: appliance.clock.now(),
     requestedBy,
   };
@@ -48,7 +53,8 @@ export async function importIncrement(
 }
 
 /** The one step: the content, which is removed again when it fails. */
-export function importIncrementProcedure({ exchange, images, store }: Appliance): Procedure<ImportIncrementPlan> {
+export function importIncrementProcedure(appliance: Appliance): Procedure<ImportIncrementPlan> {
+  const { exchange, images, store } = appliance;
   return {
     kind: "import-increment",
     steps: () => [
@@ -58,7 +64,10 @@ export function importIncrementProcedure({ exchange, images, store }: Appliance)
         run: async ({ plan, progress, signal }) => {
           const onProgress = (done: number, total: number) => progress(done, total, "bytes");
           const { sizeBytes, sha256 } = await exchange.applyIncrement(plan, onProgress, signal);
-          const image: ImageRecord = { ...(images.find(plan.image) as ImageRecord), sizeBytes, sha256, ready: true };
+          const record = images.find(plan.image) as ImageRecord;
+          // it may be longer than its base
+          checkQuota(appliance, record.project, { bytes: sizeBytes - record.sizeBytes });
+          const image: ImageRecord = { ...record, sizeBytes, sha256, ready: true };
           return { output: { sizeBytes, sha256 }, changes: [{ collection: "images", key: plan.image, value: image }] };
         },
         undo: async ({ plan, signal }) => {

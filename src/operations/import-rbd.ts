@@ -1,8 +1,10 @@
+import { childDepth } from "../images/chain-depth.ts";
 import type { ImageRecord } from "../images/image.ts";
 import { newId } from "../values/id.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
+import { checkQuota } from "./quota.ts";
 
 export type ImportRbdRequest = {
   project: string;
@@ -22,6 +24,7 @@ export async function importRbd(
 ): Promise<OperationRecord> {
   await checkPoolOpen(appliance);
   appliance.images.checkNewName(project, name);
+  checkQuota(appliance, project, { images: 1 });
   const image: ImageRecord = {
     id: newId("img"),
     name,
@@ -31,6 +34,8 @@ export async function importRbd(
     sizeBytes: 0,
     phonesHome,
     ready: false,
+    // what its volume is a clone of itself, nobody tells
+    depth: childDepth(undefined),
     createdAt: appliance.clock.now(),
     requestedBy,
   };
@@ -45,7 +50,8 @@ export async function importRbd(
 }
 
 /** The one step: the clone, which is removed again when it fails, and so is the snapshot that it was made of. */
-export function importRbdProcedure({ exchange, images, store }: Appliance): Procedure<ImportRbdPlan> {
+export function importRbdProcedure(appliance: Appliance): Procedure<ImportRbdPlan> {
+  const { exchange, images, store } = appliance;
   return {
     kind: "import-rbd",
     steps: () => [
@@ -55,6 +61,7 @@ export function importRbdProcedure({ exchange, images, store }: Appliance): Proc
         run: async ({ plan, signal }) => {
           const { sizeBytes } = await exchange.adoptRbd(plan, signal);
           const image = images.find(plan.image) as ImageRecord;
+          checkQuota(appliance, image.project, { bytes: sizeBytes - image.sizeBytes });
           return { changes: [{ collection: "images", key: plan.image, value: { ...image, sizeBytes, ready: true } }] };
         },
         undo: async ({ plan, signal }) => {

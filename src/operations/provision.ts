@@ -25,6 +25,7 @@ import type { OperationRecord } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
 import type { Vouched } from "./power-steps.ts";
 import { checkQuota } from "./quota.ts";
+import type { OperationRequest } from "./runner.ts";
 
 export type ProvisionRequest = {
   node: string;
@@ -76,6 +77,14 @@ export async function provision(
   requestedBy: string,
 ): Promise<OperationRecord> {
   if (request.image !== undefined) await checkPoolOpen(appliance);
+  return appliance.runner.begin("provision", () => newProvision(appliance, request, requestedBy));
+}
+
+function newProvision(
+  appliance: Appliance,
+  request: ProvisionRequest,
+  requestedBy: string,
+): OperationRequest<ProvisionPlan> {
   const node = appliance.nodes.get(request.node);
   if ((request.image === undefined) === (request.disk === undefined)) {
     throw new ApplianceError("INVALID", "image, disk: say what to boot: an image to clone, or an existing disk", {
@@ -115,7 +124,7 @@ export async function provision(
     once: request.once ?? false,
     phonesHome: golden?.phonesHome ?? false,
   };
-  return appliance.runner.begin("provision", {
+  return {
     summary: `provision ${node.name} ${image ? `from ${image.name}` : `with disk ${disk.name}`}`,
     project: node.project,
     requestedBy,
@@ -130,7 +139,7 @@ export async function provision(
       })),
       { collection: SECRETS, key: disk.id, value: newChap(appliance.config.chap === "mutual") },
     ],
-  });
+  };
 }
 
 function newDisk(

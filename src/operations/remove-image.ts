@@ -2,6 +2,7 @@ import { ApplianceError } from "../errors.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 import { removeContent } from "./remove-content.ts";
+import type { OperationRequest } from "./runner.ts";
 import { describeUsers, usersOfImage } from "./users.ts";
 
 type RemoveImagePlan = { image: string };
@@ -15,6 +16,14 @@ export async function removeImage(
   request: { project: string; image: string },
   requestedBy: string,
 ): Promise<OperationRecord> {
+  return appliance.runner.begin("remove-image", () => newRemoval(appliance, request, requestedBy));
+}
+
+function newRemoval(
+  appliance: Appliance,
+  request: { project: string; image: string },
+  requestedBy: string,
+): OperationRequest<RemoveImagePlan> {
   const image = appliance.images.get(request.project, request.image);
   const usedBy = usersOfImage(appliance, image);
   if (usedBy.length > 0) {
@@ -27,7 +36,7 @@ export async function removeImage(
       },
     });
   }
-  return appliance.runner.begin<RemoveImagePlan>("remove-image", {
+  return {
     summary: `remove image ${image.name}`,
     project: request.project,
     requestedBy,
@@ -35,7 +44,7 @@ export async function removeImage(
     holds: [image.id],
     // no new clones from here on
     changes: [{ collection: "images", key: image.id, value: { ...image, ready: false } }],
-  });
+  };
 }
 
 /** The one step of an image's removal: its content and record. There is no way back. */

@@ -9,6 +9,8 @@ import { wholeImage } from "./cloneable-image.ts";
 import { seeUnserved } from "./former-targets.ts";
 import type { OperationRecord, Procedure, StepContext } from "./operation.ts";
 import { powerSeconds, requireOff, type Vouched } from "./power-steps.ts";
+import { checkQuota } from "./quota.ts";
+import type { OperationRequest } from "./runner.ts";
 
 export type RevertRequest = {
   project: string;
@@ -22,6 +24,8 @@ type RevertPlan = Vouched & {
   image: string;
   /** What the disk is long then: no shorter than before, nor than the image. */
   sizeBytes: number;
+  /** What it was long before. */
+  formerBytes: number;
   /** Keeps the former content until the end, for undo. */
   rescue: string;
   /** Node that has the disk; it must be off. */
@@ -37,6 +41,10 @@ export async function revertDisk(
   request: RevertRequest,
   requestedBy: string,
 ): Promise<OperationRecord> {
+  return appliance.runner.begin("revert", () => newRevert(appliance, request, requestedBy));
+}
+
+function newRevert(appliance: Appliance, request: RevertRequest, requestedBy: string): OperationRequest<RevertPlan> {
   const disk = appliance.disks.get(request.project, request.disk);
   appliance.runner.refuseHeld(disk.id);
   // the one it was cloned from by its id and owner: that may share it no longer
@@ -45,20 +53,24 @@ export async function revertDisk(
     request.image === undefined && origin
       ? wholeImage(appliance, origin.project, origin.id)
       : wholeImage(appliance, request.project, request.image ?? imageOf(disk));
-  return appliance.runner.begin<RevertPlan>("revert", {
+  const sizeBytes = Math.max(disk.sizeBytes, image.sizeBytes);
+  checkQuota(appliance, disk.project, { bytes: sizeBytes - disk.sizeBytes });
+  return {
     summary: `revert disk ${disk.name} to image ${image.name}`,
     project: request.project,
     requestedBy,
     plan: {
       disk: disk.id,
       image: image.id,
-      sizeBytes: Math.max(disk.sizeBytes, image.sizeBytes),
+      sizeBytes,
+      formerBytes: disk.sizeBytes,
       rescue: newId("img"),
       ...(disk.node ? { node: disk.node } : {}),
     },
     holds: [disk.id, ...(disk.node ? [disk.node] : [])],
     uses: [image.id],
-  });
+    changes: [{ collection: "disks", key: disk.id, value: { ...disk, sizeBytes } }],
+  };
 }
 
 function imageOf(disk: DiskRecord): string {
@@ -122,10 +134,14 @@ export function revertProcedure(appliance: Appliance): Procedure<RevertPlan> {
           const disk = appliance.disks.find(plan.disk);
           const image = appliance.images.find(plan.image);
           const clean = image?.origin.kind === "import" || image?.origin.clean === true;
-          const reverted = { ...disk, sizeBytes: plan.sizeBytes ?? disk?.sizeBytes, clean, depth: childDepth(image) };
+          const reverted = { ...disk, clean, depth: childDepth(image) };
           return disk ? { changes: [{ collection: "disks", key: disk.id, value: reverted }] } : {};
         },
       },
     ],
+    undone: ({ disk: id, formerBytes }) => {
+      const disk = appliance.disks.find(id);
+      return disk ? [{ collection: "disks", key: id, value: { ...disk, sizeBytes: formerBytes } }] : [];
+    },
   };
 }

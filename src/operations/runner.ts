@@ -81,11 +81,20 @@ export class OperationRunner {
     }
   }
 
-  /** Begins an operation; resolves with its record once that is durable. BUSY when another one holds what it needs. */
-  async begin<Plan extends object>(kind: OperationKind, request: OperationRequest<Plan>): Promise<OperationRecord> {
-    if (this.#stopping) throw new ApplianceError("UNAVAILABLE", "the appliance is stopping");
-    const cleared = this.#clearTheWay(request.holds);
-    if (cleared) await cleared;
+  /**
+   * Begins an operation; resolves with its record once that is durable. BUSY when another one holds what it needs. A
+   * request that looks at records is given as a function: it is asked once more when others had to give way.
+   */
+  async begin<Plan extends object>(
+    kind: OperationKind,
+    asked: OperationRequest<Plan> | (() => OperationRequest<Plan>),
+  ): Promise<OperationRecord> {
+    const ask = typeof asked === "function" ? asked : () => asked;
+    let request = ask();
+    for (let cleared = this.#clearTheWay(request.holds); cleared; cleared = this.#clearTheWay(request.holds)) {
+      await cleared;
+      request = ask();
+    }
     const procedure = this.#procedure(kind);
     for (const thing of request.holds) this.#holds.refuse(thing);
     for (const thing of request.uses ?? []) this.#holds.refuseHeld(thing);
@@ -118,6 +127,7 @@ export class OperationRunner {
 
   /** Ends what gives way to others at these things, and waits until it has. */
   #clearTheWay(things: string[]): Promise<unknown> | undefined {
+    if (this.#stopping) throw new ApplianceError("UNAVAILABLE", "the appliance is stopping");
     const yielding = things.flatMap((thing) => this.#holds.yielding(thing));
     if (yielding.length === 0) return undefined;
     return Promise.all(
@@ -169,7 +179,7 @@ export class OperationRunner {
     return this.#holds.use(thing, { kind: "download", name });
   }
 
-  /** The operations and downloads that hold or use this thing. */
+  /** The operations and downloads that hold or use this thing, but for those that give way to others. */
   usersOf(thing: string): ReturnType<Holds["usersOf"]> {
     return this.#holds.usersOf(thing);
   }

@@ -5,6 +5,7 @@ import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
 import { checkQuota } from "./quota.ts";
+import type { OperationRequest } from "./runner.ts";
 
 export type SnapshotRequest = {
   project: string;
@@ -24,6 +25,14 @@ export async function snapshotDisk(
   requestedBy: string,
 ): Promise<OperationRecord> {
   await checkPoolOpen(appliance);
+  return appliance.runner.begin("snapshot", () => newSnapshot(appliance, request, requestedBy));
+}
+
+function newSnapshot(
+  appliance: Appliance,
+  request: SnapshotRequest,
+  requestedBy: string,
+): OperationRequest<SnapshotPlan> {
   const disk = appliance.disks.get(request.project, request.disk);
   appliance.images.checkNewName(request.project, request.image);
   checkQuota(appliance, request.project, { images: 1, bytes: disk.sizeBytes });
@@ -44,14 +53,14 @@ export async function snapshotDisk(
     createdAt: appliance.clock.now(),
     requestedBy,
   };
-  return appliance.runner.begin<SnapshotPlan>("snapshot", {
+  return {
     summary: `snapshot disk ${disk.name} as image ${image.name}`,
     project: request.project,
     requestedBy,
     plan: { disk: disk.id, image: image.id },
     holds: [disk.id, image.id],
     changes: [{ collection: "images", key: image.id, value: image }],
-  });
+  };
 }
 
 /** The one step of a snapshot: a clone under the name of an image, which is removed again when it fails. */

@@ -3,13 +3,18 @@ import { ApplianceError } from "../../../src/errors.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { startChores } from "../../../src/operations/chores.ts";
 import { createDisk } from "../../../src/operations/create-disk.ts";
+import { editImage, shareImage, transferImage } from "../../../src/operations/edit-image.ts";
 import { flatten } from "../../../src/operations/flatten.ts";
 import { createFlattenDeep } from "../../../src/operations/flatten-deep.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
+import { importIncrement } from "../../../src/operations/import-increment.ts";
+import { importRbd } from "../../../src/operations/import-rbd.ts";
 import type { OperationRecord } from "../../../src/operations/operation.ts";
 import { provision } from "../../../src/operations/provision.ts";
 import { quotaOf, setQuota } from "../../../src/operations/quota.ts";
 import { removeDisk } from "../../../src/operations/remove-disk.ts";
+import { removeImage } from "../../../src/operations/remove-image.ts";
+import { revertDisk } from "../../../src/operations/revert-disk.ts";
 import { scheduleSnapshots, takeDueSnapshots } from "../../../src/operations/scheduled-snapshots.ts";
 import { snapshotDisk } from "../../../src/operations/snapshot-disk.ts";
 import { newNode, nothingLeftBehind, settled, World } from "./world.ts";
@@ -102,6 +107,29 @@ describe("scheduled snapshots", () => {
     expect(names()).toHaveLength(1);
   });
 
+  it("stay once people have renamed, shared or transferred them", async () => {
+    await appliance.projects.add({ name: "lab" }, "test");
+    const mine: ((image: string) => Promise<{ id: string }>)[] = [
+      (image) => editImage(appliance, { project, image, name: "before-the-upgrade" }),
+      (image) => shareImage(appliance, { project, image, projects: ["lab"], public: false }),
+      (image) => shareImage(appliance, { project, image, projects: [], public: true }),
+      (image) => transferImage(appliance, { project, image, to: "lab" }),
+    ];
+    const kept: string[] = [];
+    for (const [hours, make] of mine.entries()) {
+      await takeDueSnapshots(later(hours), signal);
+      const newest = appliance.images.list(project).sort((a, b) => b.createdAt - a.createdAt)[0];
+      kept.push((await make(newest!.id)).id);
+    }
+    await takeDueSnapshots(later(mine.length), signal);
+    const described = names().at(-1) as string;
+    await editImage(appliance, { project, image: described, name: described, description: "nightly" });
+    for (const more of [1, 2]) await takeDueSnapshots(later(mine.length + more), signal);
+    for (const id of kept) expect(appliance.images.find(id)).toMatchObject({ ready: true });
+    expect(names()).not.toContain(described);
+    expect(appliance.images.list()).toHaveLength(kept.length + 2);
+  });
+
   it("end with their schedule", async () => {
     await scheduleSnapshots(appliance, { project, disk: "web" });
     await takeDueSnapshots(later(100), signal);
@@ -136,6 +164,14 @@ describe("the flattening of deep chains", () => {
     expect(depth).toBe(0);
   });
 
+  it("knows how deep an import is that shares content", async () => {
+    const web = { project, name: "web", source: "vms/web", phonesHome: false };
+    await done(importRbd(appliance, web, "test"));
+    const monday = { project, name: "monday", path: "/import/monday", onto: "web" };
+    await done(importIncrement(appliance, monday, "test"));
+    expect(["web", "monday"].map((name) => appliance.images.get(project, name).depth)).toEqual([1, 3]);
+  });
+
   it("gives way to whoever wants the disk", async () => {
     await create("web");
     world.images.flatten = () => new Promise(() => {});
@@ -148,6 +184,31 @@ describe("the flattening of deep chains", () => {
     await expect(refused).rejects.toMatchObject({ code: "BUSY" });
     await appliance.runner.cancel(asked.id);
     expect((await appliance.runner.settled(asked.id)).state).toBe("undone");
+  });
+
+  it("gives way to whoever removes the image", async () => {
+    await create("web");
+    await done(snapshotDisk(appliance, { project, disk: "web", image: "deep" }, "test"));
+    world.images.flatten = () => new Promise(() => {});
+    const what = { project, kind: "image", name: "deep" } as const;
+    const background = await flatten(appliance, { ...what, yields: true }, "ingot");
+    await done(removeImage(appliance, { project, image: "deep" }, "test"));
+    expect(appliance.runner.get(background.id).state).toBe("undone");
+    nothingLeftBehind(appliance, world);
+  });
+
+  it("is waited for before names and quotas are looked at", async () => {
+    await create("web");
+    await setQuota(appliance, project, { images: 1 });
+    world.images.flatten = () => new Promise(() => {});
+    await flatten(appliance, { project, kind: "disk", name: "web", yields: true }, "ingot");
+    const snapshot = snapshotDisk(appliance, { project, disk: "web", image: "snap" }, "test");
+    // begins while the snapshot waits
+    const golden = { project, name: "snap", path: "/import/golden.raw", format: "raw", phonesHome: false } as const;
+    const other = importImage(appliance, golden, "test");
+    await expect(snapshot).rejects.toMatchObject({ code: "EXISTS" });
+    await done(other);
+    expect(appliance.images.list(project)).toHaveLength(1);
   });
 });
 
@@ -178,5 +239,57 @@ describe("a quota", () => {
     nothingLeftBehind(appliance, world);
     await setQuota(appliance, project, { images: 0 });
     await expect(importImage(appliance, golden, "test")).rejects.toMatchObject({ code: "QUOTA" });
+  });
+
+  describe("of bytes or images", () => {
+    const MIB = 1024 ** 2;
+    const web = { project, name: "web", source: "vms/web", phonesHome: false };
+    const monday = { project, name: "monday", path: "/import/monday", onto: "golden" };
+    beforeEach(async () => {
+      const golden = { project, name: "golden", path: "/import/golden.raw", format: "raw", phonesHome: false } as const;
+      await done(importImage(appliance, golden, "test"));
+    });
+
+    it("holds for volumes of Ceph", async () => {
+      await setQuota(appliance, project, { images: 1 });
+      await expect(importRbd(appliance, web, "test")).rejects.toMatchObject({ code: "QUOTA" });
+      await setQuota(appliance, project, { images: null, bytes: 2 * MIB - 1 });
+      const operation = await settled(appliance, await importRbd(appliance, web, "test"));
+      expect(operation).toMatchObject({ state: "undone", error: { code: "QUOTA" } });
+      nothingLeftBehind(appliance, world);
+    });
+
+    it("holds for increments", async () => {
+      await setQuota(appliance, project, { images: 1 });
+      await expect(importIncrement(appliance, monday, "test")).rejects.toMatchObject({ code: "QUOTA" });
+      await setQuota(appliance, project, { images: null, bytes: 2 * MIB - 1 });
+      await expect(importIncrement(appliance, monday, "test")).rejects.toMatchObject({ code: "QUOTA" });
+      await setQuota(appliance, project, { bytes: 2 * MIB });
+      world.exchange.applyIncrement = async ({ image }) => {
+        world.images.contents.set(`image/${image}`, "longer than its base");
+        return { sizeBytes: 2 * MIB, sha256: "0".repeat(64) };
+      };
+      const operation = await settled(appliance, await importIncrement(appliance, monday, "test"));
+      expect(operation).toMatchObject({ state: "undone", error: { code: "QUOTA" } });
+      nothingLeftBehind(appliance, world);
+    });
+
+    it("holds for a revert to a longer image, which counts from its beginning until it is undone", async () => {
+      await create("short");
+      const revert = () => revertDisk(appliance, { project, disk: "short", image: "golden" }, "test");
+      await setQuota(appliance, project, { bytes: 2 * MIB - 1 });
+      await expect(revert()).rejects.toMatchObject({ code: "QUOTA", details: { value: MIB - 4096 } });
+      await setQuota(appliance, project, { bytes: 2 * MIB });
+      let usedThen: number | undefined;
+      before = (verb) => {
+        if (verb !== "images.revert" || usedThen !== undefined) return;
+        usedThen = quotaOf(appliance, project).used.bytes;
+        throw new ApplianceError("DRIVER_FAILED", "no luck");
+      };
+      expect(await settled(appliance, await revert())).toMatchObject({ state: "undone" });
+      expect([usedThen, quotaOf(appliance, project).used.bytes]).toEqual([2 * MIB, MIB + 4096]);
+      await done(revert());
+      expect(appliance.disks.get(project, "short").sizeBytes).toBe(MIB);
+    });
   });
 });
