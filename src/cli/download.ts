@@ -4,6 +4,7 @@ import { type FileHandle, open, rename, stat } from "node:fs/promises";
 import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import { ApplianceError, isApplianceError } from "../errors.ts";
+import { writeFully } from "../values/write-fully.ts";
 import { blocksOfContent } from "../values/zeros.ts";
 import type { ApiClient } from "./api-client.ts";
 import type { Terminal } from "./terminal.ts";
@@ -92,9 +93,7 @@ async function fetchRest(
   let told = 0;
   try {
     for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-      for (const [offset, block] of blocksOfContent(chunk)) {
-        await target.write(block, 0, block.length, position + offset);
-      }
+      for (const [offset, block] of blocksOfContent(chunk)) await writeFully(target, block, position + offset);
       position += chunk.length;
       if (quiet || Date.now() - told < TELL_MS || !terminal.isWatched) continue;
       told = Date.now();

@@ -3,6 +3,7 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { ApplianceError, isApplianceError } from "../../../errors.ts";
+import { writeFully } from "../../../values/write-fully.ts";
 import { abortedError, driverFailed } from "../../failure.ts";
 import { childOutput } from "../child-output.ts";
 import type { ExportManifest, Increment, Progress } from "../image-exchange.ts";
@@ -115,11 +116,11 @@ async function changeFile(path: string, diff: Readable, progress: (doneBytes: nu
 
 async function applyChange(target: FileHandle, change: Change): Promise<void> {
   if (change.kind === "size") return target.truncate(change.bytes);
-  if (change.kind === "data") return void (await target.write(change.bytes, 0, change.bytes.length, change.offset));
+  if (change.kind === "data") return writeFully(target, change.bytes, change.offset);
   const { size } = await target.stat();
   const end = Math.min(change.offset + change.length, size);
   for (let at = change.offset; at < end; at += ZEROS.length) {
-    await target.write(ZEROS, 0, Math.min(ZEROS.length, end - at), at);
+    await writeFully(target, ZEROS.subarray(0, end - at), at);
   }
 }
 

@@ -1,3 +1,4 @@
+import { Turns } from "../../turns.ts";
 import type { ImageExchange } from "../image-exchange.ts";
 import { type Applying, applyIncrement, endIncrement } from "./apply-increment.ts";
 import { type Exporting, exportFile, removeExport } from "./export-file.ts";
@@ -5,11 +6,15 @@ import { type RbdExchange, withoutRbd } from "./rbd-exchange.ts";
 
 /** How images leave a pool and come from others; `rbd` where the pool is in Ceph. */
 export function createImageExchange(parts: Exporting & Applying, rbd: RbdExchange = withoutRbd()): ImageExchange {
+  // an undo waits for what it takes back, also where the caller of that has gone
+  const turns = new Turns();
   return {
     ...rbd,
-    applyIncrement: (request, progress, signal) => applyIncrement(parts, request, progress, signal),
-    endIncrement: ({ image }, signal) => endIncrement(parts, image, signal),
-    exportFile: (request, progress, signal) => exportFile(parts, request, progress, signal),
-    removeExport: (request) => removeExport(parts, request),
+    applyIncrement: (request, progress, signal) =>
+      turns.take(request.image, () => applyIncrement(parts, request, progress, signal)),
+    endIncrement: ({ image }, signal) => turns.take(image, () => endIncrement(parts, image, signal)),
+    exportFile: (request, progress, signal) =>
+      turns.take(request.id, () => exportFile(parts, request, progress, signal)),
+    removeExport: (request) => turns.take(request.id, () => removeExport(parts, request)),
   };
 }

@@ -6,8 +6,9 @@ import { Readable } from "node:stream";
 import { ApplianceError, isApplianceError } from "../../../errors.ts";
 import { isNoRoom } from "../../../net/preallocate.ts";
 import { syncPath } from "../../../net/sync-path.ts";
+import { writeFully } from "../../../values/write-fully.ts";
 import { blocksOfContent } from "../../../values/zeros.ts";
-import { abortedError, driverFailed } from "../../failure.ts";
+import { abortedError, driverFailed, throwIfAborted } from "../../failure.ts";
 import { childOutput } from "../child-output.ts";
 import { compress } from "../compress.ts";
 import type { ExportManifest, FileExport, Progress } from "../image-exchange.ts";
@@ -30,7 +31,12 @@ export async function exportFile(
     await checkDirectory(request.path, exportDirectories);
     const names = namesOf(request);
     const finished = await readManifest(names.manifest);
-    if (finished?.export === request.id) return finished;
+    if (finished?.export === request.id) {
+      await settle(names, request.path);
+      return finished;
+    }
+    // linked by an earlier attempt that came no further: what is written anew must not show under that name
+    if (await isSame(names.unfinished, request.path)) await rm(request.path);
     await checkFree(request.path, names);
     const found = await images.stat("image", request.image, signal);
     const total = found?.sizeBytes ?? 0;
@@ -42,6 +48,7 @@ export async function exportFile(
       ...{ fileBytes: (await stat(names.unfinished)).size, fileSha256, sizeBytes, sha256 },
       ...(since ? { since } : {}),
     };
+    throwIfAborted(signal, "export", "export");
     await publish(names, request.path, manifest);
     return manifest;
   } catch (error) {
@@ -56,10 +63,15 @@ export async function removeExport(
 ): Promise<void> {
   if (!isBelow(request.path, exportDirectories)) return;
   const names = namesOf(request);
-  const isOurs =
-    (await readManifest(names.manifest))?.export === request.id || (await isSame(names.unfinished, request.path));
-  if (isOurs) for (const name of [names.manifest, request.path]) await rm(name, { force: true });
-  for (const name of [names.newManifest, names.scratch, names.unfinished]) await rm(name, { force: true });
+  if ((await readManifest(names.manifest))?.export === request.id) {
+    // without its manifest, the file is known as this export's by its other name alone
+    await link(request.path, names.unfinished).catch((error) => {
+      if (error.code !== "EEXIST" && error.code !== "ENOENT") throw error;
+    });
+    await rm(names.manifest);
+  }
+  if (await isSame(names.unfinished, request.path)) await rm(request.path);
+  await removeUnfinished(names);
 }
 
 type Names = ReturnType<typeof namesOf>;
@@ -172,14 +184,14 @@ async function* tapped(content: Readable, tap: Tap): AsyncGenerator<Buffer> {
 async function writeSparsely(target: FileHandle, content: AsyncIterable<Buffer>): Promise<void> {
   let position = 0;
   for await (const piece of content) {
-    for (const [offset, block] of blocksOfContent(piece)) await target.write(block, 0, block.length, position + offset);
+    for (const [offset, block] of blocksOfContent(piece)) await writeFully(target, block, position + offset);
     position += piece.length;
   }
   await target.truncate(position);
 }
 
 async function writePlainly(target: FileHandle, content: AsyncIterable<Buffer>): Promise<void> {
-  for await (const piece of content) await target.write(piece);
+  for await (const piece of content) await writeFully(target, piece);
 }
 
 /** Makes a file anew, and has it on disk in the end. */
@@ -194,14 +206,22 @@ async function writeFile(path: string, write: (target: FileHandle) => Promise<un
 }
 
 async function publish(names: Names, path: string, manifest: ExportManifest): Promise<void> {
-  await link(names.unfinished, path).catch(async (error) => {
-    if (error.code !== "EEXIST") throw error;
-    if (!(await isSame(names.unfinished, path))) throw taken(path);
+  await link(names.unfinished, path).catch((error) => {
+    throw error.code === "EEXIST" ? taken(path) : error;
   });
   await writeFile(names.newManifest, (target) => target.writeFile(`${JSON.stringify(manifest, null, 2)}\n`));
   await rename(names.newManifest, names.manifest);
+  await settle(names, path);
+}
+
+/** The end of an export, once all of it has its names. */
+async function settle(names: Names, path: string): Promise<void> {
   await syncPath(dirname(path));
-  await rm(names.unfinished, { force: true });
+  await removeUnfinished(names);
+}
+
+async function removeUnfinished(names: Names): Promise<void> {
+  for (const name of [names.newManifest, names.scratch, names.unfinished]) await rm(name, { force: true });
 }
 
 async function hashFile(path: string, signal: AbortSignal): Promise<string> {
@@ -212,9 +232,7 @@ async function hashFile(path: string, signal: AbortSignal): Promise<string> {
 
 /** EXISTS where something of others has the name, or that of the manifest. */
 async function checkFree(path: string, names: Names): Promise<void> {
-  for (const name of [path, names.manifest]) {
-    if ((await exists(name)) && !(await isSame(names.unfinished, path))) throw taken(name);
-  }
+  for (const name of [path, names.manifest]) if (await exists(name)) throw taken(name);
 }
 
 function taken(path: string): ApplianceError {
