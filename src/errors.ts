@@ -46,7 +46,7 @@ export type ErrorCode = keyof typeof ERROR_KINDS;
 /**
  * Facts that go with an error: plain JSON, no secrets. By convention: `field`, `value`, `remedy`; `usedBy`, all that keeps it from going; `outage`, when something
  * that the appliance can't be without is down, and all that helps is that it comes back; `absent`, when that is known not to run, so that it does nothing: what
- * only does not answer may still be at work.
+ * only does not answer may still be at work; `luns`, those of a target that can't be served, while the rest of it is as it should be.
  */
 export type ErrorDetails = {
   field?: string;
@@ -57,6 +57,7 @@ export type ErrorDetails = {
   action?: string;
   outage?: boolean;
   absent?: boolean;
+  luns?: number[];
   [fact: string]: unknown;
 };
 

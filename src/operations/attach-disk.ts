@@ -138,7 +138,7 @@ export function attachProcedure(appliance: Appliance): Procedure<AttachPlan> {
           return { changes: [{ collection: "disks", key: disk.id, value: detached(disk) }] };
         },
       },
-      followRecords(appliance, "export-lun"),
+      followRecords(appliance, "export-lun", ({ lun }) => lun),
     ],
   };
 }

@@ -14,6 +14,8 @@ import { ALICE, BOB, TargetNetwork } from "../integration/target-network.ts";
 const CONTROL = 301;
 const signal = AbortSignal.timeout(100_000);
 const directory = mkdtempSync(join(tmpdir(), "ingot-targets-"));
+/** No daemon finds anything there. */
+const LOST = join(directory, "lost.raw");
 let network: TargetNetwork;
 
 beforeAll(async () => {
@@ -41,7 +43,11 @@ const SUBJECTS: Record<string, () => Promise<{ targets: TargetServer; close?(): 
   tgt: async () => ({ targets: createTgtServer() }),
   "tgt through storaged": async () =>
     throughStoraged(join(directory, "storaged.sock"), new MemoryImageStore(), createTgtServer()),
-  "memory server (fake)": async () => ({ targets: new MemoryTargetServer() }),
+  "memory server (fake)": async () => {
+    const targets = new MemoryTargetServer();
+    targets.lost.add(LOST);
+    return { targets };
+  },
 };
 
 describe.each(Object.entries(SUBJECTS))("%s", (name, makeSubject) => {
@@ -123,6 +129,22 @@ describe.each(Object.entries(SUBJECTS))("%s", (name, makeSubject) => {
     }
     await targets.removeTarget(CONTROL, target.iqn, signal);
     expect(await served()).toBeUndefined();
+  });
+
+  it("serves the rest of a target with a lost disk, and says which LUN is missing", async () => {
+    const target = spec(disk("rest"));
+    const [root] = target.units;
+    const [other] = spec(disk("rest-other")).units;
+    const lost: TargetUnit = { ...root!, lun: 2, disk: "disk-lost", backing: { type: "file", path: LOST } };
+    const units = [root!, lost, { ...other!, lun: 3 }];
+    await expect(targets.ensureTarget(CONTROL, { ...target, units }, signal)).rejects.toMatchObject({
+      code: "DRIVER_FAILED",
+      details: { luns: [2] },
+    });
+    const served = await find(target.iqn);
+    expect(served).toMatchObject({ openTo: [ALICE.address], accounts: [target.chap.user] });
+    expect(served?.units.map(({ lun }) => lun)).toEqual([1, 3]);
+    await targets.removeTarget(CONTROL, target.iqn, signal);
   });
 
   it("removes a target, and what is gone is gone already", async () => {

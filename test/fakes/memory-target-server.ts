@@ -7,6 +7,8 @@ export class MemoryTargetServer implements TargetServer {
   readonly targets = new Map<string, TargetSpec>();
   /** Targets that somebody has made otherwise: they acknowledge writes too early. */
   readonly cached = new Set<string>();
+  /** Paths of backings that can't be opened. */
+  readonly lost = new Set<string>();
   readonly sessions = new Map<string, string[]>();
   portals: Portal[] = [];
   #lastSession = 0;
@@ -17,8 +19,13 @@ export class MemoryTargetServer implements TargetServer {
       const both = other.iqn !== target.iqn && written(other).find((path) => written(target).includes(path));
       if (both) throw new ApplianceError("IN_USE", `${both} is served as ${other.iqn} already`);
     }
-    this.targets.set(target.iqn, target);
+    const missing = target.units.filter(({ backing }) => this.lost.has(backing.path));
+    const units = target.units.filter((unit) => !missing.includes(unit));
+    this.targets.set(target.iqn, missing.length > 0 ? { ...target, units } : target);
     this.cached.delete(target.iqn);
+    if (missing.length === 0) return;
+    const luns = missing.map(({ lun }) => lun);
+    throw new ApplianceError("DRIVER_FAILED", `can't open ${missing[0]!.backing.path}`, { details: { luns } });
   }
 
   async removeTarget(_control: number, iqn: string): Promise<void> {

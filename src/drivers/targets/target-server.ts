@@ -17,6 +17,7 @@ export interface TargetServer {
    * 5.14: REPORTED LUNS DATA HAS CHANGED); whether their node can spare one is the caller's to know. Another disk at the
    * same LUN is never slipped in: the target is made anew. Secrets can't be read back, so a new secret wants a new user
    * name, and no two targets may share one (CONFLICT). Nor may two write to one disk (IN_USE).
+   * One LUN that can't be served keeps no other one back: fails then as the first of them, with `details.luns`.
    */
   ensureTarget(control: number, target: TargetSpec, signal: AbortSignal): Promise<void>;
   /** Gone, live sessions cut: no re-login, connections closed, target deleted, account deleted. */

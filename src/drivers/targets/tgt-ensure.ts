@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { ApplianceError } from "../../errors.ts";
+import { ApplianceError, toApplianceError } from "../../errors.ts";
 import { type Iqn, isInitiatorName } from "../../values/iqn.ts";
 import { driverFailed } from "../failure.ts";
 import type { Backing } from "../images/image-store.ts";
@@ -40,11 +40,26 @@ export async function ensureTarget(daemon: Daemon, spec: TargetSpec): Promise<vo
   for (const { lun } of disksOf(target)) {
     if (!spec.units.some((unit) => unit.lun === lun)) await removeUnit(daemon, target.tid, lun);
   }
-  const failures: unknown[] = [];
-  for (const unit of spec.units) await ensureUnit(daemon, target, unit, others).catch((error) => failures.push(error));
+  const failures: UnitFailure[] = [];
+  for (const unit of spec.units) {
+    await ensureUnit(daemon, target, unit, others).catch((error) =>
+      failures.push({ lun: unit.lun, error: toApplianceError(error) }),
+    );
+  }
   // a lost data disk must not cost the node its root
   if (failures.length < spec.units.length) await ensureAccess(daemon, target, spec, others);
-  if (failures.length > 0) throw failures[0];
+  if (failures.length > 0) throw unitsFailed(failures);
+}
+
+type UnitFailure = { lun: number; error: ApplianceError };
+
+function unitsFailed(failures: UnitFailure[]): ApplianceError {
+  const { code, details, retryable, cause } = failures[0]!.error;
+  return new ApplianceError(code, failures.map(({ error }) => error.message).join("; "), {
+    details: { ...details, luns: failures.map(({ lun }) => lun) },
+    retryable,
+    cause,
+  });
 }
 
 /** Its LUNs but for tgt's controller, which is LUN 0. */

@@ -4,6 +4,7 @@ import type { TgtClient } from "../../../src/drivers/targets/tgt-client.ts";
 import { tgtdArguments } from "../../../src/drivers/targets/tgt-daemon.ts";
 import { targetId } from "../../../src/drivers/targets/tgt-ensure.ts";
 import { createTgtServer } from "../../../src/drivers/targets/tgt-server.ts";
+import { ApplianceError } from "../../../src/errors.ts";
 import type { Ipv4 } from "../../../src/values/ipv4.ts";
 import { targetIqn } from "../../../src/values/iqn.ts";
 
@@ -48,6 +49,45 @@ describe("a new target", () => {
       "account bind outgoing user=b",
       "target bind initiator-address=10.0.0.5",
     ]);
+  });
+});
+
+describe("a target of which disks are lost", () => {
+  const [root] = spec.units;
+  const units = [2, 3, 4].map((lun) => ({
+    ...{ lun, disk: `disk-${lun}`, readOnly: false },
+    backing: { type: "file" as const, path: `/pool/disks/disk-${lun}.raw` },
+  }));
+
+  /** A daemon that can't open these disks. */
+  function without(...lost: string[]) {
+    const changes: string[] = [];
+    const client: TgtClient = async (_, { mode, operation, parameters }) => {
+      if (operation === "show") return "";
+      if (lost.some((disk) => parameters?.path === `/pool/disks/${disk}.raw`)) {
+        throw new ApplianceError("DRIVER_FAILED", "refused", { details: { tgt: "invalid request" } });
+      }
+      changes.push(`${mode} ${operation}`);
+      return "";
+    };
+    return { targets: createTgtServer({ client }), changes };
+  }
+
+  it("serves the others, and tells of all that are missing", async () => {
+    const { targets, changes } = without("disk-2", "disk-4");
+    await expect(targets.ensureTarget(0, { ...spec, units: [root!, ...units] }, signal)).rejects.toMatchObject({
+      code: "DRIVER_FAILED",
+      message: "new LUN: tgtd can't open /pool/disks/disk-2.raw; new LUN: tgtd can't open /pool/disks/disk-4.raw",
+      details: { path: "/pool/disks/disk-2.raw", luns: [2, 4] },
+    });
+    expect(changes.filter((change) => change === "unit new")).toHaveLength(2);
+    expect(changes).toContain("target bind");
+  });
+
+  it("is open to nobody when none is left", async () => {
+    const { targets, changes } = without("disk-1");
+    await expect(targets.ensureTarget(0, spec, signal)).rejects.toMatchObject({ details: { luns: [1] } });
+    expect(changes).toEqual(["target new"]);
   });
 });
 

@@ -223,6 +223,43 @@ describe("a data disk", () => {
   });
 });
 
+describe("a data disk whose content is lost", () => {
+  /** node-2 has it at LUN 2, and its daemon was restarted since. */
+  async function withLost() {
+    await withAttached(appliance);
+    await makeDisk(appliance, "two");
+    lose("results");
+    const [iqn, target] = [...world.targets.targets][0]!;
+    world.targets.targets.set(iqn, { ...target, units: target.units.slice(0, 1) });
+  }
+  const lose = (name: string) => world.targets.lost.add(`/memory/disks/${diskOf(appliance, name).id}`);
+
+  it("is detached", async () => {
+    await withLost();
+    await done(appliance, detach(appliance, "results", { unmounted: true }));
+    expect(diskOf(appliance, "results").node).toBeUndefined();
+    expect(served("node-2")?.map(({ lun }) => lun)).toEqual([1]);
+    nothingLeftBehind(appliance, world);
+  });
+
+  it("hinders no other disk of its node from coming and going", async () => {
+    await withLost();
+    await done(appliance, attach(appliance, "two", "node-2"));
+    expect(served("node-2")?.map(({ lun }) => lun)).toEqual([1, 3]);
+    await done(appliance, detach(appliance, "two", { unmounted: true }));
+    expect(served("node-2")?.map(({ lun }) => lun)).toEqual([1]);
+  });
+
+  it("is not attached, and nothing is left of the attempt", async () => {
+    await withBoth(appliance);
+    lose("results");
+    const { state, error } = await settled(appliance, await attach(appliance, "results", "node-2"));
+    expect([state, error]).toMatchObject(["undone", { code: "DRIVER_FAILED", details: { luns: [2] } }]);
+    expect(diskOf(appliance, "results").node).toBeUndefined();
+    nothingLeftBehind(appliance, world);
+  });
+});
+
 describe("a disk that a lost appliance's target serves still", () => {
   /** The machine of that appliance has it at LUN 2, read-only. */
   const serveFormerly = (...names: string[]) => {
