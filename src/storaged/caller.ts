@@ -70,7 +70,15 @@ export function createCaller(
 
   const stream: StreamStorage = async (verb, args, signal) => {
     throwIfAborted(signal, "storaged", verb);
-    const socket = await untilAborted(connectPatiently(path, waitMs), signal);
+    const connecting = connectPatiently(path, waitMs);
+    const socket = await untilAborted(connecting, signal).catch((error) => {
+      // nobody waits for it any more
+      connecting.then(
+        (late) => late.destroy(),
+        () => {},
+      );
+      throw error;
+    });
     return requestStream(socket, JSON.stringify({ id: 0, verb, args }), signal);
   };
 

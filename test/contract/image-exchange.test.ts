@@ -46,6 +46,7 @@ afterAll(async () => {
 });
 
 const maxImageBytes = 1024 ** 4;
+const limits = { maxImageBytes, checkFree: async () => {} };
 
 async function fileSubject(): Promise<Subject> {
   const [directory, imports, exports] = [
@@ -58,7 +59,7 @@ async function fileSubject(): Promise<Subject> {
   await images.import({ image: "img-golden", path: join(imports, "golden"), format: "raw" }, () => {}, signal);
   return {
     images,
-    exchange: createImageExchange({ images, exportDirectories: [exports], importDirectories: [imports] }),
+    exchange: createImageExchange({ images, exportDirectories: [exports], importDirectories: [imports], ...limits }),
     exports,
   };
 }
@@ -73,7 +74,7 @@ async function rbdSubject(): Promise<Subject> {
   await writeFile(join(imports, "golden"), golden);
   await images.import({ image: "img-golden", path: join(imports, "golden"), format: "raw" }, () => {}, signal);
   const exchange = createImageExchange(
-    { images, exportDirectories: [exports], importDirectories: [imports], access },
+    { images, exportDirectories: [exports], importDirectories: [imports], access, ...limits },
     createRbdExchange(access),
   );
   return { images, exchange, exports, close: () => rbd.close() };
@@ -231,7 +232,7 @@ describe("volumes of Ceph", () => {
     const rbd = createLibrbdPool(access);
     const images = openRbdStore({ pool: rbd, access, importDirectories: [], spoolDirectory: CLUSTER, maxImageBytes });
     const exchange = createImageExchange(
-      { images, exportDirectories: [], importDirectories: [] },
+      { images, exportDirectories: [], importDirectories: [], ...limits },
       createRbdExchange(access),
     );
     return { images, exchange, exports: "", close: () => rbd.close() };
@@ -340,7 +341,7 @@ describe("a restore drill", () => {
     exports = pools.plain("drill-exports");
     away = pools.plain("drill-away");
     const images = await openFileStore({ directory, importDirectories: [imports], maxImageBytes });
-    const parts = { images, exportDirectories: [exports], importDirectories: [imports] };
+    const parts = { images, exportDirectories: [exports], importDirectories: [imports], ...limits };
     const exchange = createImageExchange(parts);
     for (const [day, content] of contents.entries()) {
       await writeFile(join(imports, "day"), content);
@@ -369,7 +370,7 @@ describe("a restore drill", () => {
     "a pool of files": async () => {
       const directory = await pools.make("drilled", "btrfs");
       const images = await openFileStore({ directory, importDirectories: [away], maxImageBytes });
-      const exchange = createImageExchange({ images, exportDirectories: [], importDirectories: [away] });
+      const exchange = createImageExchange({ images, exportDirectories: [], importDirectories: [away], ...limits });
       return { images, exchange, exports: "" };
     },
     Ceph: async () => {
@@ -378,7 +379,7 @@ describe("a restore drill", () => {
       const rbd = createLibrbdPool(access);
       const spoolDirectory = pools.plain("drill-spool");
       const images = openRbdStore({ pool: rbd, access, importDirectories: [away], spoolDirectory, maxImageBytes });
-      const parts = { images, exportDirectories: [], importDirectories: [away], access };
+      const parts = { images, exportDirectories: [], importDirectories: [away], access, ...limits };
       return {
         images,
         exchange: createImageExchange(parts, createRbdExchange(access)),
@@ -432,7 +433,7 @@ async function memoryOfFiles(): Promise<Subject> {
   const images = new MemoryImageStore();
   return {
     images,
-    exchange: createImageExchange({ images, exportDirectories: [], importDirectories: [] }),
+    exchange: createImageExchange({ images, exportDirectories: [], importDirectories: [], ...limits }),
     exports: "",
   };
 }

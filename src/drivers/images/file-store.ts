@@ -6,8 +6,9 @@ import { abortedError, driverFailed } from "../failure.ts";
 import { Turns } from "../turns.ts";
 import { Ballast } from "./ballast.ts";
 import { compress } from "./compress.ts";
+import { poolFull, refuseFull, roomForImports } from "./file-room.ts";
 import { flattenFile } from "./flatten-file.ts";
-import type { ImageStore, PoolUsage, StoredKind, StoredSize } from "./image-store.ts";
+import type { ImageStore, StoredKind, StoredSize } from "./image-store.ts";
 import { hashImage, importImage } from "./import-image.ts";
 import { mountAbove } from "./mounts.ts";
 import { checkReflinks, PoolFiles } from "./pool-files.ts";
@@ -15,9 +16,6 @@ import { poolUsage } from "./pool-usage.ts";
 
 /** A hole made in a file that is open with O_SYNC is on disk once made: XFS does so, btrfs does not. */
 const SYNCS_HOLES = "xfs";
-
-/** Kept free for the metadata of clones: a pool that is full to the brim can't even copy on write. */
-const RESERVE_BYTES = 32 * 1024 * 1024;
 
 /** So much of an image is read at a time. */
 const READ_BYTES = 512 * 1024;
@@ -41,7 +39,6 @@ export type FileStoreOptions = {
  */
 export async function openFileStore(options: FileStoreOptions): Promise<ImageStore> {
   const { directory, importDirectories, maxImageBytes = Number.MAX_SAFE_INTEGER } = options;
-  const { watermarks = { critical: 100 } } = options;
   const files = new PoolFiles(directory);
   try {
     await checkReflinks(directory);
@@ -87,11 +84,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
     throw new ApplianceError("NOT_FOUND", `${kind}: ${id} is not in the pool`, { details: { field: kind, value: id } });
   };
 
-  /** What is brought in stops short of what running nodes are given in need. */
-  const checkFree = async (bytes: number): Promise<void> => {
-    const usage = await poolUsage(directory);
-    refuseFull(usage, bytes, usage.totalBytes * (1 - watermarks.critical / 100));
-  };
+  const checkFree = roomForImports(options);
 
   const openImage = (id: string) =>
     open(files.path("image", id), "r").catch((error) => {
@@ -179,22 +172,6 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
       return { type: "file", path: files.path("disk", disk), unmap: filesystem === SYNCS_HOLES };
     },
   };
-}
-
-function refuseFull(usage: PoolUsage, bytes: number, keptFreeBytes = 0): void {
-  if (usage.freeBytes >= bytes + Math.max(keptFreeBytes, RESERVE_BYTES)) return;
-  throw poolFull({ freeBytes: usage.freeBytes, wantedBytes: bytes });
-}
-
-function poolFull(details: Record<string, unknown>, cause?: unknown): ApplianceError {
-  return new ApplianceError("POOL_FULL", "pool: no space left", {
-    details: {
-      driver: "file",
-      ...details,
-      remedy: "ingot pool show names the largest disks; ingot disk rm, or ingot pool grow",
-    },
-    cause,
-  });
 }
 
 function storeError(error: unknown, action: string, signal?: AbortSignal): ApplianceError {

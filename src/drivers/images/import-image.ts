@@ -5,6 +5,7 @@ import type { Compression } from "../../values/image-format.ts";
 import { throwIfAborted } from "../failure.ts";
 import { contentSizeBytes } from "./formats/content-size.ts";
 import { checkPacked } from "./formats/packed.ts";
+import { refusedImage } from "./formats/refused-image.ts";
 import type { ImportRequest, ImportResult } from "./image-store.ts";
 import { convertInChild, copyInChild, hashInChild, tooLarge, unpackInChild } from "./import-child.ts";
 import { openSource } from "./import-source.ts";
@@ -39,14 +40,16 @@ export function unpackedBeside(temporary: string): string {
 export async function importImage(one: Import): Promise<ImportResult> {
   const { temporary, request } = one;
   const source = await openSource(request.path, one.importDirectories);
-  const passes = createPasses(request, await source.stat(), one.progress);
+  const file = await source.stat();
+  const passes = createPasses(request, file, one.progress);
   const watched = stopWhenFull(one);
   try {
-    await one.checkFree((await source.stat()).blocks * SECTOR_BYTES);
+    await one.checkFree(file.blocks * SECTOR_BYTES);
     if (request.sha256 !== undefined) await checkSum(source, request.sha256, passes.next(), watched.signal);
     const target = await open(temporary, "wx+", 0o600);
     try {
       const result = await makeContent(source, target, watched, passes);
+      refuseChanged(file, await source.stat());
       await target.sync();
       throwIfAborted(watched.signal, "file", "import");
       await one.publish(temporary, result);
@@ -58,6 +61,12 @@ export async function importImage(one: Import): Promise<ImportResult> {
     await source.close();
     await rm(temporary, { force: true });
   }
+}
+
+/** INVALID for a file that somebody wrote to meanwhile: what was made of it is of no one state of it. */
+function refuseChanged(before: Stats, { size, mtimeMs }: Stats): void {
+  if (size === before.size && mtimeMs === before.mtimeMs) return;
+  throw refusedImage("is still being written: it changed while it was read", "import it once it is whole");
 }
 
 type Pass = (readBytes: number, madeBytes: number) => void;

@@ -16,7 +16,8 @@ beforeEach(async () => {
   exports = mkdtempSync(join(tmpdir(), "ingot-export-"));
   images = new MemoryImageStore();
   await images.import({ image: "img-1", path: "golden", format: "raw" }, () => {});
-  exchange = createImageExchange({ images, exportDirectories: [exports], importDirectories: [] });
+  const limits = { maxImageBytes: 1024 ** 3, checkFree: async () => {} };
+  exchange = createImageExchange({ images, exportDirectories: [exports], importDirectories: [], ...limits });
 });
 afterEach(() => rmSync(exports, { recursive: true }));
 

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
@@ -32,4 +32,30 @@ it.each([
     message: expect.stringContaining(path),
     details: { field: "path", value: path, remedy: expect.stringMatching(/./) },
   });
+});
+
+it.each([
+  ["grows", (path: string) => appendFileSync(path, "more")],
+  ["is written over", (path: string) => writeFileSync(path, Buffer.alloc(3 * 1024 * 1024, 2))],
+])("takes no file that %s while it is read", async (_, change) => {
+  const path = join(imports, "growing.raw");
+  writeFileSync(path, Buffer.alloc(3 * 1024 * 1024, 1));
+  let isPublished = false;
+  const imported = importImage({
+    temporary: join(root, "temporary"),
+    maxBytes: 1024 ** 3,
+    publish: async () => {
+      isPublished = true;
+    },
+    importDirectories: [imports],
+    request: { image: "img-1", path, format: "raw" },
+    progress: (done, total) => done === total && change(path),
+    signal: new AbortController().signal,
+    checkFree: async () => {},
+  });
+  await expect(imported).rejects.toMatchObject({
+    code: "INVALID",
+    message: expect.stringContaining("still being written"),
+  });
+  expect(isPublished).toBe(false);
 });

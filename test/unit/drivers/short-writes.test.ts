@@ -27,7 +27,9 @@ beforeEach(() => {
   images = new MemoryImageStore();
   images.contents.set("image/img-1", "content");
   images.files.set("content", content);
-  exchange = createImageExchange({ images, exportDirectories: [directory], importDirectories: [directory] });
+  const limits = { maxImageBytes: 1024 ** 3, checkFree: async () => {} };
+  const directories = { exportDirectories: [directory], importDirectories: [directory] };
+  exchange = createImageExchange({ images, ...directories, ...limits });
 });
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), "ingot-short-"));

@@ -160,6 +160,19 @@ describe("storaged's protocol", () => {
     expect(ended).toBe(true);
   });
 
+  it("leaves no connection of a download that was given up before storaged was there", async () => {
+    const patient = createStorageClient(path, { waitMs: 20_000 });
+    const abort = new AbortController();
+    const read = patient.images.read({ image: "img-1" }, abort.signal);
+    abort.abort();
+    await expect(read).rejects.toThrow();
+    server = createServer().listen(path);
+    const [socket] = (await once(server, "connection")) as [Socket];
+    socket.resume();
+    await once(socket, "close", { signal: AbortSignal.timeout(4000) });
+    patient.close();
+  });
+
   it("aborts the calls of a client that goes away", async () => {
     const aborted = Promise.withResolvers<unknown>();
     const started = Promise.withResolvers<void>();

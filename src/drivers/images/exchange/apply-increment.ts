@@ -1,18 +1,23 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { ApplianceError, isApplianceError } from "../../../errors.ts";
+import { isNoRoom } from "../../../net/preallocate.ts";
 import { writeFully } from "../../../values/write-fully.ts";
-import { abortedError, driverFailed } from "../../failure.ts";
+import { abortedError, driverFailed, throwIfAborted } from "../../failure.ts";
 import { childOutput } from "../child-output.ts";
+import { poolFull } from "../file-room.ts";
 import type { ExportManifest, Increment, Progress } from "../image-exchange.ts";
 import type { ImageStore } from "../image-store.ts";
+import { tooLarge } from "../import-child.ts";
 import { openSource } from "../import-source.ts";
 import type { RbdAccess } from "../rbd/rbd-pool.ts";
 import { type Change, decodeDiff } from "./rbd-diff.ts";
 
 const MANIFEST_BYTES = 64 * 1024;
+/** So often is it looked whether there is room for more. */
+const LOOK_EVERY_BYTES = 16 * 1024 * 1024;
 const ZEROS = Buffer.alloc(1024 * 1024);
 
 export type Applying = {
@@ -20,6 +25,10 @@ export type Applying = {
   importDirectories: string[];
   /** Where the pool is in Ceph. */
   access?: RbdAccess;
+  /** No content may be longer. */
+  maxImageBytes: number;
+  /** POOL_FULL when so many more bytes would take what is kept free. */
+  checkFree: (bytes: number, signal: AbortSignal) => Promise<void>;
 };
 
 /**
@@ -27,7 +36,7 @@ export type Applying = {
  * removed. What came out is read and compared with the manifest.
  */
 export async function applyIncrement(
-  { images, importDirectories, access }: Applying,
+  { images, importDirectories, access, maxImageBytes, checkFree }: Applying,
   { image, base, path }: Increment,
   progress: Progress,
   signal: AbortSignal,
@@ -38,18 +47,20 @@ export async function applyIncrement(
     if ((await hashOf(reading(file))) !== manifest.fileSha256)
       throw refused(path, "its checksum is not its manifest's");
     if (!(await images.stat("image", image, signal))) {
-      const disk = diskFor(image);
-      await images.remove("disk", disk, signal);
-      await images.clone(base, disk, signal);
+      if (manifest.sizeBytes > maxImageBytes) throw tooLarge(maxImageBytes);
       const unpacked = () =>
         manifest.compression === "zst"
           ? childOutput("zstd", ["-dqc", "-"], { driver: "zstd", action: "unpack", signal, input: reading(file) })
           : reading(file);
-      await checkDiff(unpacked(), path, manifest.sizeBytes);
+      await checkFree(await checkDiff(unpacked(), path, manifest.sizeBytes), signal);
+      const disk = diskFor(image);
+      await images.remove("disk", disk, signal);
+      await images.clone(base, disk, signal);
+      const look = lookForRoom(() => checkFree(0, signal));
       const diff = unpacked();
       const { type, path: backing } = await images.backing(disk);
-      if (type === "rbd" && access) await changeVolume(access, backing, diff, signal);
-      else await changeFile(backing, diff, (done) => progress(done, manifest.sizeBytes));
+      if (type === "rbd" && access) await changeVolume(access, backing, diff, look, signal);
+      else await changeFile(backing, diff, look, (done) => progress(done, manifest.sizeBytes), signal);
       await images.snapshot(disk, image, signal);
     }
     await images.remove("disk", diskFor(image), signal);
@@ -60,6 +71,7 @@ export async function applyIncrement(
   } catch (error) {
     if (signal.aborted) throw abortedError(signal, "increment", "import");
     if (isApplianceError(error)) throw error;
+    if (isNoRoom(error)) throw poolFull({ action: "import" }, error);
     throw driverFailed("increment", "import", (error as Error).message, { cause: error });
   } finally {
     await file.close();
@@ -87,25 +99,69 @@ async function hashOf(content: Readable): Promise<string> {
   return hash.digest("hex");
 }
 
-/** INVALID for changes that are damaged, or reach beyond the content that they make: all of them, before the first is made. */
-async function checkDiff(diff: Readable, path: string, sizeBytes: number): Promise<void> {
+/**
+ * INVALID for changes that are damaged, or reach beyond the content that they make: all of them, before the first is made.
+ * Answers how many bytes they bring.
+ */
+async function checkDiff(diff: Readable, path: string, sizeBytes: number): Promise<number> {
+  let broughtBytes = 0;
   for await (const change of decodeDiff(diff as AsyncIterable<Buffer>)) {
     const length = change.kind === "data" ? change.bytes.length : change.kind === "zero" ? change.length : 0;
     const isFine = change.kind === "size" ? change.bytes === sizeBytes : change.offset + length <= sizeBytes;
     if (!isFine) throw refused(path, "it reaches beyond the content that it makes");
+    if (change.kind === "data") broughtBytes += length;
   }
+  return broughtBytes;
 }
 
-async function changeVolume(access: RbdAccess, volume: string, diff: Readable, signal: AbortSignal): Promise<void> {
+/** Is told of bytes before they are written. */
+type Look = (bytes: number) => Promise<void>;
+
+/** Looks every so many bytes whether there is room for more. */
+function lookForRoom(checkFree: () => Promise<void>): Look {
+  let unseen = 0;
+  return async (bytes) => {
+    unseen += bytes;
+    if (unseen < LOOK_EVERY_BYTES) return;
+    unseen = 0;
+    await checkFree();
+  };
+}
+
+async function changeVolume(
+  access: RbdAccess,
+  volume: string,
+  diff: Readable,
+  look: Look,
+  signal: AbortSignal,
+): Promise<void> {
+  async function* looking(): AsyncGenerator<Buffer> {
+    for await (const piece of diff as AsyncIterable<Buffer>) {
+      await look(piece.length);
+      yield piece;
+    }
+  }
+  const input = Readable.from(looking(), { objectMode: false });
   const args = ["--conf", access.conf, "--id", access.user, "import-diff", "--no-progress", "-", volume];
-  await childOutput("rbd", args, { driver: "rbd", action: "import", signal, input: diff }).toArray();
+  await childOutput("rbd", args, { driver: "rbd", action: "import", signal, input }).toArray();
 }
 
-async function changeFile(path: string, diff: Readable, progress: (doneBytes: number) => void): Promise<void> {
+async function changeFile(
+  path: string,
+  diff: Readable,
+  look: Look,
+  progress: (doneBytes: number) => void,
+  signal: AbortSignal,
+): Promise<void> {
   const target = await open(path, "r+");
+  const put = async (bytes: Buffer, position: number): Promise<void> => {
+    throwIfAborted(signal, "increment", "import");
+    await look(bytes.length);
+    await writeFully(target, bytes, position);
+  };
   try {
     for await (const change of decodeDiff(diff as AsyncIterable<Buffer>)) {
-      await applyChange(target, change);
+      await applyChange(target, change, put);
       if (change.kind !== "size") progress(change.offset);
     }
     await target.sync();
@@ -114,13 +170,17 @@ async function changeFile(path: string, diff: Readable, progress: (doneBytes: nu
   }
 }
 
-async function applyChange(target: FileHandle, change: Change): Promise<void> {
+async function applyChange(
+  target: FileHandle,
+  change: Change,
+  put: (bytes: Buffer, position: number) => Promise<void>,
+): Promise<void> {
   if (change.kind === "size") return target.truncate(change.bytes);
-  if (change.kind === "data") return writeFully(target, change.bytes, change.offset);
+  if (change.kind === "data") return put(change.bytes, change.offset);
   const { size } = await target.stat();
   const end = Math.min(change.offset + change.length, size);
   for (let at = change.offset; at < end; at += ZEROS.length) {
-    await writeFully(target, ZEROS.subarray(0, end - at), at);
+    await put(ZEROS.subarray(0, end - at), at);
   }
 }
 

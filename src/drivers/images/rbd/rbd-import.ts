@@ -51,11 +51,7 @@ export function createRbdImport(parts: RbdImportParts) {
       checkFree: async (bytes) => {
         const { bavail, bsize, blocks } = await statfs(spoolDirectory);
         checkFree(bavail * bsize - blocks * bsize * SPOOL_SPARED, bytes, `remove files below ${spoolDirectory}`);
-        checkFree(
-          (await pool.usage(signal)).freeBytes,
-          bytes,
-          "ingot disk rm, or give the cluster more room (ceph df)",
-        );
+        await checkPoolFree(pool, bytes, signal);
       },
       publish: async (file, { sizeBytes, sha256, paddedBytes }) => {
         if ((await pool.size(unfinished, signal)) !== undefined) await discard(unfinished, signal);
@@ -95,6 +91,11 @@ export function createRbdImport(parts: RbdImportParts) {
     /** Removes what an import of this image may have left in the spool. */
     forget,
   };
+}
+
+/** POOL_FULL where the cluster has no room for so many bytes that are brought in. */
+export async function checkPoolFree(pool: Pick<RbdPool, "usage">, bytes: number, signal: AbortSignal): Promise<void> {
+  checkFree((await pool.usage(signal)).freeBytes, bytes, "ingot disk rm, or give the cluster more room (ceph df)");
 }
 
 function checkFree(freeBytes: number, wantedBytes: number, remedy: string): void {
