@@ -169,6 +169,8 @@ export class TargetWatch {
         if (targetFaults(state, before).length === 0) continue;
         const spec = await this.#currentSpec(entry);
         if (targetFaults(state, spec).length === 0) continue;
+        // an operation may have taken it away meanwhile
+        if (this.#entries.get(entry.node)?.iqn !== entry.iqn) continue;
         await this.#appliance.targets.ensureTarget(control, spec, signal);
         // sessions may have ended with what was there before, or with the whole daemon: nodes are on their way back
         this.#openSince.delete(network.name);

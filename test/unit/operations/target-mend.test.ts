@@ -17,9 +17,12 @@ let watch: TargetWatch | undefined;
 afterEach(() => watch?.stop());
 
 /** A watch over networks rack1 (daemon 1) and rack2 (daemon 2), already looking. */
-function watching(daemons: [MemoryTargetServer, MemoryTargetServer], entries: BootEntry[]): TargetWatch {
+function watching(
+  daemons: [MemoryTargetServer, MemoryTargetServer],
+  entries: BootEntry[],
+  records = new MemoryRecords(),
+): TargetWatch {
   const of = (control: number) => daemons[control - 1] as MemoryTargetServer;
-  const records = new MemoryRecords();
   for (const entry of entries) {
     (records.collection("bootEntries") as unknown as Map<string, object>).set(entry.node, entry);
   }
@@ -89,6 +92,21 @@ describe("a target daemon that came back empty", () => {
     watching([daemon, new MemoryTargetServer()], entries);
     await vi.waitFor(() => expect(daemon.refusals).toBeGreaterThan(2));
     expect(daemon.portals).toEqual([]);
+  });
+
+  it("gets no target back whose entry was dropped during the look", async () => {
+    const records = new MemoryRecords();
+    const daemon = new MemoryTargetServer();
+    const made: string[] = [];
+    daemon.ensureTarget = async (control, target) => {
+      made.push(target.iqn);
+      // as an operation does while the first of many targets is made
+      await records.commit([{ collection: "bootEntries", key: "node-2", value: null }]);
+      await MemoryTargetServer.prototype.ensureTarget.call(daemon, control, target);
+    };
+    watching([daemon, new MemoryTargetServer()], entries, records);
+    await vi.waitFor(() => expect(daemon.portals).toHaveLength(1));
+    expect(made).toEqual([iqn("disk-lost")]);
   });
 
   it("is not kept waiting by another one that hangs", async () => {
