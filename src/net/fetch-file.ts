@@ -1,8 +1,10 @@
 import { type FileHandle, open, readFile, rm, writeFile } from "node:fs/promises";
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { dirname } from "node:path";
 import { ApplianceError, isApplianceError } from "../errors.ts";
 import type { AddressGuard } from "./address-guard.ts";
+import { describeIncomingFailure } from "./incoming-failure.ts";
 
 export type FetchRequest = {
   url: string;
@@ -30,8 +32,9 @@ const LOOK_EVERY_BYTES = 16 * 1024 * 1024;
 
 /**
  * Fetches files. Every address is judged when it is connected to, after every redirect again. Fails with INVALID (no such
- * URL, or an answer that can't be a file), FORBIDDEN (as the guard), NOT_FOUND, CANCELLED, and UNAVAILABLE (retryable)
- * when the server is down, stalls, or ends too early: the next try goes on where this one ended.
+ * URL, or an answer that can't be a file), FORBIDDEN (as the guard), NOT_FOUND, CANCELLED, POOL_FULL and DRIVER_FAILED
+ * (the disk here), and UNAVAILABLE (retryable) when the server is down, stalls, or ends too early: the next try goes on
+ * where this one ended.
  */
 export function createFetchFile({ guard, stallSeconds }: FetchOptions): FetchFile {
   return async (one) => {
@@ -48,9 +51,7 @@ export function createFetchFile({ guard, stallSeconds }: FetchOptions): FetchFil
       return await fetchOnce(one, guard, signal, alive);
     } catch (error) {
       if (signal.aborted) throw signal.reason;
-      if (isApplianceError(error) || isOfDisk(error)) throw error;
-      const { message, code } = error as NodeJS.ErrnoException;
-      throw unavailable(one.url, message || (code ?? "no connection"), error);
+      throw describeIncomingFailure(dirname(one.path), error);
     } finally {
       clearTimeout(timer);
     }
@@ -65,7 +66,9 @@ async function fetchOnce(one: FetchRequest, guard: AddressGuard, signal: AbortSi
     const begun = (await file.stat()).size;
     const origin = begun > 0 ? await readFile(one.originPath, "utf8").catch(() => "") : "";
     const range: Record<string, string> = origin === "" ? {} : { Range: `bytes=${begun}-`, "If-Range": origin };
-    const response = await follow(one.url, range, guard, signal);
+    const response = await follow(one.url, range, guard, signal).catch((error) => {
+      throw ofServer(one.url, error);
+    });
     alive();
     try {
       return await save(response, file, { one, begun: origin === "" ? 0 : begun, alive });
@@ -84,20 +87,23 @@ async function save(response: IncomingMessage, file: FileHandle, { one, begun, a
   if (headers["content-encoding"] !== undefined && headers["content-encoding"] !== "identity") {
     throw refused(one.url, `the server packs its answer (${headers["content-encoding"]}) although it must not`);
   }
-  const from = status === 206 ? rangeBegin(response, one.url) : 0;
-  if (from !== 0 && from !== begun) throw refused(one.url, "the server sends another part than was asked for");
+  const { from, total } = status === 206 ? partOf(response, one.url) : { from: 0, total: lengthOf(response) };
+  if (status === 206 && from !== begun) {
+    throw refused(one.url, "the server sends another part than was asked for");
+  }
   if (from === 0) {
     await rm(one.originPath, { force: true });
     await file.truncate(0);
     const validator = strongValidator(response);
     if (validator) await writeFile(one.originPath, validator, { mode: 0o600 });
   }
-  const length = headers["content-length"] === undefined ? undefined : Number(headers["content-length"]);
-  const total = length === undefined ? undefined : from + length;
   if (total !== undefined) await one.checkSize(total);
   let [position, looked] = [from, from];
-  for await (const piece of response as AsyncIterable<Buffer>) {
+  for await (const piece of piecesOf(response, one.url)) {
     alive();
+    if (position + piece.length > (total ?? Number.POSITIVE_INFINITY)) {
+      throw refused(one.url, `the server sends more than the ${total} bytes that it announced`);
+    }
     if (total === undefined && position + piece.length > looked) {
       looked = position + piece.length + LOOK_EVERY_BYTES;
       await one.checkSize(looked);
@@ -202,10 +208,24 @@ function credentialsOf(url: URL): Record<string, string> {
   return { Authorization: `Basic ${Buffer.from(plain).toString("base64")}` };
 }
 
-function rangeBegin(response: IncomingMessage, url: string): number {
-  const begin = /^bytes (\d+)-/.exec(response.headers["content-range"] ?? "")?.[1];
-  if (begin === undefined) throw refused(url, "the server does not say which part it sends");
-  return Number(begin);
+/** Where the part that a 206 brings begins, and how long the whole file is. A server may send less than was asked for. */
+function partOf({ headers }: IncomingMessage, url: string): { from: number; total: number } {
+  const [, from, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(headers["content-range"] ?? "") ?? [];
+  if (from !== undefined && total !== undefined) return { from: Number(from), total: Number(total) };
+  throw refused(url, "the server does not say which part it sends, and of how much");
+}
+
+/** Undefined where the server does not say. */
+function lengthOf({ headers }: IncomingMessage): number | undefined {
+  return headers["content-length"] === undefined ? undefined : Number(headers["content-length"]);
+}
+
+async function* piecesOf(response: IncomingMessage, url: string): AsyncGenerator<Buffer> {
+  try {
+    yield* response;
+  } catch (error) {
+    throw ofServer(url, error);
+  }
 }
 
 /** What If-Range takes (RFC 9110 13.1.5): a weak tag does not promise the same bytes. */
@@ -214,8 +234,11 @@ function strongValidator({ headers }: IncomingMessage): string | undefined {
   return headers["last-modified"];
 }
 
-function isOfDisk(error: unknown): boolean {
-  return ["ENOSPC", "EDQUOT", "EIO", "EROFS"].includes((error as NodeJS.ErrnoException).code ?? "");
+/** What failed on the way to the server, or there. */
+function ofServer(url: string, error: unknown): unknown {
+  if (isApplianceError(error)) return error;
+  const { message, code } = error as NodeJS.ErrnoException;
+  return unavailable(url, message || (code ?? "no connection"), error);
 }
 
 function answerRefused(url: string, status: number): ApplianceError {

@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises";
-import { ApplianceError, isApplianceError } from "../errors.ts";
+import { ApplianceError } from "../errors.ts";
+import { describeIncomingFailure } from "../net/incoming-failure.ts";
 import { isNoRoom } from "../net/preallocate.ts";
 import { newId } from "../values/id.ts";
 import type { Compression, ImageFormat } from "../values/image-format.ts";
@@ -92,7 +93,7 @@ export class Uploads {
     try {
       await writing;
     } catch (error) {
-      throw isNoRoom(error) ? noRoom(error) : error;
+      throw isNoRoom(error) ? describeIncomingFailure(this.#appliance.incoming.directory, error) : error;
     } finally {
       if (this.#writers.get(upload.id)?.stop === stop) this.#writers.delete(upload.id);
     }
@@ -261,13 +262,4 @@ function busy(name: string): ApplianceError {
   return new ApplianceError("BUSY", `an upload of ${name} begins at this moment`, {
     details: { field: "image", value: name, remedy: "go on with that one" },
   });
-}
-
-function noRoom(cause: unknown): ApplianceError {
-  return isApplianceError(cause)
-    ? cause
-    : new ApplianceError("POOL_FULL", "incoming: the disk below is full", {
-        details: { field: "pool.incoming.directory", remedy: "make room there; then go on" },
-        cause,
-      });
 }

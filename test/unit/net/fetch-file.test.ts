@@ -1,9 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createAddressGuard } from "../../../src/net/address-guard.ts";
 import { createFetchFile, type FetchRequest, publicUrl } from "../../../src/net/fetch-file.ts";
 import { until } from "../../integration/until.ts";
@@ -103,6 +104,60 @@ describe("a fetch", () => {
     answer = (_, response) => response.writeHead(200, { ETag: '"two"', "Content-Length": other.length }).end(other);
     await fetchIt(at("/a.raw"));
     expect(readFileSync(path()).equals(other)).toBe(true);
+  });
+
+  it.each([
+    ["a server that sends less than was asked for", 1000, (from: number) => `bytes ${from}-${from + 999}/300000`],
+    ["one that says nothing of the whole's length", 0, (from: number) => `bytes ${from}-${from + 999}/*`],
+    ["one that begins elsewhere", 0, () => "bytes 0-999/300000"],
+  ])("never takes a part for the whole: %s", async (_case, arrives, range) => {
+    writeFileSync(path(), content.subarray(0, 1000));
+    writeFileSync(`${path()}.origin`, ETAG);
+    answer = (_, response) => {
+      response.writeHead(206, { ETag: ETAG, "Content-Length": 1000, "Content-Range": range(1000) });
+      response.end(content.subarray(1000, 2000));
+    };
+    await expect(fetchIt(at("/a.raw"))).rejects.toMatchObject({ code: arrives ? "UNAVAILABLE" : "INVALID" });
+    expect(readFileSync(path())).toEqual(content.subarray(0, arrives ? 2000 : 1000));
+    answer = serve;
+    await fetchIt(at("/a.raw"));
+    expect(asked[1]!.headers.range).toBe(`bytes=${arrives ? 2000 : 1000}-`);
+    expect(readFileSync(path()).equals(content)).toBe(true);
+  });
+
+  it("takes no more of a part than it announces", async () => {
+    writeFileSync(path(), content.subarray(0, 1000));
+    writeFileSync(`${path()}.origin`, ETAG);
+    answer = (_, response) => {
+      response.writeHead(206, { ETag: ETAG, "Content-Range": "bytes 1000-1009/1010" });
+      response.end(content.subarray(1000, 3000));
+    };
+    await expect(fetchIt(at("/a.raw"))).rejects.toMatchObject({ code: "INVALID" });
+    expect(statSync(path()).size).toBe(1000);
+  });
+
+  it.each([
+    ["ENOSPC", "POOL_FULL"],
+    ["EDQUOT", "POOL_FULL"],
+    ["EIO", "DRIVER_FAILED"],
+  ])("names the directory where a write fails: %s is %s", async (code, expected) => {
+    answer = serve;
+    const file = await open(path(), "a");
+    await file.close();
+    const failure = Object.assign(new Error(`${code}: write`), { code, syscall: "write" });
+    vi.spyOn(Object.getPrototypeOf(file), "appendFile").mockRejectedValueOnce(failure);
+    await expect(fetchIt(at("/a.raw"))).rejects.toMatchObject({
+      code: expected,
+      details: { field: "pool.incoming.directory", value: directory, remedy: expect.any(String) },
+    });
+  });
+
+  it("names the directory that it can't write to", async () => {
+    await expect(fetchIt(at("/a.raw"), { path: join(directory, "absent", "img-1") })).rejects.toMatchObject({
+      code: "DRIVER_FAILED",
+      details: { field: "pool.incoming.directory", value: join(directory, "absent") },
+    });
+    expect(asked).toEqual([]);
   });
 
   it("follows redirects, and gives credentials to no other server", async () => {
