@@ -41,20 +41,19 @@ export class Incoming {
     return (await this.#look(image))?.mtimeMs;
   }
 
-  /** Holds room for an image of so many bytes, until it is removed. POOL_FULL where there is none. */
+  /** Holds room for an image of so many bytes, until it is removed. POOL_FULL where there is none: what was held stays. */
   async promise(image: string, bytes: number): Promise<void> {
-    await mkdir(this.#options.directory, { recursive: true, mode: 0o700 });
     const others = [...this.#promised].filter(([id]) => id !== image);
-    const promised = others.reduce((sum, [, size]) => sum + size, 0);
-    if (promised + bytes > this.#options.maxBytes) {
-      throw this.#noRoom(bytes, this.#options.maxBytes - promised, "raise pool.incoming.maxBytes");
-    }
-    let expected = bytes - (await this.receivedBytes(image));
-    for (const [id, size] of others) expected += size - (await this.receivedBytes(id));
-    const { bavail, blocks, bsize } = await statfs(this.#options.directory);
-    const free = bavail * bsize - blocks * bsize * SPARED_SHARE;
-    if (expected > free) throw this.#noRoom(bytes, free, `make room on the disk of ${this.#options.directory}`);
+    const before = this.#promised.get(image);
+    // before anything is waited for: those who ask meanwhile count it
     this.#promised.set(image, bytes);
+    try {
+      await this.#checkRoom(image, bytes, others);
+    } catch (error) {
+      if (before === undefined) this.#promised.delete(image);
+      else this.#promised.set(image, before);
+      throw error;
+    }
   }
 
   /** Takes away what has arrived of an image, and its promise. Gone already is success. */
@@ -71,6 +70,19 @@ export class Incoming {
     });
     const images = names.flatMap((name) => /^(img-[a-z0-9-]+)(?:\.origin)?$/.exec(name)?.[1] ?? []);
     return [...new Set(images)];
+  }
+
+  async #checkRoom(image: string, bytes: number, others: [image: string, bytes: number][]): Promise<void> {
+    const promised = others.reduce((sum, [, size]) => sum + size, 0);
+    if (promised + bytes > this.#options.maxBytes) {
+      throw this.#noRoom(bytes, this.#options.maxBytes - promised, "raise pool.incoming.maxBytes");
+    }
+    await mkdir(this.#options.directory, { recursive: true, mode: 0o700 });
+    let expected = bytes - (await this.receivedBytes(image));
+    for (const [id, size] of others) expected += size - (await this.receivedBytes(id));
+    const { bavail, blocks, bsize } = await statfs(this.#options.directory);
+    const free = bavail * bsize - blocks * bsize * SPARED_SHARE;
+    if (expected > free) throw this.#noRoom(bytes, free, `make room on the disk of ${this.#options.directory}`);
   }
 
   async #look(image: string) {

@@ -1,0 +1,33 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Incoming } from "../../../src/operations/incoming.ts";
+
+let directory: string;
+let incoming: Incoming;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "ingot-incoming-"));
+  incoming = new Incoming({ directory: join(directory, "incoming"), maxBytes: 1000 });
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+describe("room for what is being brought in", () => {
+  it("is promised once, however many ask at the same time", async () => {
+    const asked = await Promise.allSettled(["img-a", "img-b", "img-c"].map((image) => incoming.promise(image, 600)));
+    expect(asked.map((one) => one.status)).toEqual(["fulfilled", "rejected", "rejected"]);
+    expect(asked[1]).toMatchObject({ reason: { code: "POOL_FULL", details: { freeBytes: 400 } } });
+    await incoming.promise("img-d", 400);
+  });
+
+  it("stays as it was when more is refused", async () => {
+    await incoming.promise("img-a", 600);
+    await incoming.promise("img-b", 300);
+    await expect(incoming.promise("img-b", 500)).rejects.toMatchObject({ code: "POOL_FULL" });
+    await expect(incoming.promise("img-c", 101)).rejects.toMatchObject({ code: "POOL_FULL" });
+    await incoming.promise("img-c", 100);
+    await incoming.remove("img-a");
+    await incoming.promise("img-b", 900);
+  });
+});
