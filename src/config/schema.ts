@@ -27,6 +27,8 @@ const name = z
 const path = z
   .string()
   .regex(/^\/[^\0]*$/, "write the absolute path, from / on")
+  // with a slash at its end it is the same directory
+  .overwrite((path) => path.replace(/(?<=.)\/+$/, ""))
   .meta({ kind: "path" });
 const loader = z
   .string()

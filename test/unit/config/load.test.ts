@@ -28,6 +28,16 @@ const SECOND = `  - name: lab
     tgtd: { control: 2 }
 `;
 
+it("knows a directory by one name, with a slash at its end or without", () => {
+  const text = file({
+    top: "pool: { incoming: { directory: /srv/incoming/ }, importDirectories: [/, /srv/images//] }",
+  });
+  expect(parseConfig(text, "f").pool).toMatchObject({
+    incoming: { directory: "/srv/incoming" },
+    importDirectories: ["/", "/srv/images"],
+  });
+});
+
 /** The message of the refusal, `f` being the file. */
 function refusal(text: string): string {
   try {
