@@ -10,7 +10,7 @@ import { originPath } from "./incoming.ts";
 import type { OperationRecord, Procedure, Step } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
 import { checkQuota } from "./quota.ts";
-import type { UploadRecord } from "./uploads.ts";
+import type { UploadRecord, UploadRequest } from "./uploads.ts";
 
 export type ImportImageRequest = {
   project: string;
@@ -43,6 +43,8 @@ type ImportPlan = {
   url?: string;
   /** Whether the file is one that was brought here for this import, and goes with it. */
   isIncoming?: boolean;
+  /** Length of the upload that it was. */
+  uploadedBytes?: number;
 };
 
 /**
@@ -76,13 +78,33 @@ export async function importUpload(
   upload: UploadRecord,
   requestedBy: string,
 ): Promise<OperationRecord> {
-  const { id, project, name } = upload;
+  const { id, project, name, sizeBytes } = upload;
   await checkPoolOpen(appliance);
   appliance.images.checkNewName(project, name);
   checkQuota(appliance, project, { images: 1 });
-  const place = { path: appliance.incoming.path(id), isIncoming: true };
+  const place = { path: appliance.incoming.path(id), isIncoming: true, uploadedBytes: sizeBytes };
   const ends: Change = { collection: "uploads", key: id, value: null };
   return begin(appliance, { ...upload, source: "upload" }, place, requestedBy, [ends]);
+}
+
+/** The import that made the image of this name, or is about to, of just such an upload. */
+export function findUploadImport(
+  { images, runner }: Appliance,
+  { project, name, sizeBytes, format, compression, sha256 }: UploadRequest,
+): OperationRecord | undefined {
+  const image = images.list(project).find((one) => one.name === name);
+  if (!image) return undefined;
+  return runner.list().find(({ kind, plan: recorded }) => {
+    const plan = recorded as Partial<ImportPlan>;
+    return (
+      kind === "import" &&
+      plan.image === image.id &&
+      plan.uploadedBytes === sizeBytes &&
+      plan.format === format &&
+      plan.compression === compression &&
+      plan.sha256 === sha256
+    );
+  });
 }
 
 type Beginning = Omit<ImportImageRequest, "path" | "url"> & { id: string; source: string };
@@ -90,7 +112,7 @@ type Beginning = Omit<ImportImageRequest, "path" | "url"> & { id: string; source
 function begin(
   appliance: Appliance,
   { id, project, name, source, format, compression = "none", sha256, phonesHome }: Beginning,
-  place: Pick<ImportPlan, "path" | "url" | "isIncoming">,
+  place: Pick<ImportPlan, "path" | "url" | "isIncoming" | "uploadedBytes">,
   requestedBy: string,
   changes: Change[] = [],
 ): Promise<OperationRecord> {

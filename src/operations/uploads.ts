@@ -5,9 +5,10 @@ import { isNoRoom } from "../net/preallocate.ts";
 import { newId } from "../values/id.ts";
 import type { Compression, ImageFormat } from "../values/image-format.ts";
 import type { Appliance } from "./appliance.ts";
-import { importUpload } from "./import-image.ts";
+import { findUploadImport, importUpload } from "./import-image.ts";
 import type { OperationRecord } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
+import { untilAborted } from "./until-aborted.ts";
 
 /** What an upload will become, as its first request said. */
 export type UploadRequest = {
@@ -31,6 +32,8 @@ export type UploadState = { upload: UploadRecord; receivedBytes: number; expires
 export type Piece = { from: number; body: AsyncIterable<Uint8Array> };
 
 const SWEEP_MS = 600_000;
+/** For so long a sender may not have heard that its upload was imported: longer than a restart takes. */
+const ASKED_AGAIN_MS = 120_000;
 
 /** Images that are being uploaded. An upload outlives its connection and this process; one that nobody goes on with expires. */
 export class Uploads {
@@ -81,30 +84,37 @@ export class Uploads {
   }
 
   /**
+   * The import that such an upload has become, while it runs and shortly after: whoever did not hear of it may ask again.
+   */
+  importOf(request: UploadRequest): OperationRecord | undefined {
+    const operation = findUploadImport(this.#appliance, request);
+    const { endedAt = Number.POSITIVE_INFINITY, state } = operation ?? {};
+    const isKnown = state === "running" || (state === "done" && endedAt > this.#appliance.clock.now() - ASKED_AGAIN_MS);
+    return isKnown ? operation : undefined;
+  }
+
+  /**
    * Takes bytes in, and answers how far the upload is then; who sent before on another connection is cut off. CONFLICT
    * when they do not follow what has arrived, INVALID for more than the file has. What came before a failure stays.
    */
   async receive(project: string, name: string, { from, body }: Piece): Promise<UploadState> {
-    const upload = this.#get(project, name);
-    await this.#cutOff(upload.id);
-    const stop = new AbortController();
-    const writing = this.#write(upload, { from, body }, stop.signal);
-    this.#writers.set(upload.id, { stop, ended: writing.catch(() => {}) });
-    try {
-      await writing;
-    } catch (error) {
-      throw isNoRoom(error) ? describeIncomingFailure(this.#appliance.incoming.directory, error) : error;
-    } finally {
-      if (this.#writers.get(upload.id)?.stop === stop) this.#writers.delete(upload.id);
-    }
-    return this.#state(upload);
+    return this.#alone(project, name, async (upload, signal) => {
+      try {
+        await this.#write(upload, { from, body }, signal);
+      } catch (error) {
+        throw isNoRoom(error) ? describeIncomingFailure(this.#appliance.incoming.directory, error) : error;
+      }
+      return this.#state(upload);
+    });
   }
 
-  /** Begins the import of an upload that is whole. CONFLICT when it is not. */
-  async finish(project: string, name: string, requestedBy: string): Promise<OperationRecord> {
-    const { upload, receivedBytes } = await this.get(project, name);
-    if (receivedBytes !== upload.sizeBytes) throw notWhole(upload, receivedBytes);
-    return importUpload(this.#appliance, upload, requestedBy);
+  /** Begins the import of an upload that is whole; nobody sends meanwhile. CONFLICT when it is not. */
+  finish(project: string, name: string, requestedBy: string): Promise<OperationRecord> {
+    return this.#alone(project, name, async (upload) => {
+      const receivedBytes = await this.#appliance.incoming.receivedBytes(upload.id);
+      if (receivedBytes !== upload.sizeBytes) throw notWhole(upload, receivedBytes);
+      return importUpload(this.#appliance, upload, requestedBy);
+    });
   }
 
   /** Gives an upload up, and all of it that has arrived. */
@@ -163,8 +173,7 @@ export class Uploads {
       await file.chmod(0o644);
       let position = (await file.stat()).size;
       if (position !== from) throw elsewhere(position);
-      for await (const piece of body) {
-        signal.throwIfAborted();
+      for await (const piece of untilAborted(body, signal)) {
         if (position + piece.length > sizeBytes) throw tooLong(sizeBytes);
         for (let done = 0; done < piece.length; )
           done += (await file.write(piece, done, piece.length - done, position + done)).bytesWritten;
@@ -176,6 +185,25 @@ export class Uploads {
     }
   }
 
+  /** Does what nobody else may do with the same upload meanwhile; whoever is at it is cut off first. NOT_FOUND when it is gone. */
+  async #alone<T>(
+    project: string,
+    name: string,
+    work: (upload: UploadRecord, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    let upload = this.#get(project, name);
+    // others may have waited as well
+    while (this.#writers.has(upload.id)) {
+      await this.#cutOff(upload.id);
+      upload = this.#get(project, name);
+    }
+    const { id } = upload;
+    const stop = new AbortController();
+    const working = work(upload, stop.signal).finally(() => this.#writers.delete(id));
+    this.#writers.set(id, { stop, ended: working.catch(() => {}) });
+    return working;
+  }
+
   async #cutOff(id: string): Promise<void> {
     const writer = this.#writers.get(id);
     if (!writer) return;
@@ -184,8 +212,9 @@ export class Uploads {
   }
 
   async #drop({ id }: UploadRecord): Promise<void> {
-    await this.#cutOff(id);
+    // nobody begins to write any more, then nobody does
     await this.#appliance.records.commit([{ collection: "uploads", key: id, value: null }]);
+    await this.#cutOff(id);
     await this.#appliance.incoming.remove(id);
   }
 

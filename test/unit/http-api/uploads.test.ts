@@ -1,10 +1,10 @@
 import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Api } from "../../../src/http/api/api.ts";
 import { createApi } from "../../../src/http/api/create-api.ts";
 import type { UploadRecord } from "../../../src/operations/uploads.ts";
 import { nothingLeftBehind } from "../operations/world.ts";
-import { ApiWorld } from "./api-world.ts";
+import { ApiWorld, PATIENT } from "./api-world.ts";
 
 const LOCAL = { localCaller: { name: "local", role: "admin" as const } };
 const CONTENT = Buffer.alloc(1000, "content");
@@ -167,6 +167,89 @@ describe("an upload", () => {
     await world.parts.uploads.sweep();
     expect(uploads()).toEqual([]);
     expect(spool()).toEqual([]);
+  });
+});
+
+describe("whoever sends", () => {
+  const stalled = async function* (...pieces: Buffer[]) {
+    yield* pieces;
+    await new Promise(() => {});
+  };
+  const receive = (from: number, body: AsyncIterable<Uint8Array>) =>
+    world.parts.uploads.receive("default", "golden", { from, body });
+  const whole = async function* (...pieces: Buffer[]) {
+    yield* pieces;
+  };
+  const cutOff = { code: "CONFLICT", message: expect.stringContaining("another connection") };
+  const arrived = (bytes: number) =>
+    expect.poll(() => get("/uploads/golden"), PATIENT).toMatchObject({ receivedBytes: bytes });
+
+  it("is cut off by the next, although no more comes from there", async () => {
+    await put({ range: "bytes */1000" });
+    const first = expect(receive(0, stalled(CONTENT.subarray(0, 400)))).rejects.toMatchObject(cutOff);
+    await arrived(400);
+    expect((await put(piece(400, 1000))).status).toBe(202);
+    await first;
+  });
+
+  it("is alone, however many wait for the one before", async () => {
+    await put({ range: "bytes */1000" });
+    const first = expect(receive(0, stalled(CONTENT.subarray(0, 400)))).rejects.toMatchObject(cutOff);
+    await arrived(400);
+    const second = expect(receive(0, stalled(CONTENT.subarray(0, 300)))).rejects.toMatchObject(cutOff);
+    const third = receive(0, whole(CONTENT.subarray(0, 200)));
+    await Promise.all([first, second]);
+    expect(await third).toMatchObject({ receivedBytes: 200 });
+    expect(await get("/uploads/golden")).toMatchObject({ receivedBytes: 200 });
+  });
+
+  it("waits for nothing that was given up meanwhile", async () => {
+    await put({ range: "bytes */1000" });
+    const first = expect(receive(0, stalled(CONTENT.subarray(0, 400)))).rejects.toMatchObject(cutOff);
+    await arrived(400);
+    const removed = world.parts.uploads.remove("default", "golden");
+    const second = expect(receive(0, whole(CONTENT))).rejects.toMatchObject({ code: "NOT_FOUND" });
+    await Promise.all([removed, first, second]);
+    expect(spool()).toEqual([]);
+  });
+
+  it("changes nothing of a file whose import begins", async () => {
+    await put({ range: "bytes */1000" });
+    await receive(0, whole(CONTENT));
+    const finishing = world.parts.uploads.finish("default", "golden", "local");
+    const late = expect(receive(0, whole(Buffer.from("other")))).rejects.toMatchObject({ code: "NOT_FOUND" });
+    const { id } = await finishing;
+    await late;
+    expect((await world.appliance.runner.settled(id)).state).toBe("done");
+    nothingLeftBehind(world.appliance, world.world);
+  });
+});
+
+describe("who did not hear that the import began", () => {
+  afterEach(() => void vi.useRealTimers());
+
+  it("is told when asking again, while it runs and shortly after", async () => {
+    await put(piece(0, 400));
+    const { answer: begun } = await put(piece(400, 1000));
+    expect(await put({ range: "bytes */1000" })).toMatchObject({ status: 202, answer: { id: begun.id } });
+    await world.appliance.runner.settled(begun.id);
+    expect(await put({ range: "bytes */1000" })).toMatchObject({
+      status: 202,
+      answer: { id: begun.id, state: "done" },
+    });
+    expect(uploads()).toEqual([]);
+  });
+
+  it("is told of nothing else: another file, one that is sent, or later", async () => {
+    const { answer: begun } = await put({ body: CONTENT });
+    await world.appliance.runner.settled(begun.id);
+    const exists = { status: 409, answer: { code: "EXISTS" } };
+    expect(await put({ range: "bytes */1001" })).toMatchObject(exists);
+    expect(await put({ range: "bytes */1000", query: "format=qcow2" })).toMatchObject(exists);
+    expect(await put({ range: "bytes */1000", query: `format=raw&sha256=${"0".repeat(64)}` })).toMatchObject(exists);
+    expect(await put({ body: CONTENT })).toMatchObject(exists);
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 121_000 });
+    expect(await put({ range: "bytes */1000" })).toMatchObject(exists);
   });
 });
 

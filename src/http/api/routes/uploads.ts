@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import { z } from "@hono/zod-openapi";
 import { ApplianceError } from "../../../errors.ts";
 import { COMPRESSIONS, IMAGE_FORMATS } from "../../../values/image-format.ts";
@@ -71,9 +72,11 @@ export function addUploadRoutes(api: Api, { uploads, appliance }: ApiParts): voi
     const piece = parsePiece(c.req.header("content-range"), c.req.header("content-length"));
     const request = { ...stated, project, name: image, sizeBytes: piece.sizeBytes, phonesHome: phonesHome === "true" };
     const by = c.var.caller.name;
+    const importing = piece.from === undefined ? uploads.importOf(request) : undefined;
+    if (importing) return accepted(c, appliance, importing);
     let state = await uploads.begin(request, by);
     if (piece.from !== undefined) {
-      const body = (c.req.raw.body ?? []) as AsyncIterable<Uint8Array>;
+      const body = (c.req.raw.body ?? Readable.from([])) as AsyncIterable<Uint8Array>;
       state = await uploads.receive(project, image, { from: piece.from, body });
     }
     if (state.receivedBytes < state.upload.sizeBytes) return c.json(viewUpload(state), 200);
