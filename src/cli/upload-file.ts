@@ -5,8 +5,10 @@ import { ApplianceError, isApplianceError } from "../errors.ts";
 import type { Operation, Upload } from "./answers.ts";
 import type { ApiClient } from "./api-client.ts";
 
-/** For so long nothing may get through: the appliance may restart meanwhile. */
+/** Since a connection broke, for so long nothing may get through: the appliance may restart meanwhile. */
 const PATIENCE_MS = 60_000;
+/** What connections on the way may hold: only what follows so much has got through. */
+const HELD_BYTES = 8 * 1024 * 1024;
 const PAUSE_MS = 1000;
 /** A piece a request: progress is certain then, and a proxy on the way is not tried too hard. */
 const PIECE_BYTES = 256 * 1024 * 1024;
@@ -21,7 +23,8 @@ export type UploadSource = {
 
 /**
  * Sends a file to the appliance, from where an earlier upload of it ended; a connection that breaks is made again.
- * Answers the import that began. Fails as the API, with INVALID for a file that can't be read.
+ * Answers the import that began. Fails as the API, with INVALID for a file that can't be read, with EXISTS for an image
+ * that was there before.
  */
 export async function uploadFile(
   api: ApiClient,
@@ -35,28 +38,33 @@ export async function uploadFile(
       { "Content-Range": `bytes ${range}/${sizeBytes}`, "Content-Length": String(length) },
       body,
     );
-  let heardAt = Date.now();
-  let position = 0;
+  let failingSince: number | undefined;
+  let [position, sent] = [0, 0];
   for (;;) {
     try {
       let answer = await put("*");
       while ("receivedBytes" in answer) {
-        heardAt = answer.receivedBytes > position ? Date.now() : heardAt;
+        if (answer.receivedBytes > position) failingSince = undefined;
         position = answer.receivedBytes;
         progress(position, sizeBytes);
         const last = Math.min(position + PIECE_BYTES, sizeBytes) - 1;
         const piece = createReadStream(file, { start: position, end: last });
-        let sent = position;
+        const begun = position;
+        sent = begun;
         piece.on("data", (bytes) => {
           sent += bytes.length;
+          if (sent - begun > HELD_BYTES) failingSince = undefined;
           progress(sent, sizeBytes);
         });
-        answer = await put(`${position}-${last}`, piece, last - position + 1);
-        heardAt = Date.now();
+        answer = await put(`${position}-${last}`, piece, last - position + 1).finally(() => piece.destroy());
+        failingSince = undefined;
       }
+      const isOwn = sent > 0 || failingSince !== undefined || answer.state === "running";
+      if (!isOwn) throw importedBefore();
       return answer;
     } catch (error) {
-      if (!isApplianceError(error, "UNAVAILABLE") || Date.now() - heardAt > PATIENCE_MS) throw error;
+      failingSince ??= Date.now();
+      if (!isApplianceError(error, "UNAVAILABLE") || Date.now() - failingSince > PATIENCE_MS) throw error;
       await pause(PAUSE_MS);
     }
   }
@@ -68,6 +76,13 @@ async function sizeOf(file: string): Promise<number> {
   });
   if (!found.isFile()) throw unreadable(file, "it is no file");
   return found.size;
+}
+
+/** What was imported a moment ago, by another call, may be another file of the same length. */
+function importedBefore(): ApplianceError {
+  return new ApplianceError("EXISTS", "an upload of this name was imported a moment ago", {
+    details: { field: "name", remedy: "choose another name, or remove that image first" },
+  });
 }
 
 function unreadable(file: string, why: string, cause?: unknown): ApplianceError {
