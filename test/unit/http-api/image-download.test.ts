@@ -31,7 +31,8 @@ beforeEach(async () => {
   const headers = { "Content-Type": "application/json" };
   await api.request("/v1/projects/default/images", { method: "POST", headers, body }, LOCAL);
   // over: until then it holds the image
-  await expect.poll(() => world.appliance.runner.list()[0]?.state, PATIENT).toBe("done");
+  const { runner } = world.appliance;
+  expect((await runner.settled(runner.list()[0]!.id)).state).toBe("done");
   id = world.appliance.images.get("default", "golden").id;
   content = world.world.images.bytes("image", id);
   expect(content.length).toBe(SIZE);
