@@ -25,7 +25,7 @@ const E2E = [
 ];
 const FULL = [...E2E, "debootstrap", "nbdkit", "libnbd-bin"];
 const PACKAGES: Record<string, string[]> = {
-  fast: [],
+  fast: ["bubblewrap", "qemu-utils", "zstd"],
   integration: [
     "ceph",
     "tgt",
