@@ -325,7 +325,8 @@ export class Librbd {
         await call("size", getSize, handle, bytes);
         const snapshots = await readSnapshots(handle);
         const metadata = await readMetadata(handle, key);
-        return { sizeBytes: Number(bytes[0]), snapshots, ...(metadata === null ? {} : { metadata }) };
+        const isHeld = (await this.#holders(handle)).length > 0;
+        return { sizeBytes: Number(bytes[0]), snapshots, isHeld, ...(metadata === null ? {} : { metadata }) };
       });
     } catch (error) {
       if (isErrno(error, ENOENT)) return null;
@@ -336,19 +337,8 @@ export class Librbd {
   /** Breaks the locks that others hold; each of them is blocklisted. */
   breakLock(image: string): Promise<void> {
     return this.#withImage(image, openReadOnly, async (handle) => {
-      const [clients, cookies, tag, addresses] = [0, 1, 2, 3].map(() => Buffer.alloc(TEXT_BYTES));
-      const room = () => [TEXT_BYTES] as [number | bigint];
-      const [clientBytes, cookieBytes] = [room(), room()];
-      const both = [clients, clientBytes, cookies, cookieBytes];
-      const found = await call("list locks", listLockers, handle, [0], tag, room(), ...both, addresses, room());
-      if (found === 0) return;
-      const names = texts(clients!.subarray(0, Number(clientBytes[0])));
-      const values = texts(cookies!.subarray(0, Number(cookieBytes[0])));
-      const own = `client.${instanceId(this.#cluster)}`;
-      for (const [index, client] of names.entries()) {
-        // a verb of ours that is under way gives it back in a moment
-        if (client === own) continue;
-        await call("break lock", breakLock, handle, client, values[index]).catch((error) => {
+      for (const { client, cookie } of await this.#holders(handle)) {
+        await call("break lock", breakLock, handle, client, cookie).catch((error) => {
           // given back since it was listed
           if (!isErrno(error, ENOENT)) throw error;
         });
@@ -439,6 +429,21 @@ export class Librbd {
     } finally {
       for (const [buffer] of [output, status]) if (buffer) freeBuffer(buffer);
     }
+  }
+
+  /** The other clients that hold an open image for writing: a verb of ours that is under way gives it back in a moment. */
+  async #holders(handle: Pointer): Promise<{ client: string; cookie: string }[]> {
+    const [clients, cookies, tag, addresses] = [0, 1, 2, 3].map(() => Buffer.alloc(TEXT_BYTES));
+    const room = () => [TEXT_BYTES] as [number | bigint];
+    const [clientBytes, cookieBytes] = [room(), room()];
+    const both = [clients, clientBytes, cookies, cookieBytes];
+    const found = await call("list locks", listLockers, handle, [0], tag, room(), ...both, addresses, room());
+    if (found === 0) return [];
+    const values = texts(cookies!.subarray(0, Number(cookieBytes[0])));
+    const own = `client.${instanceId(this.#cluster)}`;
+    return texts(clients!.subarray(0, Number(clientBytes[0])))
+      .map((client, index) => ({ client, cookie: values[index] as string }))
+      .filter(({ client }) => client !== own);
   }
 
   // biome-ignore lint/suspicious/noExplicitAny: each function has a prototype of its own

@@ -125,7 +125,8 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
         const { size } = await ask<{ size: number }>("info");
         const snapshots = (await ask<{ name: string }[]>("snap", "ls")).map(({ name }) => name);
         const { [key]: metadata } = await ask<Record<string, string>>("image-meta", "list");
-        return { sizeBytes: size, snapshots, ...(metadata === undefined ? {} : { metadata }) };
+        const isHeld = (await ask<object[]>("lock", "ls")).length > 0;
+        return { sizeBytes: size, snapshots, isHeld, ...(metadata === undefined ? {} : { metadata }) };
       } catch (error) {
         if (isRefused(error, "none")) return undefined;
         throw error;

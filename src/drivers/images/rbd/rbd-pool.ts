@@ -44,7 +44,7 @@ export interface RbdPool {
   setMetadata(image: string, key: string, value: string, signal: AbortSignal): Promise<void>;
   /** Undefined where the image has no such key. */
   metadata(image: string, key: string, signal: AbortSignal): Promise<string | undefined>;
-  /** What is told of an image in one go, with the metadata under `key`; undefined where there is none of that name. */
+  /** What is told of an image in one go, with the metadata under `key`; undefined where there is none of that name. `isHeld`: by another client, for writing. */
   inspect(image: string, key: string, signal: AbortSignal): Promise<InspectedImage | undefined>;
   /**
    * Takes the lock of an object for some seconds, or prolongs it; the object is made where there is none. Answers who else
@@ -65,7 +65,7 @@ export interface RbdPool {
 }
 
 /** `snapshots`: names, but for those in the image's own trash. `metadata`: absent where the image has no such key. */
-export type InspectedImage = { sizeBytes: number; snapshots: string[]; metadata?: string };
+export type InspectedImage = { sizeBytes: number; snapshots: string[]; isHeld: boolean; metadata?: string };
 
 /** Which pool, and as whom. */
 export type RbdAccess = {

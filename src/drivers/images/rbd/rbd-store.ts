@@ -115,20 +115,13 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
   };
 
   /** A disk, or another image. */
-  const clone = async (image: string, child: string, signal: AbortSignal, wantedBytes?: number) => {
-    let sizeBytes = await pool.size(child, signal);
-    if (sizeBytes === undefined) {
-      const unfinished = await beginFrom(image, child, signal);
-      await grow(unfinished, wantedBytes, signal);
-      await pool.rename(unfinished, child, signal);
-      sizeBytes = await pool.size(child, signal);
-    }
-    return { sizeBytes: sizeBytes as number };
-  };
-
-  const grow = async (image: string, wantedBytes: number | undefined, signal: AbortSignal): Promise<void> => {
-    if (wantedBytes === undefined || wantedBytes <= ((await pool.size(image, signal)) ?? 0)) return;
-    await pool.grow(image, wantedBytes, signal);
+  const clone = async (image: string, child: string, signal: AbortSignal, wantedBytes = 0) => {
+    const [existing, imageBytes = 0] = await settled([pool.size(child, signal), pool.size(image, signal)]);
+    if (existing !== undefined) return { sizeBytes: existing };
+    const unfinished = await beginFrom(image, child, signal);
+    if (wantedBytes > imageBytes) await pool.grow(unfinished, wantedBytes, signal);
+    await pool.rename(unfinished, child, signal);
+    return { sizeBytes: Math.max(imageBytes, wantedBytes) };
   };
 
   const create = async (disk: string, sizeBytes: number, signal: AbortSignal): Promise<void> => {
@@ -194,7 +187,8 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
         await checkThere("disk", disk, signal);
         await checkThere("image", image, signal);
         const unfinished = await beginFrom(image, disk, signal);
-        await grow(unfinished, sizeBytes, signal);
+        const imageBytes = (await pool.size(unfinished, signal)) ?? 0;
+        if (sizeBytes !== undefined && sizeBytes > imageBytes) await pool.grow(unfinished, sizeBytes, signal);
         // whose it is must be told by the new content too
         const description = await pool.metadata(disk, META.record, signal);
         if (description !== undefined) await pool.setMetadata(unfinished, META.record, description, signal);

@@ -1,7 +1,7 @@
 import { parseTargetIqn } from "../../../values/iqn.ts";
 import type { BeforeOpening } from "../../targets/tgt-daemon.ts";
-import { checkOwner } from "../description.ts";
-import { ownerOf } from "./rbd-catalogue.ts";
+import { checkOwner, readDescription } from "../description.ts";
+import { META } from "./rbd-names.ts";
 import type { RbdAccess, RbdPool } from "./rbd-pool.ts";
 
 /**
@@ -13,9 +13,11 @@ export function shutOutFormer(pool: RbdPool, access: RbdAccess): BeforeOpening {
   return async ({ path }, iqn, signal) => {
     const disk = path.slice(access.pool.length + 1);
     const appliance = parseTargetIqn(iqn)?.appliance;
-    if (appliance !== undefined) {
-      checkOwner({ kind: "disk", id: disk }, await ownerOf(pool, disk, signal), appliance);
-    }
+    const found = await pool.inspect(disk, META.record, signal);
+    const owner = readDescription(found?.metadata, disk)?.appliance;
+    if (appliance !== undefined) checkOwner({ kind: "disk", id: disk }, owner, appliance);
+    // each asking opens the image: the common case asks once
+    if (found?.isHeld === false) return;
     await pool.breakLock(disk, signal);
   };
 }
