@@ -28,6 +28,8 @@ export function childOutput(
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
     cwd: "/",
   });
+  // Node throws away what nobody listens to once the program ended; the reader may come later than that
+  child.stdout!.on("readable", () => {});
   let complaint = "";
   child.stderr!.setEncoding("utf8").on("data", (text: string) => {
     complaint = (complaint + text).slice(-2000);
