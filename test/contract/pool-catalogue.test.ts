@@ -36,7 +36,7 @@ type Subject = {
 };
 
 const CLUSTER = "/var/tmp/ingot-catalogue-ceph";
-const signal = AbortSignal.timeout(200_000);
+const signal = AbortSignal.timeout(600_000);
 const OWN = "app-own";
 let pools: LoopPools;
 let golden: string;

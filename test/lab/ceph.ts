@@ -7,6 +7,8 @@ import { type ProgramOptions, runProgram } from "./program.ts";
 
 const MIB = 1024 ** 2;
 const READY_MS = 60_000;
+/** Longest that a command may take. */
+const PATIENCE_MS = 80_000;
 
 /** Where a cluster runs: on this machine's loopback, or on a lab network's. */
 export type CephHost = {
@@ -68,8 +70,21 @@ export async function createCephCluster(host: CephHost, options: CephOptions = {
   await writeFile(conf, configuration({ at, fsid, port, sizeBytes, keyring: at("keyring.ingot") }));
   await makeKeyrings(host, at, pool, user);
 
-  const ceph = (...args: string[]) => host.run(["ceph", "--conf", adminConf, "--connect-timeout", "20", ...args]);
-  const rbd = (...args: string[]) => host.run(["rbd", "--conf", adminConf, ...args]);
+  // by themselves they wait for ever, and a test that ran out of time would not say for what
+  const bounded = (): ProgramOptions => ({ signal: AbortSignal.timeout(PATIENCE_MS) });
+  const ceph = (...args: string[]) =>
+    host.run(["ceph", "--conf", adminConf, "--connect-timeout", "60", ...args], bounded());
+  const state = async () => (await Promise.all([ceph("status"), ceph("osd", "dump")])).join("\n");
+  const rbd = async (...args: string[]) => {
+    const limits = ["--rados-mon-op-timeout", "60", "--rados-osd-op-timeout", "60"];
+    try {
+      return await host.run(["rbd", "--conf", adminConf, ...limits, ...args], bounded());
+    } catch (error) {
+      throw new Error(`rbd ${args.join(" ")}: ${(error as Error).message}\n${await state().catch(String)}`, {
+        cause: error,
+      });
+    }
+  };
 
   const launch = async (daemon: CephDaemon, argv: string[]) => {
     const output = { stdio: ["ignore", "ignore", "ignore"] as ("ignore" | "pipe" | number)[] };
