@@ -62,7 +62,7 @@ export type Upload = {
   project: string;
   format: string;
   compression: string;
-  sizeBytes: number;
+  sizeBytes?: number | undefined;
   receivedBytes: number;
   expiresAt: string;
   createdAt: string;

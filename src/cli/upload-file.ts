@@ -1,5 +1,6 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
+import type { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { ApplianceError, isApplianceError } from "../errors.ts";
 import type { Operation, Upload } from "./answers.ts";
@@ -68,6 +69,24 @@ export async function uploadFile(
       await pause(PAUSE_MS);
     }
   }
+}
+
+/**
+ * Sends what a stream brings, to its end, and answers the import that began. It can't be gone on with: a connection that
+ * breaks ends it. Fails as the API.
+ */
+export function uploadStream(
+  api: ApiClient,
+  { path, content, stated }: Omit<UploadSource, "file"> & { content: Readable },
+  progress: (doneBytes: number) => void,
+): Promise<Operation> {
+  let sent = 0;
+  const counted = content.map((piece: Buffer) => {
+    sent += piece.length;
+    progress(sent);
+    return piece;
+  });
+  return api.send<Operation>(`${path}?${new URLSearchParams(stated)}`, { "Transfer-Encoding": "chunked" }, counted);
 }
 
 async function sizeOf(file: string): Promise<number> {

@@ -12,7 +12,7 @@ export type FetchRequest = {
   path: string;
   /** Beside it: which version of the file that is. */
   originPath: string;
-  /** Asked before the first byte is written, and as more come than were announced: throws where there is no room for so many. */
+  /** Asked before the first byte is written, and before each piece where no length is announced: throws where there is no room for so many. */
   checkSize: (bytes: number) => Promise<void>;
   progress: (doneBytes: number, totalBytes: number) => void;
   signal: AbortSignal;
@@ -28,7 +28,6 @@ export type FetchOptions = {
 };
 
 const REDIRECTS = 5;
-const LOOK_EVERY_BYTES = 16 * 1024 * 1024;
 
 /**
  * Fetches files. Every address is judged when it is connected to, after every redirect again. Fails with INVALID (no such
@@ -98,16 +97,13 @@ async function save(response: IncomingMessage, file: FileHandle, { one, begun, a
     if (validator) await writeFile(one.originPath, validator, { mode: 0o600 });
   }
   if (total !== undefined) await one.checkSize(total);
-  let [position, looked] = [from, from];
+  let position = from;
   for await (const piece of piecesOf(response, one.url)) {
     alive();
     if (position + piece.length > (total ?? Number.POSITIVE_INFINITY)) {
       throw refused(one.url, `the server sends more than the ${total} bytes that it announced`);
     }
-    if (total === undefined && position + piece.length > looked) {
-      looked = position + piece.length + LOOK_EVERY_BYTES;
-      await one.checkSize(looked);
-    }
+    if (total === undefined) await one.checkSize(position + piece.length);
     await file.appendFile(piece);
     position += piece.length;
     one.progress(position, total ?? position);

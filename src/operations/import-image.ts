@@ -75,7 +75,7 @@ export async function importImage(
 /** Makes an image from an upload that is whole, which ends with this. Fails as `importImage`. */
 export async function importUpload(
   appliance: Appliance,
-  upload: UploadRecord,
+  upload: UploadRecord & { sizeBytes: number },
   requestedBy: string,
 ): Promise<OperationRecord> {
   const { id, project, name, sizeBytes } = upload;
@@ -157,8 +157,8 @@ function fetchFile({ incoming, fetchFile, config }: Appliance, url: string): Ste
         path: plan.path,
         originPath: originPath(plan.path),
         checkSize: async (bytes) => {
-          if (bytes > config.pool.maxImageBytes) throw tooLarge(bytes);
-          await incoming.promise(plan.image, bytes);
+          checkImageSize(config, "url", bytes);
+          await incoming.grow(plan.image, bytes);
         },
         progress: (done, total) => progress(done, total, "bytes"),
         signal,
@@ -203,8 +203,14 @@ function importContent(appliance: Appliance): Step<ImportPlan> {
   };
 }
 
-function tooLarge(bytes: number): ApplianceError {
-  return new ApplianceError("INVALID", `url: the file there has ${bytes} bytes, more than an image may have`, {
-    details: { field: "url", remedy: "raise pool.maxImageBytes, if it may be so large" },
-  });
+/** INVALID, in the name of this field, when a file that comes over the network is longer than an image may be. */
+export function checkImageSize({ pool }: Appliance["config"], field: string, bytes: number): void {
+  if (bytes <= pool.maxImageBytes) return;
+  throw new ApplianceError(
+    "INVALID",
+    `${field}: it has more than the ${pool.maxImageBytes} bytes that an image may have`,
+    {
+      details: { field, value: bytes, remedy: "raise pool.maxImageBytes, if it may be so large" },
+    },
+  );
 }

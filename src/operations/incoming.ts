@@ -1,9 +1,13 @@
-import { mkdir, readdir, rm, stat, statfs } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { ApplianceError } from "../errors.ts";
+import { describeIncomingFailure } from "../net/incoming-failure.ts";
+import { writeFully } from "../values/write-fully.ts";
 
 /** What must stay free on the disk below: journals and logs may live there too. */
 const SPARED_SHARE = 0.05;
+/** What grows is promised so much ahead, so that the disk is looked at seldom. */
+const STRIDE_BYTES = 16 * 1024 * 1024;
 
 export type IncomingOptions = {
   directory: string;
@@ -11,9 +15,18 @@ export type IncomingOptions = {
   maxBytes: number;
 };
 
+/** What has arrived of an image, open to take more. Fails as Incoming. */
+export type IncomingFile = {
+  sizeBytes(): Promise<number>;
+  write(bytes: Uint8Array, position: number): Promise<void>;
+  /** All of it is on disk then. */
+  close(): Promise<void>;
+};
+
 /**
  * The folder where images wait that come over the network, until they are whole and imported: a file each, named by the
  * image's id. Nobody but ingotd and ingot-storaged gets into it. What a file will be long is promised beforehand.
+ * Whatever fails there is POOL_FULL for want of room, else DRIVER_FAILED, and names the folder.
  */
 export class Incoming {
   readonly #options: IncomingOptions;
@@ -56,9 +69,39 @@ export class Incoming {
     }
   }
 
+  /** Holds room for an image whose length nobody knows, as it comes. Fails as `promise`, at the byte that has no room. */
+  async grow(image: string, bytes: number): Promise<void> {
+    if (bytes <= (this.#promised.get(image) ?? 0)) return;
+    await this.promise(image, bytes + STRIDE_BYTES).catch(() => this.promise(image, bytes));
+  }
+
+  /** Opens what has arrived of an image to write more (`r+`; undefined where nothing has), or all of it anew (`w`). */
+  async open(image: string, flags: "w" | "r+"): Promise<IncomingFile | undefined> {
+    const file = await open(this.path(image), flags, 0o600).catch((error) => {
+      if (error.code === "ENOENT" && flags === "r+") return undefined;
+      throw this.#failed(error);
+    });
+    if (!file) return undefined;
+    const described = <T>(work: Promise<T>) =>
+      work.catch((error) => {
+        throw this.#failed(error);
+      });
+    // qemu-img reads it as nobody; the folder keeps others out
+    await described(closingOnFailure(file, file.chmod(0o644)));
+    return {
+      sizeBytes: async () => (await described(file.stat())).size,
+      write: (bytes, position) => described(writeFully(file, bytes, position)),
+      close: () => described(file.datasync().finally(() => file.close())),
+    };
+  }
+
   /** Takes away what has arrived of an image, and its promise. Gone already is success. */
   async remove(image: string): Promise<void> {
-    for (const path of [this.path(image), originPath(this.path(image))]) await rm(path, { force: true });
+    for (const path of [this.path(image), originPath(this.path(image))]) {
+      await rm(path, { force: true }).catch((error) => {
+        throw this.#failed(error);
+      });
+    }
     this.#promised.delete(image);
   }
 
@@ -66,7 +109,7 @@ export class Incoming {
   async list(): Promise<string[]> {
     const names = await readdir(this.#options.directory).catch((error) => {
       if (error.code === "ENOENT") return [];
-      throw error;
+      throw this.#failed(error);
     });
     const images = names.flatMap((name) => /^(img-[a-z0-9-]+)(?:\.origin)?$/.exec(name)?.[1] ?? []);
     return [...new Set(images)];
@@ -77,19 +120,32 @@ export class Incoming {
     if (promised + bytes > this.#options.maxBytes) {
       throw this.#noRoom(bytes, this.#options.maxBytes - promised, "raise pool.incoming.maxBytes");
     }
-    await mkdir(this.#options.directory, { recursive: true, mode: 0o700 });
+    const { bavail, blocks, bsize } = await this.#disk();
     let expected = bytes - (await this.receivedBytes(image));
     for (const [id, size] of others) expected += size - (await this.receivedBytes(id));
-    const { bavail, blocks, bsize } = await statfs(this.#options.directory);
     const free = bavail * bsize - blocks * bsize * SPARED_SHARE;
     if (expected > free) throw this.#noRoom(bytes, free, `make room on the disk of ${this.#options.directory}`);
+  }
+
+  /** The disk below; the folder is made where there is none. */
+  async #disk() {
+    try {
+      await mkdir(this.#options.directory, { recursive: true, mode: 0o700 });
+      return await statfs(this.#options.directory);
+    } catch (error) {
+      throw this.#failed(error);
+    }
   }
 
   async #look(image: string) {
     return stat(this.path(image)).catch((error) => {
       if (error.code === "ENOENT") return undefined;
-      throw error;
+      throw this.#failed(error);
     });
+  }
+
+  #failed(error: unknown): unknown {
+    return describeIncomingFailure(this.#options.directory, error);
   }
 
   #noRoom(wantedBytes: number, freeBytes: number, remedy: string): ApplianceError {
@@ -102,6 +158,13 @@ export class Incoming {
       },
     });
   }
+}
+
+async function closingOnFailure(file: FileHandle, work: Promise<unknown>): Promise<void> {
+  await work.catch(async (error) => {
+    await file.close();
+    throw error;
+  });
 }
 
 /** Beside a file that is being fetched: which version of it that is. */

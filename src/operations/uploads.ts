@@ -1,13 +1,11 @@
-import { open } from "node:fs/promises";
 import { ApplianceError } from "../errors.ts";
-import { describeIncomingFailure } from "../net/incoming-failure.ts";
-import { isNoRoom } from "../net/preallocate.ts";
 import { newId } from "../values/id.ts";
 import type { Compression, ImageFormat } from "../values/image-format.ts";
 import type { Appliance } from "./appliance.ts";
-import { findUploadImport, importUpload } from "./import-image.ts";
+import { checkImageSize, findUploadImport, importUpload } from "./import-image.ts";
 import type { OperationRecord } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
+import { checkQuota } from "./quota.ts";
 import { untilAborted } from "./until-aborted.ts";
 
 /** What an upload will become, as its first request said. */
@@ -18,7 +16,8 @@ export type UploadRequest = {
   compression: Compression;
   /** Of the file as it is sent, hex. */
   sha256?: string;
-  sizeBytes: number;
+  /** Undefined: whoever sends it does not know either, until all of it is here. */
+  sizeBytes?: number;
   phonesHome: boolean;
 };
 
@@ -59,7 +58,7 @@ export class Uploads {
 
   /**
    * Begins an upload, or finds the one that the same request began. EXISTS when an image has the name, CONFLICT when an
-   * upload of that name was begun as something else, POOL_FULL, INVALID.
+   * upload of that name was begun as something else, POOL_FULL, QUOTA, INVALID.
    */
   async begin(request: UploadRequest, requestedBy: string): Promise<UploadState> {
     const { project, name, sizeBytes } = request;
@@ -70,9 +69,10 @@ export class Uploads {
     }
     const { incoming, images, records, clock } = this.#appliance;
     images.checkNewName(project, name);
+    checkQuota(this.#appliance, project, { images: 1 });
     await checkPoolOpen(this.#appliance);
     const upload: UploadRecord = { ...request, id: newId("img"), createdAt: clock.now(), requestedBy };
-    await incoming.promise(upload.id, sizeBytes);
+    await incoming.promise(upload.id, sizeBytes ?? 0);
     try {
       if (this.#find(project, name)) throw busy(name);
       await records.commit([{ collection: "uploads", key: upload.id, value: upload }]);
@@ -97,14 +97,30 @@ export class Uploads {
    * Takes bytes in, and answers how far the upload is then; who sent before on another connection is cut off. CONFLICT
    * when they do not follow what has arrived, INVALID for more than the file has. What came before a failure stays.
    */
-  async receive(project: string, name: string, { from, body }: Piece): Promise<UploadState> {
+  async receive(project: string, name: string, piece: Piece): Promise<UploadState> {
+    return this.#alone(project, name, async (upload, signal) => {
+      await this.#write(upload, piece, signal);
+      return this.#state(upload);
+    });
+  }
+
+  /**
+   * Takes an upload of unknown length in, which ends where its body does, and begins its import. It can't be gone on with:
+   * what came before a failure is dropped. INVALID when nothing comes, or more than an image may have; POOL_FULL.
+   */
+  receiveAll(project: string, name: string, body: Piece["body"], requestedBy: string): Promise<OperationRecord> {
     return this.#alone(project, name, async (upload, signal) => {
       try {
-        await this.#write(upload, { from, body }, signal);
+        await this.#write(upload, { from: 0, body }, signal);
+        const sizeBytes = await this.#appliance.incoming.receivedBytes(upload.id);
+        if (sizeBytes === 0) throw empty();
+        await this.#appliance.incoming.promise(upload.id, sizeBytes);
+        return await importUpload(this.#appliance, { ...upload, sizeBytes }, requestedBy);
       } catch (error) {
-        throw isNoRoom(error) ? describeIncomingFailure(this.#appliance.incoming.directory, error) : error;
+        // whoever cut it off has it now
+        if (!signal.aborted) await this.#forget(upload);
+        throw error;
       }
-      return this.#state(upload);
     });
   }
 
@@ -112,8 +128,9 @@ export class Uploads {
   finish(project: string, name: string, requestedBy: string): Promise<OperationRecord> {
     return this.#alone(project, name, async (upload) => {
       const receivedBytes = await this.#appliance.incoming.receivedBytes(upload.id);
-      if (receivedBytes !== upload.sizeBytes) throw notWhole(upload, receivedBytes);
-      return importUpload(this.#appliance, upload, requestedBy);
+      const { sizeBytes } = upload;
+      if (sizeBytes === undefined || receivedBytes !== sizeBytes) throw notWhole(upload, receivedBytes);
+      return importUpload(this.#appliance, { ...upload, sizeBytes }, requestedBy);
     });
   }
 
@@ -122,9 +139,16 @@ export class Uploads {
     await this.#drop(this.#get(project, name));
   }
 
-  /** Finds the room that uploads were promised before a restart, and looks from time to time for what was abandoned. */
+  /**
+   * Finds the room that uploads were promised before a restart, and looks from time to time for what was abandoned. Those
+   * that broke off then and can't be gone on with are dropped.
+   */
   async start(): Promise<void> {
     for (const upload of this.#all()) {
+      if (upload.sizeBytes === undefined) {
+        await this.#forget(upload);
+        continue;
+      }
       await this.#appliance.incoming.promise(upload.id, upload.sizeBytes).catch((error) => {
         this.#appliance.log.warn(
           { component: "uploads", image: upload.name, reason: error.message },
@@ -163,26 +187,30 @@ export class Uploads {
     }
   }
 
-  async #write({ id, sizeBytes }: UploadRecord, { from, body }: Piece, signal: AbortSignal): Promise<void> {
-    const file = await open(this.#appliance.incoming.path(id), from === 0 ? "w" : "r+", 0o600).catch((error) => {
-      if (error.code === "ENOENT") throw elsewhere(0);
-      throw error;
-    });
+  async #write(upload: UploadRecord, { from, body }: Piece, signal: AbortSignal): Promise<void> {
+    const { incoming } = this.#appliance;
+    const file = await incoming.open(upload.id, from === 0 ? "w" : "r+");
+    if (!file) throw elsewhere(0);
+    let position = await file.sizeBytes();
     try {
-      // qemu-img reads it as nobody; the folder keeps others out
-      await file.chmod(0o644);
-      let position = (await file.stat()).size;
       if (position !== from) throw elsewhere(position);
       for await (const piece of untilAborted(body, signal)) {
-        if (position + piece.length > sizeBytes) throw tooLong(sizeBytes);
-        for (let done = 0; done < piece.length; )
-          done += (await file.write(piece, done, piece.length - done, position + done)).bytesWritten;
+        await this.#checkLength(upload, position + piece.length);
+        await file.write(piece, position);
         position += piece.length;
       }
       signal.throwIfAborted();
     } finally {
-      await file.datasync().finally(() => file.close());
+      await file.close();
     }
+  }
+
+  async #checkLength({ id, sizeBytes }: UploadRecord, bytes: number): Promise<void> {
+    const { incoming, config } = this.#appliance;
+    if (sizeBytes === undefined) {
+      checkImageSize(config, "body", bytes);
+      await incoming.grow(id, bytes);
+    } else if (bytes > sizeBytes) throw tooLong(sizeBytes);
   }
 
   /** Does what nobody else may do with the same upload meanwhile; whoever is at it is cut off first. NOT_FOUND when it is gone. */
@@ -215,6 +243,12 @@ export class Uploads {
     // nobody begins to write any more, then nobody does
     await this.#appliance.records.commit([{ collection: "uploads", key: id, value: null }]);
     await this.#cutOff(id);
+    await this.#appliance.incoming.remove(id);
+  }
+
+  /** Drops one that nobody else writes. */
+  async #forget({ id }: UploadRecord): Promise<void> {
+    await this.#appliance.records.commit([{ collection: "uploads", key: id, value: null }]);
     await this.#appliance.incoming.remove(id);
   }
 
@@ -276,7 +310,8 @@ function elsewhere(receivedBytes: number): ApplianceError {
 }
 
 function notWhole({ name, sizeBytes }: UploadRecord, receivedBytes: number): ApplianceError {
-  return new ApplianceError("CONFLICT", `the upload of ${name} is not whole: ${receivedBytes} of ${sizeBytes} bytes`, {
+  const of = sizeBytes ?? "more";
+  return new ApplianceError("CONFLICT", `the upload of ${name} is not whole: ${receivedBytes} of ${of} bytes`, {
     details: { field: "Content-Range", value: receivedBytes, remedy: `go on with bytes ${receivedBytes}-` },
   });
 }
@@ -284,6 +319,12 @@ function notWhole({ name, sizeBytes }: UploadRecord, receivedBytes: number): App
 function tooLong(sizeBytes: number): ApplianceError {
   return new ApplianceError("INVALID", `body: it has more than the ${sizeBytes} bytes that were announced`, {
     details: { field: "body", remedy: "announce the length that the file has, in Content-Range or Content-Length" },
+  });
+}
+
+function empty(): ApplianceError {
+  return new ApplianceError("INVALID", "body: nothing came", {
+    details: { field: "body", value: 0, remedy: "an image has content: see whether what sends it works" },
   });
 }
 

@@ -9,7 +9,7 @@ import type { PoolSpace } from "../drivers/images/pool-space.ts";
 import type { TargetServer, TargetSpec } from "../drivers/targets/target-server.ts";
 import { COMPRESSIONS, IMAGE_FORMATS } from "../values/image-format.ts";
 import { parseIpv4 } from "../values/ipv4.ts";
-import { parsed } from "../values/zod.ts";
+import { parsed, sha256Field } from "../values/zod.ts";
 
 /** What a call is given beside its arguments. */
 export type Call = {
@@ -108,10 +108,7 @@ export function storageVerbs(
         path: z.string().max(4096),
         format: z.enum(IMAGE_FORMATS),
         compression: z.enum(COMPRESSIONS).optional(),
-        sha256: z
-          .string()
-          .regex(/^[0-9a-fA-F]{64}$/, "use 64 hex digits")
-          .optional(),
+        sha256: sha256Field.optional(),
       }),
       (args, { signal, progress }) => images.import(args as ImportRequest, progress, signal),
     ),

@@ -15,3 +15,6 @@ export function parsed<T>(parse: (text: string) => T): z.ZodType<T, string | T> 
     }
   }) as unknown as z.ZodType<T, string | T>;
 }
+
+/** A SHA-256 in hex. */
+export const sha256Field = z.string().regex(/^[0-9a-fA-F]{64}$/, "a SHA-256 has 64 hex digits");

@@ -2,6 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Image, Operation, Upload } from "../../src/cli/answers.ts";
@@ -115,6 +116,57 @@ describe("an upload", () => {
     await rack.ingot("image", "upload", "pieces", join(STATE, "golden.raw"), "--format", "raw");
     expect(await show("pieces")).toMatchObject({ sha256 });
     expect(incoming()).toEqual([]);
+  });
+
+  describe("of unknown length", () => {
+    const path = (name: string) => `http://ingot/v1/projects/default/images/${name}/content?format=raw`;
+    /** What a shell line ends with and says; the line has the command line as $INGOT and the API's socket as $SOCKET. */
+    async function shell(line: string): Promise<{ code: number | null; said: string }> {
+      const env = { ...process.env, INGOT: rack.ingotCommand.join(" "), SOCKET: rack.apiSocket };
+      const child = spawn("sh", ["-c", `${line} 2>&1`], { env, stdio: ["ignore", "pipe", "inherit"] });
+      const said = (await Array.fromAsync(child.stdout.setEncoding("utf8"))).join("");
+      return { code: child.exitCode ?? (await new Promise((resolve) => child.on("close", resolve))), said };
+    }
+
+    it("comes out of a pipe, by curl and by the command line", async () => {
+      const file = join(STATE, "golden.raw");
+      const { said } = await shell(`cat ${file} | curl -sS --unix-socket $SOCKET -T - '${path("piped")}'`);
+      const { id } = JSON.parse(said) as Operation;
+      await until(
+        "it is imported",
+        async () => (await rack.ingotJson<Operation>("operation", "show", id)).state === "done",
+      );
+      expect(await show("piped")).toMatchObject({ sha256 });
+      const packed = await shell(`gzip -1c ${file} | $INGOT image upload packed - --format raw --compression gz`);
+      expect(packed.code, packed.said).toBe(0);
+      expect(await show("packed")).toMatchObject({ sha256, origin: { source: "upload", compression: "gz" } });
+      expect(incoming()).toEqual([]);
+    });
+
+    it("leaves nothing when its sender breaks off, and never passes for whole", async () => {
+      const sender = connect(rack.apiSocket);
+      const head = [
+        "PUT /v1/projects/default/images/broken/content?format=raw HTTP/1.1",
+        "Host: ingot",
+        "Transfer-Encoding: chunked",
+      ];
+      sender.write(`${head.join("\r\n")}\r\n\r\n100000\r\n`);
+      sender.write(Buffer.alloc(MIB));
+      sender.write("\r\n");
+      await until("it has arrived", async () => {
+        const [upload] = await rack.ingotJson<Upload[]>("image", "uploads");
+        return upload?.receivedBytes === MIB;
+      });
+      sender.destroy();
+      await until("it is dropped", async () => (await rack.ingotJson<Upload[]>("image", "uploads")).length === 0);
+      expect(incoming()).toEqual([]);
+      expect((await rack.ingotJson<Image[]>("image", "list")).map(({ name }) => name)).not.toContain("broken");
+    });
+
+    it("is told why it is refused, although more is to come", async () => {
+      const refused = await shell("head -c 300M /dev/zero | $INGOT image upload piped - --format raw");
+      expect(refused, refused.said).toMatchObject({ code: 4, said: expect.stringContaining("has an image") });
+    });
   });
 
   it("of the command line goes on by itself when ingotd is killed under it", async () => {

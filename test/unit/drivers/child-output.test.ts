@@ -1,5 +1,5 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { text } from "node:stream/consumers";
+import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { childOutput } from "../../../src/drivers/images/child-output.ts";
 

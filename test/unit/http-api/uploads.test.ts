@@ -1,4 +1,5 @@
-import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Api } from "../../../src/http/api/api.ts";
 import { createApi } from "../../../src/http/api/create-api.ts";
@@ -7,6 +8,7 @@ import { nothingLeftBehind } from "../operations/world.ts";
 import { ApiWorld, PATIENT } from "./api-world.ts";
 
 const LOCAL = { localCaller: { name: "local", role: "admin" as const } };
+const RAW = { format: "raw", compression: "none", phonesHome: false } as const;
 const CONTENT = Buffer.alloc(1000, "content");
 const BASE = "/v1/projects/default";
 
@@ -18,6 +20,19 @@ beforeEach(async () => {
   api = createApi(world.parts);
 });
 afterEach(() => world.end());
+
+/** Sends what comes, without saying how much it will be. */
+async function putChunked(body: ReadableStream | Buffer, query = "format=raw", name = "golden") {
+  const request = new Request(`http://ingot${BASE}/images/${name}/content?${query}`, {
+    method: "PUT",
+    headers: { "Transfer-Encoding": "chunked" },
+    body,
+    duplex: "half",
+  } as RequestInit);
+  const response = await api.request(request, undefined, LOCAL);
+  // biome-ignore lint/suspicious/noExplicitAny: answers are judged by their content
+  return { status: response.status, answer: (await response.json()) as any };
+}
 
 type Asked = { name?: string; query?: string; range?: string; body?: Buffer };
 
@@ -167,6 +182,108 @@ describe("an upload", () => {
     await world.parts.uploads.sweep();
     expect(uploads()).toEqual([]);
     expect(spool()).toEqual([]);
+  });
+});
+
+describe("an upload of unknown length", () => {
+  /** Pieces of a kilobyte, and then the end, or a failure. */
+  const stream = (pieces: number, failure?: Error) =>
+    new ReadableStream({
+      pull(controller) {
+        if (pieces-- > 0) controller.enqueue(new Uint8Array(1024));
+        else if (failure) controller.error(failure);
+        else controller.close();
+      },
+    });
+  const nothingLeft = () => {
+    expect(uploads()).toEqual([]);
+    expect(spool()).toEqual([]);
+    nothingLeftBehind(world.appliance, world.world);
+  };
+
+  it("becomes an image where its body ends", async () => {
+    const { status, answer } = await putChunked(stream(20));
+    expect(status).toBe(202);
+    expect((await world.appliance.runner.settled(answer.id)).state).toBe("done");
+    expect(await get("/images/golden")).toMatchObject({ ready: true, origin: { source: "upload" } });
+    nothingLeft();
+  });
+
+  it("may fill all the room that there is, and is dropped with the byte after that", async () => {
+    const { status, answer } = await putChunked(stream(1024));
+    expect(status).toBe(202);
+    await world.appliance.runner.settled(answer.id);
+    await api.request(`${BASE}/images/golden`, { method: "DELETE" }, LOCAL);
+    await expect.poll(() => get("/images"), PATIENT).toEqual([]);
+    expect(await putChunked(stream(1025))).toMatchObject({ status: 507, answer: { code: "POOL_FULL" } });
+    nothingLeft();
+  });
+
+  it("is no longer than an image may be", async () => {
+    world.appliance.config.pool.maxImageBytes = 4096;
+    expect(await putChunked(stream(5))).toMatchObject({ status: 400, answer: { code: "INVALID", field: "body" } });
+    nothingLeft();
+    expect((await putChunked(stream(4))).status).toBe(202);
+  });
+
+  it("is dropped when its connection breaks, and when nothing came", async () => {
+    await putChunked(stream(3, new Error("connection reset")));
+    nothingLeft();
+    expect(await putChunked(stream(0))).toMatchObject({ status: 400, answer: { code: "INVALID", field: "body" } });
+    nothingLeft();
+  });
+
+  it("shows while it comes, and one that begins anew ends it", async () => {
+    let more: (piece: Uint8Array) => void = () => {};
+    const halting = new ReadableStream({
+      start(controller) {
+        more = (piece) => controller.enqueue(piece);
+      },
+    });
+    const first = putChunked(halting);
+    more(new Uint8Array(10));
+    await expect.poll(() => get("/uploads"), PATIENT).toMatchObject([{ name: "golden", receivedBytes: 10 }]);
+    expect(await get("/uploads")).not.toMatchObject([{ sizeBytes: expect.anything() }]);
+    expect(await put(piece(0, 400))).toMatchObject({ status: 409, answer: { field: "sizeBytes" } });
+    expect((await putChunked(stream(2))).status).toBe(202);
+    expect(await first).toMatchObject({ status: 409, answer: { code: "CONFLICT" } });
+  });
+
+  it("that a crash broke off is dropped at the next start", async () => {
+    await world.parts.uploads.begin({ project: "default", name: "golden", ...RAW }, "test");
+    await put({ name: "other", ...piece(0, 400) });
+    await world.parts.uploads.start();
+    expect(await get("/uploads")).toMatchObject([{ name: "other", receivedBytes: 400 }]);
+    await world.parts.uploads.stop();
+  });
+});
+
+describe("a folder for uploads that fails", () => {
+  const named = (directory: string) => ({
+    status: 503,
+    answer: { code: "DRIVER_FAILED", field: "pool.incoming.directory", value: directory, remedy: expect.any(String) },
+  });
+  afterEach(() => void vi.restoreAllMocks());
+
+  it.each(["EIO", "EROFS", "EACCES"])("is named, with what helps: %s", async (code) => {
+    const { directory } = world.appliance.incoming;
+    await put(piece(0, 400));
+    const probe = await open(world.appliance.incoming.path(uploads()[0]!.id));
+    const failure = Object.assign(new Error(`${code}: it fails, write`), { code, syscall: "write" });
+    vi.spyOn(Object.getPrototypeOf(probe), "write").mockRejectedValue(failure);
+    await probe.close();
+    expect(await put(piece(400, 1000))).toMatchObject(named(directory));
+    expect(await putChunked(Buffer.alloc(10), "format=raw", "other")).toMatchObject(named(directory));
+    expect(await get("/uploads")).toMatchObject([{ name: "golden", receivedBytes: 400 }]);
+  });
+
+  it("is named where it is none", async () => {
+    const { directory } = world.appliance.incoming;
+    writeFileSync(directory, "");
+    expect(await put({ range: "bytes */1000" })).toMatchObject(named(directory));
+    expect(await putChunked(Buffer.alloc(10))).toMatchObject(named(directory));
+    expect(uploads()).toEqual([]);
+    rmSync(directory);
   });
 });
 

@@ -30,4 +30,11 @@ describe("room for what is being brought in", () => {
     await incoming.remove("img-a");
     await incoming.promise("img-b", 900);
   });
+
+  it("grows with what comes, up to the last byte", async () => {
+    await incoming.promise("img-a", 300);
+    await incoming.grow("img-b", 10);
+    await incoming.grow("img-b", 700);
+    await expect(incoming.grow("img-b", 701)).rejects.toMatchObject({ code: "POOL_FULL", details: { freeBytes: 700 } });
+  });
 });

@@ -5,6 +5,7 @@ import { flatten } from "../../../operations/flatten.ts";
 import { type ImportImageRequest, importImage } from "../../../operations/import-image.ts";
 import { removeImage } from "../../../operations/remove-image.ts";
 import { COMPRESSIONS, IMAGE_FORMATS } from "../../../values/image-format.ts";
+import { sha256Field } from "../../../values/zod.ts";
 import type { Api, ApiParts } from "../api.ts";
 import { exact } from "../fields.ts";
 import { describeRoute } from "../route.ts";
@@ -22,9 +23,7 @@ const newImage = z
     url: z.string().max(4096).optional().openapi({ description: "By http or https; or a path, one of both" }),
     format: z.enum(IMAGE_FORMATS).openapi({ description: "Stated, never probed" }),
     compression: z.enum(COMPRESSIONS).default("none").openapi({ description: "On top of the format; never probed" }),
-    sha256: z
-      .string()
-      .regex(/^[0-9a-fA-F]{64}$/, "a SHA-256 has 64 hex digits")
+    sha256: sha256Field
       .optional()
       .openapi({ description: "Of the file as it is, packed or not; checked before anything else" }),
     phonesHome: z.boolean().default(false).openapi({ description: "Whether its OS reports that it is up" }),

@@ -2,6 +2,7 @@ import { Readable } from "node:stream";
 import { z } from "@hono/zod-openapi";
 import { ApplianceError } from "../../../errors.ts";
 import { COMPRESSIONS, IMAGE_FORMATS } from "../../../values/image-format.ts";
+import { sha256Field } from "../../../values/zod.ts";
 import type { Api, ApiParts } from "../api.ts";
 import { exact } from "../fields.ts";
 import { describeRoute } from "../route.ts";
@@ -14,11 +15,7 @@ const params = project.extend({ image: z.string().openapi({ description: "Name t
 const query = z.strictObject({
   format: z.enum(IMAGE_FORMATS).openapi({ description: "Stated, never probed" }),
   compression: z.enum(COMPRESSIONS).default("none").openapi({ description: "On top of the format; never probed" }),
-  sha256: z
-    .string()
-    .regex(/^[0-9a-fA-F]{64}$/, "a SHA-256 has 64 hex digits")
-    .optional()
-    .openapi({ description: "Of the file as it is sent; checked before it is imported" }),
+  sha256: sha256Field.optional().openapi({ description: "Of the file as it is sent; checked before it is imported" }),
   phonesHome: z
     .enum(["true", "false"])
     .default("false")
@@ -28,7 +25,7 @@ const query = z.strictObject({
 const headers = z.object({
   "content-range": z.string().optional().openapi({
     description:
-      "`bytes FIRST-LAST/LENGTH` of this piece, which must follow what has arrived; `bytes */LENGTH`, with no body, asks how far it is. Without it the body is the whole file",
+      "`bytes FIRST-LAST/LENGTH` of this piece, which must follow what has arrived; `bytes */LENGTH`, with no body, asks how far it is. Without it the body is the whole file, of a stated length or sent in chunks",
   }),
 });
 
@@ -69,17 +66,22 @@ export function addUploadRoutes(api: Api, { uploads, appliance }: ApiParts): voi
   api.openapi(routes.put, async (c) => {
     const { project, image } = c.req.valid("param");
     const { phonesHome, ...stated } = exact(c.req.valid("query"));
-    const piece = parsePiece(c.req.header("content-range"), c.req.header("content-length"));
-    const request = { ...stated, project, name: image, sizeBytes: piece.sizeBytes, phonesHome: phonesHome === "true" };
+    const body = (c.req.raw.body ?? Readable.from([])) as AsyncIterable<Uint8Array>;
+    const described = { ...stated, project, name: image, phonesHome: phonesHome === "true" };
     const by = c.var.caller.name;
+    if (isOfUnknownLength(c.req)) {
+      await uploads.begin(described, by);
+      return accepted(c, appliance, await uploads.receiveAll(project, image, body, by));
+    }
+    const piece = parsePiece(c.req.header("content-range"), c.req.header("content-length"));
+    const request = { ...described, sizeBytes: piece.sizeBytes };
     const importing = piece.from === undefined ? uploads.importOf(request) : undefined;
     if (importing) return accepted(c, appliance, importing);
     let state = await uploads.begin(request, by);
     if (piece.from !== undefined) {
-      const body = (c.req.raw.body ?? Readable.from([])) as AsyncIterable<Uint8Array>;
       state = await uploads.receive(project, image, { from: piece.from, body });
     }
-    if (state.receivedBytes < state.upload.sizeBytes) return c.json(viewUpload(state), 200);
+    if (state.receivedBytes < piece.sizeBytes) return c.json(viewUpload(state), 200);
     return accepted(c, appliance, await uploads.finish(project, image, by));
   });
   api.openapi(routes.list, async (c) =>
@@ -101,11 +103,16 @@ export function isUpload({ method, path }: { method: string; path: string }): bo
   return method === "PUT" && /^\/v1\/projects\/[^/]+\/images\/[^/]+\/content$/.test(path);
 }
 
+/** Whether its end alone will tell how long the file is (RFC 9112 7.1). */
+function isOfUnknownLength(request: { header(name: string): string | undefined }): boolean {
+  return request.header("content-range") === undefined && request.header("transfer-encoding") !== undefined;
+}
+
 /** How long the whole file is, and where the body begins in it; no `from`: the caller only asks. */
 function parsePiece(range: string | undefined, length: string | undefined): { sizeBytes: number; from?: number } {
   if (range === undefined) {
     if (length === undefined)
-      throw wrong("Content-Length", length, "say how long the file is, or which part of it this is");
+      throw wrong("Content-Length", length, "say how long the file is or which part of it this is, or send it chunked");
     return checkLength({ sizeBytes: Number(length), from: 0 });
   }
   const asked = /^bytes \*\/(\d{1,15})$/.exec(range);

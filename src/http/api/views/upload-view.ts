@@ -10,7 +10,7 @@ export const uploadSchema = z
     project: z.string(),
     format: z.enum(IMAGE_FORMATS),
     compression: z.enum(COMPRESSIONS),
-    sizeBytes: z.int(),
+    sizeBytes: z.int().optional().openapi({ description: "Unknown of one that is sent in chunks" }),
     receivedBytes: z.int().openapi({ description: "The next piece begins here" }),
     expiresAt: momentSchema.openapi({ description: "Unless more arrives" }),
     createdAt: momentSchema,
@@ -21,6 +21,7 @@ export const uploadSchema = z
 /** An upload as the API shows it. */
 export function viewUpload({ upload, receivedBytes, expiresAt }: UploadState): z.infer<typeof uploadSchema> {
   const { name, project, format, compression, sizeBytes, createdAt, requestedBy } = upload;
+  const length = sizeBytes === undefined ? {} : { sizeBytes };
   const times = { expiresAt: moment(expiresAt), createdAt: moment(createdAt) };
-  return { name, project, format, compression, sizeBytes, receivedBytes, ...times, requestedBy };
+  return { name, project, format, compression, ...length, receivedBytes, ...times, requestedBy };
 }
