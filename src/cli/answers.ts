@@ -236,9 +236,11 @@ export type Status = {
     stalled: number;
     images: number;
     disks: number;
+    deleted: number;
     leases: number;
     discovered: number;
   };
+  schedules: { disks: number; failures: { disk: string; project: string; at: string; message: string }[] };
   operations: Operation[];
 };
 

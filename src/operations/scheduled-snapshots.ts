@@ -30,6 +30,18 @@ export async function scheduleSnapshots(
   return changed;
 }
 
+/** A disk's scheduled snapshot that could not be taken, and is not yet. Moments in ms since the epoch. */
+export type ScheduleFailure = { disk: string; project: string; at: number; message: string };
+
+/** How many disks snapshots are scheduled for, and where the last one could not be taken. */
+export function listSchedules({ disks }: Pick<Appliance, "disks">): { disks: number; failures: ScheduleFailure[] } {
+  const scheduled = disks.list().filter(({ schedule }) => schedule !== undefined);
+  const failures = scheduled.flatMap(({ name: disk, project, schedule }) =>
+    schedule?.failure ? [{ disk, project, ...schedule.failure }] : [],
+  );
+  return { disks: scheduled.length, failures };
+}
+
 /**
  * Takes the snapshots that are due, one after the other, and removes those of its own that are too many and that nothing
  * uses. Why one could not be taken stands in the disk's record until the next one is.

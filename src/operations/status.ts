@@ -6,6 +6,7 @@ import type { LeaseRecord } from "../leases/lease.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, RecordedError } from "./operation.ts";
 import { type PoolFill, poolFill } from "./pool-level.ts";
+import { listSchedules } from "./scheduled-snapshots.ts";
 import { listStalls } from "./stalls.ts";
 
 const POOL_SECONDS = 5;
@@ -18,7 +19,17 @@ export type SystemStatus = {
   })[];
   /** Or why it can't be told. */
   pool: (PoolFill & PoolUsage) | Pick<RecordedError, "code" | "message">;
-  counts: { nodes: number; provisioned: number; stalled: number; images: number; disks: number; leases: number };
+  counts: {
+    nodes: number;
+    provisioned: number;
+    stalled: number;
+    images: number;
+    disks: number;
+    /** Disks that can be undeleted. */
+    deleted: number;
+    leases: number;
+  };
+  schedules: ReturnType<typeof listSchedules>;
   /** Those that are not over, the stuck ones included; newest first. */
   operations: OperationRecord[];
 };
@@ -50,9 +61,11 @@ export async function systemStatus(appliance: Appliance): Promise<SystemStatus> 
       provisioned: records.collection("bootEntries").size,
       stalled: listStalls(appliance).length,
       images: records.collection("images").size,
-      disks: records.collection("disks").size,
+      disks: appliance.disks.list().length,
+      deleted: appliance.disks.listDeleted().length,
       leases: leases.length,
     },
+    schedules: listSchedules(appliance),
     operations: runner.list().filter(({ state }) => state !== "done" && state !== "undone"),
   };
 }

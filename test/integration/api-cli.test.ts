@@ -240,6 +240,26 @@ describe("answers", () => {
     expect(status).toMatch(/^network prov: +10\.20\.0\.0\/24 on prov0 as 10\.20\.0\.1, 0 leases$/m);
     expect(status).toMatch(/^nodes: +1, 0 provisioned; 0 discovered$/m);
     expect(status).toMatch(/^pool: +50 MiB of 100 MiB free/m);
+    expect(status).not.toMatch(/^schedules:/m);
+  });
+
+  it("tell in the state of the appliance what schedules failed, and count deleted disks apart", async () => {
+    for (const name of ["web", "old"]) await succeed("disk", "create", name, "--size", "1M");
+    await succeed("disk", "rm", "old", "--yes");
+    await succeed("disk", "schedule", "web", "--every", "1h");
+    const state = () => succeed("status");
+    expect(await state()).toMatch(/^disks: +1; 1 deleted$/m);
+    expect(await state()).toMatch(/^schedules: +1 disk, all in time$/m);
+    const { disks, records } = world.appliance;
+    const { schedule, ...web } = disks.get("default", "web");
+    const failure = { at: 0, message: "pool: no space left" };
+    const value = { ...web, schedule: { ...schedule!, failure } };
+    await records.commit([{ collection: "disks", key: web.id, value }]);
+    expect(await state()).toMatch(/^schedules: +1 disk, 1 of them not snapshotted: see ingot doctor$/m);
+    expect(JSON.parse(await succeed("status", "--json"))).toMatchObject({
+      counts: { disks: 1, deleted: 1 },
+      schedules: { disks: 1, failures: [{ disk: "web", project: "default", message: failure.message }] },
+    });
   });
 });
 

@@ -35,8 +35,8 @@ export function addSystemCommands(program: Command, open: Open): void {
 }
 
 function formatStatus(status: Status, width: number): string {
-  const { appliance, version, uptimeSeconds, networks, pool, counts, operations } = status;
-  const { nodes, provisioned, stalled, images, disks, leases, discovered } = counts;
+  const { appliance, version, uptimeSeconds, networks, pool, counts, schedules, operations } = status;
+  const { nodes, provisioned, stalled, images, disks, deleted, leases, discovered } = counts;
   const facts = formatFacts({
     ingot: `${version}, up ${formatDuration(uptimeSeconds)} (${appliance})`,
     ...Object.fromEntries(
@@ -51,12 +51,18 @@ function formatStatus(status: Status, width: number): string {
         : `${formatBytes(pool.freeBytes)} of ${formatBytes(pool.totalBytes)} free (${pool.filesystem})${formatLevel(pool)}`,
     nodes: `${nodes}, ${provisioned} provisioned${stalled > 0 ? `, ${stalled} stalled` : ""}; ${discovered} discovered`,
     images: String(images),
-    disks: String(disks),
+    disks: `${disks}${deleted > 0 ? `; ${deleted} deleted` : ""}`,
+    ...(schedules.disks > 0 ? { schedules: formatSchedules(schedules) } : {}),
     leases: String(leases),
   });
   const under =
     operations.length === 0 ? "no operation is under way\n" : formatTable(OPERATION_COLUMNS, operations, width);
   return `${facts}\n${under}`;
+}
+
+function formatSchedules({ disks, failures }: Status["schedules"]): string {
+  if (failures.length === 0) return `${formatCount(disks, "disk")}, all in time`;
+  return `${formatCount(disks, "disk")}, ${failures.length} of them not snapshotted: see ingot doctor`;
 }
 
 function formatLevel({ level, usedPercent }: PoolFill): string {

@@ -6,6 +6,7 @@ import { formatSubnet } from "../../../values/ipv4.ts";
 import { dhcpSchema, viewDhcp } from "./dhcp-view.ts";
 import { operationSchema, viewOperation } from "./operation-view.ts";
 import { poolFillSchema } from "./pool-view.ts";
+import { moment, momentSchema } from "./text.ts";
 
 /** The appliance at a glance; the pool may be a failure in place of its fill. */
 export const statusSchema = z
@@ -31,8 +32,15 @@ export const statusSchema = z
       stalled: z.int().openapi({ description: "Nodes whose boot stands still" }),
       images: z.int(),
       disks: z.int(),
+      deleted: z.int().openapi({ description: "Disks that can be undeleted; not among `disks`" }),
       leases: z.int(),
       discovered: z.int(),
+    }),
+    schedules: z.object({
+      disks: z.int().openapi({ description: "That have their snapshots taken by themselves" }),
+      failures: z
+        .array(z.object({ disk: z.string(), project: z.string(), at: momentSchema, message: z.string() }))
+        .openapi({ description: "Those whose last one could not be taken" }),
     }),
     operations: z.array(operationSchema).openapi({ description: "Those that are not over" }),
   })
@@ -57,6 +65,10 @@ export function viewStatus(
     })),
     pool: "code" in status.pool ? status.pool : poolFillSchema.parse(status.pool),
     counts: { ...status.counts, discovered },
+    schedules: {
+      ...status.schedules,
+      failures: status.schedules.failures.map((failure) => ({ ...failure, at: moment(failure.at) })),
+    },
     operations: status.operations.map((operation) => viewOperation(appliance, operation)),
   };
 }
