@@ -3,12 +3,17 @@
  * its failing tests and their reasons printed last. Each tier installs only the packages it needs.
  * usage: npm test, npm run test:fast, test:integration, test:e2e, test:full
  */
-import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join, relative, resolve } from "node:path";
+import { text } from "node:stream/consumers";
+import pLimit from "p-limit";
+import { LAB_CACHE } from "./lab/image/image-cache.ts";
+import { fetchKernel } from "./lab/image/kernel.ts";
 import { destroyAbandoned } from "./lab/lab-state.ts";
 import { installPackages } from "./lab/packages.ts";
+import { startInRoom, whyNoRooms } from "./room.ts";
 
 const root = resolve(import.meta.dirname, "..");
 const E2E = [
@@ -70,6 +75,11 @@ const PACKAGES: Record<string, string[]> = {
   "full-rbd": FULL,
 };
 
+/** Most of their time these wait, for firmware and for deadlines: their files run side by side, each in a room of its own. */
+const IN_ROOMS = ["integration", "e2e", "e2e-rbd"];
+/** Their labs boot it, and rooms have no way to Debian. */
+const NEED_KERNEL = ["e2e", "e2e-rbd"];
+
 type Report = {
   testResults: {
     name: string;
@@ -93,8 +103,9 @@ try {
     console.log(`\n== ${tier}`);
     if (tier === "fast") execFileSync("sh", [join(root, ".config/lint")], { stdio: "inherit" });
     installPackages(packages);
-    failures = runTier(tier);
-    console.log(`== ${tier}: ${Math.round((Date.now() - started) / 1000)} s`);
+    if (NEED_KERNEL.includes(tier)) await fetchKernel("cloud", LAB_CACHE);
+    failures = IN_ROOMS.includes(tier) ? await runInRooms(tier) : await runTier(tier);
+    console.log(`== ${tier}: ${secondsSince(started)} s`);
     if (failures.length > 0) break;
   }
 } finally {
@@ -104,26 +115,63 @@ console.log(`\n${totals.passed} passed, ${totals.failed} failed, ${totals.skippe
 for (const failure of failures) console.log(`\nFAILED ${failure}`);
 process.exitCode = failures.length > 0 ? 1 : 0;
 
-function runTier(tier: string): string[] {
-  const file = join(reportDirectory, `${tier}.json`);
-  const vitest = join(root, "node_modules/vitest/vitest.mjs");
-  const args = [
-    "run",
-    "--config",
-    ".config/vitest.config.ts",
-    "--project",
-    tier,
-    "--passWithNoTests=false",
-    "--reporter=default",
-    "--reporter=json",
-    `--outputFile.json=${file}`,
-  ];
-  const { status } = spawnSync(process.execPath, [vitest, ...args], { cwd: root, stdio: "inherit" });
+function runTier(tier: string): Promise<string[]> {
+  return run(tier, [], (argv) => spawn(argv[0]!, argv.slice(1), { cwd: root, stdio: "inherit" }));
+}
+
+async function runInRooms(tier: string): Promise<string[]> {
+  const why = whyNoRooms();
+  if (why) {
+    console.log(`one file at a time, for this machine lets us make no namespaces of processes: ${why}`);
+    return await runTier(tier);
+  }
+  const files = filesOf(tier);
+  const inTurn = pLimit(Math.min(2, availableParallelism()));
+  let ended = 0;
+  const found = await inTurn.map(files, async (file) => {
+    const started = Date.now();
+    let output: Promise<string> | undefined;
+    const failed = await run(tier, [file], (argv) => {
+      const child = startInRoom(argv, { cwd: root, env: process.env });
+      output = Promise.all([text(child.stdout!), text(child.stderr!)]).then((said) => said.join(""));
+      return child;
+    });
+    if (failed.length > 0) console.log(await output);
+    console.log(
+      `${++ended}/${files.length} ${failed.length > 0 ? "FAILED" : "passed"} ${file} ${secondsSince(started)} s`,
+    );
+    return failed;
+  });
+  return found.flat();
+}
+
+/** The largest first: those that begin last shall not be those that take longest. */
+function filesOf(tier: string): string[] {
+  const listed = execFileSync(process.execPath, vitest("list", tier, "--filesOnly", "--json"), { cwd: root });
+  const files = (JSON.parse(listed.toString()) as { file: string }[]).map(({ file }) => file);
+  return files.sort((a, b) => statSync(b).size - statSync(a).size).map((file) => relative(root, file));
+}
+
+function vitest(verb: "run" | "list", tier: string, ...more: string[]): string[] {
+  const program = join(root, "node_modules/vitest/vitest.mjs");
+  return [program, verb, "--config", ".config/vitest.config.ts", "--project", tier, ...more];
+}
+
+/** Runs a tier, or these files of it, as `start` starts it; answers what failed. */
+async function run(tier: string, files: string[], start: (argv: string[]) => ChildProcess): Promise<string[]> {
+  const what = [tier, ...files].join(" ");
+  const file = join(reportDirectory, `${what.replaceAll(/[^\w-]/g, "-")}.json`);
+  const reports = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
+  const child = start([process.execPath, ...vitest("run", tier, "--passWithNoTests=false", ...reports, ...files)]);
+  const status = await new Promise<number | string | null>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, killedBy) => resolve(code ?? killedBy));
+  });
   let report: Report;
   try {
     report = JSON.parse(readFileSync(file, "utf8"));
   } catch {
-    return [`${tier}: the test runner ended with ${status} and left no report`];
+    return [`${what}: the test runner ended with ${status} and left no report`];
   }
   totals.passed += report.numPassedTests;
   totals.failed += report.numFailedTests;
@@ -134,5 +182,9 @@ function runTier(tier: string): string[] {
       .filter((one) => one.status === "failed")
       .map((one) => `${suite.name}: ${one.fullName}\n${one.failureMessages.join("\n")}`),
   ]);
-  return status !== 0 && failed.length === 0 ? [`${tier}: the test runner ended with ${status}`] : failed;
+  return status !== 0 && failed.length === 0 ? [`${what}: the test runner ended with ${status}`] : failed;
+}
+
+function secondsSince(started: number): number {
+  return Math.round((Date.now() - started) / 1000);
 }

@@ -15,7 +15,7 @@ import { createVirtualNode, type VirtualNode, type VirtualNodeOptions } from "./
 
 const POOL_BYTES = 8 * 1024 ** 3;
 const PREFIX = 24;
-const START_SECONDS = 20;
+const START_SECONDS = 60;
 
 export type RackOptions = {
   /** Everything the rack makes lies in here; an earlier rack there is destroyed first. */

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 
 /** Downloads and built images of the lab; safe to delete. */
@@ -20,7 +20,7 @@ export async function cachedImage(
   if (existsSync(image)) return image;
   await mkdir(cacheDirectory, { recursive: true });
   await removeAbandoned(cacheDirectory);
-  const work = await mkdtemp(join(cacheDirectory, `building-${process.pid}-`));
+  const work = await mkdtemp(join(cacheDirectory, "building-"));
   try {
     await build(work);
     await rename(join(work, "image.raw"), image);
@@ -30,13 +30,17 @@ export async function cachedImage(
   return image;
 }
 
+/** Longer than any image takes to build. */
+const ABANDONED_MS = 3600_000;
+
 /** Removes what builders left that were killed. */
 async function removeAbandoned(cacheDirectory: string): Promise<void> {
   for (const entry of await readdir(cacheDirectory)) {
-    const builder = /^building-(\d+)-/.exec(entry)?.[1];
-    if (builder && !existsSync(`/proc/${builder}`)) {
-      await rm(join(cacheDirectory, entry), { recursive: true, force: true });
-    }
+    if (!entry.startsWith("building-")) continue;
+    const work = join(cacheDirectory, entry);
+    // by its age: a builder's pid may be one of another namespace
+    const begun = await stat(work).catch(() => undefined);
+    if (begun && Date.now() - begun.mtimeMs > ABANDONED_MS) await rm(work, { recursive: true, force: true });
   }
 }
 
