@@ -11,6 +11,8 @@ type ReconcilePlan = { repairs: { kind: Repair; id: string }[] };
 /** Only one appliance of a pool tidies it at a time. */
 const LEASE = "reconcile";
 const LEASE_SECONDS = 600;
+/** The operation may be over its deadline, or cancelled, when the lease is given back. */
+const GIVE_BACK_MS = 10_000;
 
 /** Repairs what disagrees, of the kinds that are named and no other. CONFLICT when there is nothing of them. */
 export async function reconcile(
@@ -68,6 +70,25 @@ export function reconcileProcedure(appliance: Appliance): Procedure<ReconcilePla
     return [];
   };
 
+  const repairAll = async (
+    { repairs }: ReconcilePlan,
+    progress: (done: number, total: number, unit: "things") => void,
+    signal: AbortSignal,
+  ): Promise<Change[]> => {
+    const { things } = await catalogue.survey(signal);
+    const there = new Map(things.map((one) => [one.id, one]));
+    const sizes = new Map(things.map(({ id, sizeBytes }) => [id, sizeBytes]));
+    const changes: Change[] = [];
+    for (const [index, one] of repairs.entries()) {
+      progress(index, repairs.length, "things");
+      const owner = there.get(one.id)?.description?.appliance;
+      if (one.kind === "content-missing" && there.has(one.id)) continue;
+      if (one.kind === "taken" && (owner === undefined || owner === own)) continue;
+      changes.push(...(await changeFor(one, sizes, signal)));
+    }
+    return changes;
+  };
+
   return {
     kind: "reconcile",
     steps: () => [
@@ -76,20 +97,13 @@ export function reconcileProcedure(appliance: Appliance): Procedure<ReconcilePla
         deadlineSeconds: 1800,
         run: async ({ plan, progress, signal }) => {
           await poolLeases.take(LEASE, own, LEASE_SECONDS, signal);
-          const { things } = await catalogue.survey(signal);
-          const there = new Map(things.map((one) => [one.id, one]));
-          const sizes = new Map(things.map(({ id, sizeBytes }) => [id, sizeBytes]));
-          const changes: Change[] = [];
-          for (const [index, one] of plan.repairs.entries()) {
-            progress(index, plan.repairs.length, "things");
-            const owner = there.get(one.id)?.description?.appliance;
-            if (one.kind === "content-missing" && there.has(one.id)) continue;
-            if (one.kind === "taken" && (owner === undefined || owner === own)) continue;
-            changes.push(...(await changeFor(one, sizes, signal)));
+          try {
+            const changes = await repairAll(plan, progress, signal);
+            return { output: { repaired: plan.repairs.length }, changes };
+          } finally {
+            // where it can't be given back, it runs out by itself
+            await poolLeases.giveBack(LEASE, own, AbortSignal.timeout(GIVE_BACK_MS)).catch(() => {});
           }
-          // it runs out by itself
-          await poolLeases.giveBack(LEASE, own, signal).catch(() => {});
-          return { output: { repaired: plan.repairs.length }, changes };
         },
       },
     ],
