@@ -107,12 +107,31 @@ export class Incoming {
 
   /** The images that something has arrived of. */
   async list(): Promise<string[]> {
-    const names = await readdir(this.#options.directory).catch((error) => {
+    return [...new Set((await this.#names()).flatMap((name) => imageOf(name) ?? []))];
+  }
+
+  /** All that lies there; `image` is undefined of what is nobody's. `at`: when it was last written, in ms since the epoch. */
+  async files(): Promise<{ name: string; image?: string; sizeBytes: number; at: number }[]> {
+    const files = (await this.#names()).map(async (name) => {
+      const found = await this.#look(name);
+      const image = imageOf(name);
+      return found ? [{ name, ...(image ? { image } : {}), sizeBytes: found.size, at: found.mtimeMs }] : [];
+    });
+    return (await Promise.all(files)).flat();
+  }
+
+  /** How many bytes more may be promised: those that the disk below has free, and those that are allowed. */
+  async room(): Promise<{ freeBytes: number; allowedBytes: number }> {
+    const promises = [...this.#promised];
+    const allowedBytes = this.#options.maxBytes - promises.reduce((sum, [, size]) => sum + size, 0);
+    return { freeBytes: await this.#freeBytes(promises), allowedBytes };
+  }
+
+  async #names(): Promise<string[]> {
+    return readdir(this.#options.directory).catch((error) => {
       if (error.code === "ENOENT") return [];
       throw this.#failed(error);
     });
-    const images = names.flatMap((name) => /^(img-[a-z0-9-]+)(?:\.origin)?$/.exec(name)?.[1] ?? []);
-    return [...new Set(images)];
   }
 
   async #checkRoom(image: string, bytes: number, others: [image: string, bytes: number][]): Promise<void> {
@@ -120,11 +139,17 @@ export class Incoming {
     if (promised + bytes > this.#options.maxBytes) {
       throw this.#noRoom(bytes, this.#options.maxBytes - promised, "raise pool.incoming.maxBytes");
     }
+    const free = await this.#freeBytes(others);
+    if (bytes - (await this.receivedBytes(image)) > free)
+      throw this.#noRoom(bytes, free, `make room on the disk of ${this.#options.directory}`);
+  }
+
+  /** What the disk below has left once all of these have arrived. */
+  async #freeBytes(promises: [image: string, bytes: number][]): Promise<number> {
     const { bavail, blocks, bsize } = await this.#disk();
-    let expected = bytes - (await this.receivedBytes(image));
-    for (const [id, size] of others) expected += size - (await this.receivedBytes(id));
-    const free = bavail * bsize - blocks * bsize * SPARED_SHARE;
-    if (expected > free) throw this.#noRoom(bytes, free, `make room on the disk of ${this.#options.directory}`);
+    let free = bavail * bsize - blocks * bsize * SPARED_SHARE;
+    for (const [id, size] of promises) free -= size - (await this.receivedBytes(id));
+    return free;
   }
 
   /** The disk below; the folder is made where there is none. */
@@ -137,8 +162,8 @@ export class Incoming {
     }
   }
 
-  async #look(image: string) {
-    return stat(this.path(image)).catch((error) => {
+  async #look(name: string) {
+    return stat(this.path(name)).catch((error) => {
       if (error.code === "ENOENT") return undefined;
       throw this.#failed(error);
     });
@@ -158,6 +183,11 @@ export class Incoming {
       },
     });
   }
+}
+
+/** The image that a file is of, or says the version of. */
+function imageOf(name: string): string | undefined {
+  return /^(img-[a-z0-9-]+)(?:\.origin)?$/.exec(name)?.[1];
 }
 
 async function closingOnFailure(file: FileHandle, work: Promise<unknown>): Promise<void> {

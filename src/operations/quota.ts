@@ -2,7 +2,8 @@ import { ApplianceError } from "../errors.ts";
 import type { Collection } from "../store/records.ts";
 import type { Appliance } from "./appliance.ts";
 
-const QUOTAS = "quotas";
+/** The collection of what projects may have. */
+export const QUOTAS = "quotas";
 const FIELDS = ["disks", "images", "bytes"] as const;
 
 /** How much of something: `bytes` as nodes see it, disks and images together. */

@@ -1,11 +1,12 @@
 import { ApplianceError } from "../errors.ts";
 import { DEFAULT_PROJECT } from "../projects/project.ts";
 import type { Appliance } from "./appliance.ts";
+import { QUOTAS } from "./quota.ts";
 import type { UploadRecord } from "./uploads.ts";
 import { describeUsers, type User } from "./users.ts";
 
 /**
- * Forgets a project, what was shared with it, and its uploads: a later one of the same name is another one. NOT_FOUND; IN_USE with
+ * Forgets a project, its quota, what was shared with it, and its uploads: a later one of the same name is another one. NOT_FOUND; IN_USE with
  * `details.usedBy` while it owns anything or an operation works in it; CONFLICT for `default`.
  */
 export async function removeProject(appliance: Appliance, name: string): Promise<void> {
@@ -44,5 +45,6 @@ export async function removeProject(appliance: Appliance, name: string): Promise
   const uploads = [...appliance.records.collection<UploadRecord>("uploads").values()]
     .filter(({ project }) => project === name)
     .map(({ id }) => ({ collection: "uploads", key: id, value: null }));
-  await appliance.records.commit([{ collection: "projects", key: name, value: null }, ...unshared, ...uploads]);
+  const own = ["projects", QUOTAS].map((collection) => ({ collection, key: name, value: null }));
+  await appliance.records.commit([...own, ...unshared, ...uploads]);
 }

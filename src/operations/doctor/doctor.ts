@@ -9,6 +9,7 @@ import { clockCheck } from "./clock.ts";
 import { configCheck } from "./config.ts";
 import { dhcpCheck } from "./dhcp.ts";
 import type { Check, Finding, Patient } from "./finding.ts";
+import { incomingCheck } from "./incoming.ts";
 import { interfaceCheck } from "./interfaces.ts";
 import { operationCheck } from "./operations.ts";
 import { poolCheck } from "./pool.ts";
@@ -28,6 +29,7 @@ const CHECKS: readonly Check[] = [
   bootServerCheck,
   stateDiskCheck,
   poolCheck,
+  incomingCheck,
   catalogueCheck,
   targetCheck,
   bmcCheck,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DiscoveredMachines } from "../../../src/boot/discovered.ts";
 import type { Timeline } from "../../../src/boot/timeline.ts";
 import { systemClock } from "../../../src/clock.ts";
-import type { ApiParts } from "../../../src/http/api/api.ts";
+import type { Api, ApiParts } from "../../../src/http/api/api.ts";
 import { createLog } from "../../../src/log.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { Uploads } from "../../../src/operations/uploads.ts";
@@ -12,6 +12,33 @@ import { World } from "../operations/world.ts";
 
 /** For polls: a loaded machine is slow, not wrong. */
 export const PATIENT = { timeout: 10_000 };
+
+/** Who asks on the unix socket. */
+export const LOCAL = { localCaller: { name: "local", role: "admin" as const } };
+
+/** How tests ask the API that `api` answers when they do: as the local admin, in JSON. */
+export function askerOf(api: () => Api) {
+  const ask = (method: string, path: string, body?: unknown) =>
+    api().request(
+      path,
+      body === undefined
+        ? { method }
+        : { method, body: JSON.stringify(body), headers: { "Content-Type": "application/json" } },
+      LOCAL,
+    );
+  /** The end of the operation that an answer names. */
+  const over = async (answer: Response | Promise<Response>) => {
+    const { id } = await read(answer);
+    return read(ask("GET", `/v1/operations/${id}?waitSeconds=20`));
+  };
+  return { ask, over };
+}
+
+/** What an answer says. */
+// biome-ignore lint/suspicious/noExplicitAny: answers are judged by their content
+export async function read(response: Response | Promise<Response>): Promise<any> {
+  return (await response).json();
+}
 
 /** An appliance on in-memory drivers with a real store, and what the API needs of it. */
 export class ApiWorld {

@@ -2,26 +2,12 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ImageStore } from "../../../src/drivers/images/image-store.ts";
 import type { Api } from "../../../src/http/api/api.ts";
 import { createApi } from "../../../src/http/api/create-api.ts";
-import { ApiWorld, PATIENT } from "./api-world.ts";
+import { ApiWorld, askerOf, PATIENT, read } from "./api-world.ts";
 
 let world: ApiWorld;
 let api: Api;
 
-const LOCAL = { localCaller: { name: "local", role: "admin" as const } };
-const ask = (method: string, path: string, body?: unknown) =>
-  api.request(
-    path,
-    body === undefined
-      ? { method }
-      : { method, body: JSON.stringify(body), headers: { "Content-Type": "application/json" } },
-    LOCAL,
-  );
-// biome-ignore lint/suspicious/noExplicitAny: answers are judged by their content
-const read = async (response: Response | Promise<Response>): Promise<any> => (await response).json();
-const over = async (answer: Response | Promise<Response>) => {
-  const { id } = await read(answer);
-  return read(ask("GET", `/v1/operations/${id}?waitSeconds=20`));
-};
+const { ask, over } = askerOf(() => api);
 const IMAGES = "/v1/projects/default/images";
 const GOLDEN = `${IMAGES}/golden`;
 const node = (name: string, last: number, project: string) => ({
@@ -150,6 +136,14 @@ describe("projects", () => {
     expect((await ask("DELETE", "/v1/projects/lab")).status).toBe(204);
     expect((await ask("GET", "/v1/projects/lab/images")).status).toBe(404);
     expect(await read(ask("POST", "/v1/nodes", node("node-1", 1, "lab")))).toMatchObject({ code: "NOT_FOUND" });
+  });
+
+  it("take their quota along", async () => {
+    await ask("POST", "/v1/projects", { name: "lab" });
+    await ask("PATCH", "/v1/projects/lab/quota", { images: 0 });
+    expect((await ask("DELETE", "/v1/projects/lab")).status).toBe(204);
+    await ask("POST", "/v1/projects", { name: "lab" });
+    expect((await read(ask("GET", "/v1/projects/lab/quota"))).limits).toEqual({});
   });
 });
 

@@ -5,22 +5,12 @@ import type { Api } from "../../../src/http/api/api.ts";
 import { createApi } from "../../../src/http/api/create-api.ts";
 import { parseMac } from "../../../src/values/mac.ts";
 import { MemoryPower } from "../../fakes/memory-power.ts";
-import { ApiWorld, PATIENT } from "./api-world.ts";
+import { ApiWorld, askerOf, LOCAL, PATIENT, read } from "./api-world.ts";
 
 let world: ApiWorld;
 let api: Api;
 
-const LOCAL = { localCaller: { name: "local", role: "admin" as const } };
-const ask = (method: string, path: string, body?: unknown) =>
-  api.request(
-    path,
-    body === undefined
-      ? { method }
-      : { method, body: JSON.stringify(body), headers: { "Content-Type": "application/json" } },
-    LOCAL,
-  );
-// biome-ignore lint/suspicious/noExplicitAny: answers are judged by their content
-const read = async (response: Response | Promise<Response>): Promise<any> => (await response).json();
+const { ask, over } = askerOf(() => api);
 
 const NODE = {
   name: "node-1",
@@ -29,11 +19,6 @@ const NODE = {
   power: { driver: "ipmi", address: "10.9.0.1", user: "admin", passwordFile: "/etc/ingot/bmc" },
 };
 const IMAGE = { name: "golden", path: "/import/golden.raw", format: "raw" };
-
-async function over(answer: Response | Promise<Response>) {
-  const { id } = await read(answer);
-  return read(ask("GET", `/v1/operations/${id}?waitSeconds=20`));
-}
 
 beforeEach(async () => {
   world = await ApiWorld.start();

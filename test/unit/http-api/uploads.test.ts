@@ -5,9 +5,8 @@ import type { Api } from "../../../src/http/api/api.ts";
 import { createApi } from "../../../src/http/api/create-api.ts";
 import type { UploadRecord } from "../../../src/operations/uploads.ts";
 import { nothingLeftBehind } from "../operations/world.ts";
-import { ApiWorld, PATIENT } from "./api-world.ts";
+import { ApiWorld, LOCAL, PATIENT } from "./api-world.ts";
 
-const LOCAL = { localCaller: { name: "local", role: "admin" as const } };
 const RAW = { format: "raw", compression: "none", phonesHome: false } as const;
 const CONTENT = Buffer.alloc(1000, "content");
 const BASE = "/v1/projects/default";

@@ -1,14 +1,15 @@
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { loadConfig } from "../../../../src/config/load.ts";
 import { ApplianceError } from "../../../../src/errors.ts";
 import type { Appliance } from "../../../../src/operations/appliance.ts";
 import { runDoctor } from "../../../../src/operations/doctor/doctor.ts";
 import type { Finding } from "../../../../src/operations/doctor/finding.ts";
 import { importImage } from "../../../../src/operations/import-image.ts";
+import { Incoming } from "../../../../src/operations/incoming.ts";
 import { provision } from "../../../../src/operations/provision.ts";
 import { parseIpv4 } from "../../../../src/values/ipv4.ts";
 import { newNode, World } from "../world.ts";
@@ -43,6 +44,12 @@ async function examine(check: string, subject?: string, of = appliance): Promise
   for (const { state, remedy } of findings) expect(remedy === undefined).toBe(state === "ok");
   return findings.filter((one) => one.check === check && (subject === undefined || one.subject === subject));
 }
+
+/** Patterns in place of texts. */
+const says = (finding: Record<string, string | RegExp>) =>
+  Object.fromEntries(
+    Object.entries(finding).map(([key, text]) => [key, text instanceof RegExp ? expect.stringMatching(text) : text]),
+  );
 
 beforeEach(async () => {
   world = new World();
@@ -102,6 +109,46 @@ describe("the doctor", () => {
     expect(await examine("ports", http)).toMatchObject([{ state: "ok" }]);
     // where firmware asks a boot server or a proxy
     expect(await examine("ports", "PXE 127.0.0.1:4011/udp")).toMatchObject([{ state: "failed" }]);
+  });
+
+  it("looks whether uploads can be taken, and what lies where they wait", async () => {
+    const { incoming } = appliance;
+    const place = incoming.directory;
+    expect(await examine("incoming")).toMatchObject([{ subject: place, state: "ok", message: /made/ }].map(says));
+    mkdirSync(place, { mode: 0o700 });
+    const elsewhere = { ...appliance.config, pool: { ...appliance.config.pool, directory: "/proc" } };
+    appliance = { ...appliance, config: elsewhere };
+    const spacious = { ...appliance, incoming: new Incoming({ directory: place, maxBytes: 1024 ** 5 }) };
+    const room = { freeBytes: 5 * 1024 ** 3, allowedBytes: 1024 ** 5 };
+    const look = vi.spyOn(spacious.incoming, "room").mockResolvedValue(room);
+    const found = () => examine("incoming", undefined, spacious);
+    expect(await found()).toMatchObject([{ state: "ok", message: /^5.0 GiB left/ }].map(says));
+    look.mockResolvedValue({ ...room, freeBytes: -1 });
+    expect(await found()).toMatchObject(
+      [{ state: "warning", message: /^0.0 GiB left/, remedy: /free space/ }].map(says),
+    );
+    look.mockResolvedValue({ ...room, allowedBytes: 1024 ** 3 });
+    expect(await found()).toMatchObject([{ state: "warning", message: /^1.0 GiB/, remedy: /maxBytes/ }].map(says));
+    look.mockRestore();
+    expect(await examine("incoming")).toMatchObject([{ state: "warning", remedy: /maxBytes/ }].map(says));
+    look.mockResolvedValue(room);
+    chmodSync(place, 0o755);
+    expect(await found()).toMatchObject([{}, { state: "warning", message: /mode 755/, remedy: /chmod 700/ }].map(says));
+    chmodSync(place, 0o700);
+    for (const name of ["img-000000000000", "notes", "new"]) writeFileSync(join(place, name), "strange");
+    for (const name of ["img-000000000000", "notes"]) utimesSync(join(place, name), 1, 1);
+    expect(await found()).toMatchObject([{}, { state: "warning", message: /^2 files/, remedy: /ls -la/ }].map(says));
+    rmSync(place, { recursive: true });
+    writeFileSync(place, "no directory");
+    expect(await found()).toMatchObject([{ state: "failed", message: /ENOTDIR/, remedy: /install -d/ }].map(says));
+    rmSync(place);
+  });
+
+  it("looks whether uploads take the room of running disks", async () => {
+    const incoming = new Incoming({ directory, maxBytes: 1024 ** 5 });
+    expect(await examine("incoming", undefined, { ...appliance, incoming })).toContainEqual(
+      expect.objectContaining({ state: "warning", message: expect.stringContaining("pool's own file system") }),
+    );
   });
 
   it("looks for the loader of each firmware, and whether it is one", async () => {
