@@ -15,7 +15,7 @@ function tier(name: string, include: string[], serial: boolean, env: Record<stri
       fileParallelism: !serial,
       maxConcurrency: 2,
       testTimeout: serial ? 120_000 : 60_000,
-      hookTimeout: serial ? 180_000 : 20_000,
+      hookTimeout: serial ? 300_000 : 20_000,
     },
   };
 }

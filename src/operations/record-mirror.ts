@@ -4,8 +4,8 @@ import { isApplianceError, toApplianceError } from "../errors.ts";
 import type { Appliance } from "./appliance.ts";
 import { describeRecord, type Recorded, recorded, textOf } from "./describe-record.ts";
 
-/** How long after a change its description follows, when all is well. */
-const LAG_MS = 1000;
+/** How long after a change its description follows, when all is well: what a boot changes in short order is written once. */
+const LAG_MS = 5000;
 /** Longest pause while the pool can't be written to, and before content that is missing is looked for again. */
 const PAUSE_MS = 15_000;
 /** What the pool has is compared anew: somebody may have changed it. */

@@ -150,19 +150,27 @@ describe.each(POOLS)("by %s", (_, one) => {
   });
 
   it("a disk that an interrupted rename gave two names is not taken away by either", async () => {
-    const { store } = storeOf();
+    const { store, catalogue } = storeOf();
     const rados = (...args: string[]) =>
       runProgram("rados", ["--conf", cluster.conf, "--id", cluster.user, "--pool", cluster.pool, ...args]);
     const file = join(STATE, "rbd-id");
     await cluster.rbd("create", "--size", "4M", "ingot/disk-two");
     await rados("get", "rbd_id.disk-two", file);
-    await rados("put", "rbd_id.old.disk-two", file);
-    await expect(store.revert("disk-two", "img-none", signal)).rejects.toMatchObject({
-      message: expect.stringContaining("two names"),
-      details: { remedy: expect.stringContaining("rados rm rbd_id.old.disk-two") },
-    });
-    expect((await store.stat("disk", "disk-two", signal))?.sizeBytes).toBe(4 * 1024 ** 2);
-    await rados("rm", "rbd_id.old.disk-two");
+    const taken: Record<string, () => Promise<unknown>> = {
+      "old.disk-two": () => store.revert("disk-two", "img-none", signal),
+      "new.disk-two": () => catalogue.clear("new.disk-two", signal),
+    };
+    for (const [name, take] of Object.entries(taken)) {
+      await rados("put", `rbd_id.${name}`, file);
+      await expect(take(), name).rejects.toMatchObject({
+        message: expect.stringContaining("two names"),
+        details: { remedy: expect.stringContaining(`rados rm rbd_id.${name}`) },
+      });
+      // it is there, and stays what it was
+      expect(await store.clone("img-none", "disk-two", signal)).toEqual({ sizeBytes: 4 * 1024 ** 2 });
+      expect((await store.stat("disk", "disk-two", signal))?.sizeBytes).toBe(4 * 1024 ** 2);
+      await rados("rm", `rbd_id.${name}`);
+    }
     await store.remove("disk", "disk-two", signal);
   });
 

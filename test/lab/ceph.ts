@@ -6,7 +6,7 @@ import { endProcess, killProcess, type LabProcessOptions, startProcess } from ".
 import { type ProgramOptions, runProgram } from "./program.ts";
 
 const MIB = 1024 ** 2;
-const READY_MS = 60_000;
+const READY_MS = 150_000;
 /** Longest that a command may take. */
 const PATIENCE_MS = 80_000;
 

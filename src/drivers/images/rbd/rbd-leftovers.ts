@@ -1,8 +1,9 @@
 import { ApplianceError } from "../../../errors.ts";
+import { checkOneName } from "./one-name.ts";
 import { isRefused } from "./rbd-fault.ts";
 import { CONTENT, NEW, OLD } from "./rbd-names.ts";
 import type { RbdPool } from "./rbd-pool.ts";
-import { halfRenamed, kindOf } from "./rbd-store.ts";
+import { kindOf } from "./rbd-store.ts";
 
 /** Takes away, or finishes, what interrupted work left in a Ceph pool under this name. */
 export async function clearLeftover(pool: RbdPool, name: string, signal: AbortSignal): Promise<void> {
@@ -16,13 +17,11 @@ export async function clearLeftover(pool: RbdPool, name: string, signal: AbortSi
   }
   const id = name.slice(prefix.length);
   const has = async (one: string) => (await pool.size(one, signal)) !== undefined;
-  const hasFormer = await has(OLD + id);
-  if (hasFormer && !(await has(id))) {
+  if ((await has(OLD + id)) && !(await has(id))) {
     // a replacement that ended between its two renames: the new content, or else the former one, is the disk
     await pool.rename((await has(NEW + id)) ? NEW + id : OLD + id, id, signal);
-  } else if (hasFormer && (await pool.id(id, signal)) === (await pool.id(OLD + id, signal))) {
-    throw halfRenamed(id);
   }
+  await checkOneName(pool, id, name, signal);
   await unlessGone(pool.removeSnapshot(name, CONTENT, signal));
   try {
     await unlessGone(pool.remove(name, signal));

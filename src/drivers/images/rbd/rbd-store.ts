@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ApplianceError, isApplianceError } from "../../../errors.ts";
 import { abortedError, driverFailed } from "../../failure.ts";
+import { settled } from "../../settled.ts";
 import { Turns } from "../../turns.ts";
 import { compress } from "../compress.ts";
 import type { ImageStore, StoredKind } from "../image-store.ts";
+import { checkOneName } from "./one-name.ts";
 import { isRefused } from "./rbd-fault.ts";
 import { flattenRbd } from "./rbd-flatten.ts";
 import { createRbdImport } from "./rbd-import.ts";
@@ -94,6 +96,7 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
       await pool.clone(parent, unfinished, signal);
     } catch (error) {
       if (!isRefused(error, "exists")) throw error;
+      await checkOneName(pool, id, unfinished, signal);
       // half made, maybe
       await discard(unfinished, signal);
       await pool.clone(parent, unfinished, signal);
@@ -114,14 +117,19 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
     }
   };
 
-  /** A disk, or another image. */
+  /** A disk, or another image. Whether it is there already shows at the end: it is seldom, and looking first takes its time each time. */
   const clone = async (image: string, child: string, signal: AbortSignal, wantedBytes = 0) => {
-    const [existing, imageBytes = 0] = await settled([pool.size(child, signal), pool.size(image, signal)]);
-    if (existing !== undefined) return { sizeBytes: existing };
-    const unfinished = await beginFrom(image, child, signal);
-    if (wantedBytes > imageBytes) await pool.grow(unfinished, wantedBytes, signal);
-    await pool.rename(unfinished, child, signal);
-    return { sizeBytes: Math.max(imageBytes, wantedBytes) };
+    try {
+      const [unfinished, imageBytes = 0] = await settled([beginFrom(image, child, signal), pool.size(image, signal)]);
+      if (wantedBytes > imageBytes) await pool.grow(unfinished, wantedBytes, signal);
+      await pool.rename(unfinished, child, signal);
+      return { sizeBytes: Math.max(imageBytes, wantedBytes) };
+    } catch (error) {
+      const existing = signal.aborted ? undefined : await pool.size(child, signal);
+      if (existing === undefined) throw error;
+      if (isRefused(error, "exists")) await discard(NEW + child, signal);
+      return { sizeBytes: existing };
+    }
   };
 
   const create = async (disk: string, sizeBytes: number, signal: AbortSignal): Promise<void> => {
@@ -166,7 +174,7 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
   const finishReplacement = async (disk: string, signal: AbortSignal): Promise<void> => {
     if ((await pool.size(OLD + disk, signal)) === undefined) return;
     if ((await pool.size(disk, signal)) === undefined) await pool.rename(NEW + disk, disk, signal);
-    else if ((await pool.id(disk, signal)) === (await pool.id(OLD + disk, signal))) throw halfRenamed(disk);
+    await checkOneName(pool, disk, OLD + disk, signal);
     await discard(OLD + disk, signal);
   };
 
@@ -255,24 +263,6 @@ async function unless(refusal: "none" | "exists", done: Promise<void>): Promise<
   } catch (error) {
     if (!isRefused(error, refusal)) throw error;
   }
-}
-
-/** All of them, once none of them runs any more; the first failure otherwise. */
-async function settled<T extends readonly unknown[]>(all: { [K in keyof T]: Promise<T[K]> }): Promise<T> {
-  await Promise.allSettled(all);
-  return Promise.all(all) as unknown as Promise<T>;
-}
-
-/** A rename that was interrupted gives one image two names: whichever were taken away, both would be gone. */
-export function halfRenamed(disk: string): ApplianceError {
-  const [from, to] = [`rbd_id.${disk}`, `rbd_id.${OLD}${disk}`];
-  return driverFailed("rbd", "replace", `${disk} has two names in the pool`, {
-    details: {
-      field: "disk",
-      value: disk,
-      remedy: `see which of ${disk} and ${OLD}${disk} \`rbd ls\` lists, and remove the id of the other: rados rm ${to} or ${from}`,
-    },
-  });
 }
 
 /** Ceph takes a client for alive until it has heard nothing of it for 30 s. */
