@@ -21,6 +21,11 @@ export type StorageClient = StorageDrivers & {
  */
 export function createStorageClient(path: string, options: { waitMs?: number; as?: string } = {}): StorageClient {
   const { call, stream, close } = createCaller(path, options.waitMs ?? 3000, options.as);
+  return { ...storageDrivers(call, stream), close };
+}
+
+/** The drivers, each of whose verbs is a call. */
+export function storageDrivers(call: CallStorage, stream: StreamStorage): StorageDrivers {
   return {
     images: imageStore(call, stream),
     space: poolSpace(call),
@@ -28,7 +33,6 @@ export function createStorageClient(path: string, options: { waitMs?: number; as
     leases: poolLeases(call),
     exchange: imageExchange(call),
     targets: targetServer(call),
-    close,
   };
 }
 
@@ -59,7 +63,8 @@ function imageExchange(call: CallStorage): ImageExchange {
     endIncrement: ({ image }, signal) => call("exchange.endIncrement", { image }, signal),
     adoptRbd: (request, signal) => call("exchange.adoptRbd", request, signal),
     endAdoption: (request, signal) => call("exchange.endAdoption", request, signal),
-    publishRbd: (request, progress, signal) => call("exchange.publishRbd", request, signal, progress),
+    publishRbd: ({ id, image, target }, progress, signal) =>
+      call("exchange.publishRbd", { id, image, target }, signal, progress),
     unpublishRbd: ({ id, target }, signal) => call("exchange.unpublishRbd", { id, target }, signal),
   };
 }

@@ -64,14 +64,14 @@ it("what is left of the sessions of an OS that we ended is cut, and no other's",
   const { iqn } = entry();
   const sessions = () => world.targets.sessions.get(iqn);
   world.nodesBoot = false;
-  world.targets.sessions.set(iqn, ["left"]);
+  world.targets.sessions.set(iqn, ["1"]);
   await arms("on", "on");
-  expect(sessions()).toEqual(["left"]);
+  expect(sessions()).toEqual(["1"]);
   world.power.get(node)!.reset = async () => {
-    world.targets.sessions.set(iqn, ["left", "new"]);
+    world.targets.sessions.set(iqn, ["1", "2"]);
   };
   await arms("reset", "on");
-  expect(sessions()).toEqual(["new"]);
+  expect(sessions()).toEqual(["2"]);
 });
 
 it("an OS keeps its sessions at a power-on where nobody can tell whether it was on", async () => {

@@ -34,6 +34,7 @@ import { MemoryPoolLeases } from "../../fakes/memory-pool-leases.ts";
 import { MemoryPoolSpace } from "../../fakes/memory-pool-space.ts";
 import { MemoryPower } from "../../fakes/memory-power.ts";
 import { MemoryTargetServer } from "../../fakes/memory-target-server.ts";
+import { throughVerbs } from "../../fakes/through-verbs.ts";
 
 const newConfig = () =>
   configSchema.parse({
@@ -82,7 +83,11 @@ export class World {
     const isNode = (mac: Parameters<NodeRegistry["findByMac"]>[0]) => nodes.findByMac(mac) !== undefined;
     const timeline = new Timeline({ archive: new BootArchive(store, log), isNode, clock: systemClock });
     const [images, disks] = [new ImageCatalogue(store), new DiskCatalogue(store)];
-    const catalogue = failing(this.catalogue, (verb) => before(`catalogue.${verb}`));
+    const drivers = throughVerbs({
+      ...{ images: this.images, space: this.space, catalogue: this.catalogue, leases: this.poolLeases },
+      ...{ exchange: this.exchange, targets: this.targets },
+    });
+    const catalogue = failing(drivers.catalogue, (verb) => before(`catalogue.${verb}`));
     const { id } = this;
     const appliance: Appliance = {
       id,
@@ -97,11 +102,11 @@ export class World {
       dhcp: () => undefined,
       bootEvents: timeline.sink,
       boots: timeline,
-      store: failing(this.images, (verb) => before(`images.${verb}`)),
-      space: failing(this.space, (verb) => before(`space.${verb}`)),
+      store: failing(drivers.images, (verb) => before(`images.${verb}`)),
+      space: failing(drivers.space, (verb) => before(`space.${verb}`)),
       catalogue,
-      poolLeases: failing(this.poolLeases, (verb) => before(`poolLeases.${verb}`)),
-      exchange: failing(this.exchange, (verb) => before(`exchange.${verb}`)),
+      poolLeases: failing(drivers.leases, (verb) => before(`poolLeases.${verb}`)),
+      exchange: failing(drivers.exchange, (verb) => before(`exchange.${verb}`)),
       mirror: new RecordMirror({ id, images, disks, nodes, catalogue, clock, log }),
       incoming: new Incoming({ directory: join(this.directory, "incoming"), maxBytes: 1024 ** 2 }),
       fetchFile: async ({ path, checkSize }) => {
@@ -111,7 +116,7 @@ export class World {
         return { sizeBytes: 7 };
       },
       pool: new PoolWatch({ store: this.images, space: this.space, config, clock, log }),
-      targets: failing(this.targets, (verb) => before(`targets.${verb}`)),
+      targets: failing(drivers.targets, (verb) => before(`targets.${verb}`)),
       powerOf: (node) => {
         const power = this.power.get(node.id) ?? new MemoryPower();
         this.power.set(node.id, power);
