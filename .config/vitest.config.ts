@@ -21,10 +21,14 @@ function tier(name: string, include: string[], serial: boolean, env: Record<stri
 }
 
 /**
- * Boots that must go the same way wherever the disks live, for a second time on Ceph: chosen ones in every run, the others
+ * What must go the same way wherever the disks live, for a second time on Ceph: chosen files in every run, the other boots
  * in the long one. Those that look at a pool's file, or make one, are not among them.
  */
-const ON_CEPH = ["test/e2e/boot-paths.test.ts"];
+const ON_CEPH = [
+  "test/e2e/boot-paths.test.ts",
+  "test/integration/disk-times.test.ts",
+  "test/integration/incoming.test.ts",
+];
 const ON_CEPH_TOO = [
   "arming",
   "crash",

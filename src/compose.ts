@@ -11,7 +11,7 @@ import { DiscoveredMachines } from "./boot/discovered.ts";
 import { noteOsUp } from "./boot/os-up.ts";
 import { loadScriptTemplates } from "./boot/script-template.ts";
 import { Timeline } from "./boot/timeline.ts";
-import { systemClock } from "./clock.ts";
+import { type Clock, systemClock } from "./clock.ts";
 import type { Config } from "./config/schema.ts";
 import { DhcpStanding } from "./dhcp/standing.ts";
 import { DiskCatalogue } from "./disks/disk-catalogue.ts";
@@ -68,6 +68,8 @@ export type IngotOptions = {
   /** Variables of systemd's protocols are taken out of it. */
   environment: NodeJS.ProcessEnv;
   store?: StoreOptions;
+  /** The machine's own by default. */
+  clock?: Clock;
 };
 
 export type RunningIngot = {
@@ -100,8 +102,7 @@ export async function startIngot(options: IngotOptions): Promise<RunningIngot> {
 }
 
 async function start(options: IngotOptions, stops: (() => Promise<unknown> | unknown)[]): Promise<Appliance> {
-  const { config, log, environment } = options;
-  const clock = systemClock;
+  const { config, log, environment, clock = systemClock } = options;
   const notifier = createNotifier(environment);
   const inherited = takeInheritedSockets(environment);
 

@@ -1,4 +1,4 @@
-/** Images that come over the network into a whole appliance, which is killed meanwhile: uploads and URLs. */
+/** Images that come over the network into a whole appliance, which is killed meanwhile: uploads and URLs; machines boot from them. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -7,13 +7,16 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Image, Operation, Upload } from "../../src/cli/answers.ts";
 import { destroyEverything } from "../lab/lab-state.ts";
+import { addQuickMachine } from "../lab/quick-machine.ts";
 import { createRack, type Rack } from "../lab/rack.ts";
 import { until } from "./until.ts";
 
 const MIB = 1024 ** 2;
 const STATE = "/var/tmp/ingot-incoming";
 const PORT = 8099;
-const content = Buffer.alloc(24 * MIB, "some content ");
+/** What every block of them is filled with. */
+const WORDS = "a golden image,";
+const content = Buffer.alloc(24 * MIB, `${WORDS} `);
 const sha256 = createHash("sha256").update(content).digest("hex");
 
 let rack: Rack;
@@ -249,4 +252,21 @@ describe("a URL", () => {
     const error = await failed("wrong", "--from", url("/file"), "--sha256", "0".repeat(64));
     expect(error).toMatchObject({ code: "INVALID", message: expect.stringContaining("another checksum") });
   });
+});
+
+it("a machine reads what came, from the disk that it is given", async () => {
+  const mac = "52:54:00:77:00:51";
+  const address = "10.77.0.51";
+  const program = join(import.meta.dirname, "programs/live-machine.ts");
+  const directory = await addQuickMachine(rack, {
+    ...{ name: "node-1", mac, address, bmcAddress: "127.0.1.1", namespace: "ingot-incoming-node" },
+    program: [process.execPath, program, address, rack.addresses[0] as string, mac, WORDS],
+  });
+  const said = () => readFileSync(join(directory, "qemu.log"), "utf8");
+  for (const name of ["by-curl", "pieces", "fetched", "halting"]) {
+    writeFileSync(join(directory, "qemu.log"), "");
+    await rack.ingot("provision", "node-1", "--image", name);
+    await expect.poll(said, { timeout: 30_000, message: name }).toMatch(/^1\n2\n3\n/);
+    await rack.ingot("deprovision", "node-1", "--delete-disk", "--now");
+  }
 });

@@ -2,11 +2,9 @@
  * ingotd as it is, but killed by SIGKILL as soon as the line number INGOT_CRASH_AT of its journal is on disk,
  * counted from the first line of an operation of kind INGOT_CRASH_IN. Without these variables it is plain ingotd.
  */
-import { startIngot } from "../../src/compose.ts";
-import { loadConfig } from "../../src/config/load.ts";
-import { createLog } from "../../src/log.ts";
 import type { Journal, JournalEntry } from "../../src/store/journal.ts";
 import { journalWithAppend } from "../fakes/journal-with-append.ts";
+import { runIngotd } from "./run-ingotd.ts";
 
 const crashAt = Number(process.env.INGOT_CRASH_AT ?? Number.POSITIVE_INFINITY);
 const kind = process.env.INGOT_CRASH_IN;
@@ -28,17 +26,4 @@ function wrapJournal(journal: Journal): Journal {
   });
 }
 
-const configFile = process.argv[process.argv.indexOf("--config") + 1] as string;
-const config = await loadConfig(configFile);
-const running = await startIngot({
-  config,
-  configFile,
-  version: "0.0.0-test",
-  log: createLog(config.log.level),
-  environment: process.env,
-  store: { wrapJournal },
-});
-process.on("SIGTERM", async () => {
-  await running.stop();
-  process.exit(0);
-});
+await runIngotd({ store: { wrapJournal } });

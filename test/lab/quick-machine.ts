@@ -17,13 +17,16 @@ export type QuickMachine = {
   bmcAddress: string;
   /** Of the network namespace that it lives in. */
   namespace: string;
+  /** The argument vector of what runs there while it has power; its output goes to `<directory>/qemu.log`. */
+  program?: string[];
 };
 
 /**
- * Registers a node that boots in a fraction of a second: behind its BMC (ipmi_sim) is no QEMU but a program that, while
- * it has power, says from the node's address that its OS is up. It never reads its disk; the appliance can't tell.
+ * Registers a node that boots in a fraction of a second: behind its BMC (ipmi_sim) is no QEMU but a program. Unless told
+ * otherwise that says, from the node's address, that its OS is up; it never reads its disk, and the appliance can't tell.
+ * Answers its directory.
  */
-export async function addQuickMachine(rack: Rack, machine: QuickMachine): Promise<void> {
+export async function addQuickMachine(rack: Rack, machine: QuickMachine): Promise<string> {
   const { name, mac, address, bmcAddress, namespace } = machine;
   const { stateDirectory } = rack;
   await recordNamespace(stateDirectory, namespace);
@@ -38,8 +41,9 @@ export async function addQuickMachine(rack: Rack, machine: QuickMachine): Promis
   const directory = join(stateDirectory, "nodes", name);
   await mkdir(directory, { recursive: true });
   const ready = `curl -s -m 2 -X POST http://${rack.addresses[0]}/boot/${mac}/ready`;
-  const program = `while :; do ${ready}; sleep 0.2; done`;
-  await writeFile(join(directory, "qemu"), `nsenter\n--net=/run/netns/${namespace}\nsh\n-c\n${program}\n`);
+  const { program = ["sh", "-c", `while :; do ${ready}; sleep 0.2; done`] } = machine;
+  const argv = ["nsenter", `--net=/run/netns/${namespace}`, ...program];
+  await writeFile(join(directory, "qemu"), `${argv.join("\n")}\n`);
   await startBmc({
     ...{ name, directory, stateDirectory, address: bmcAddress, port: 623, user: "admin", password: PASSWORD },
     start: rack.network.start,
@@ -51,4 +55,5 @@ export async function addQuickMachine(rack: Rack, machine: QuickMachine): Promis
   const bmc = ["--bmc", `ipmi://admin@${bmcAddress}:623`, "--bmc-password-file", passwordFile];
   const nic = ["--mac", mac, "--network", "prov0", "--address", address, "--firmware", "bios"];
   await rack.ingot("node", "add", name, ...nic, ...bmc);
+  return directory;
 }

@@ -1,8 +1,9 @@
 /**
- * Plays a machine that runs on its network disk: boots as its script says, writes a block, then reads and writes on and on,
- * a line of output for each round. It ends, with what happened, as soon as its disk fails it.
+ * Plays a machine that runs on its network disk: boots as its script says, writes a block, says that its OS is up, then
+ * reads and writes on and on, a line of output for each round. It ends, with what happened, as soon as its disk fails it.
  * usage: live-machine.ts ADDRESS SERVER MAC [CONTENT]: what block 1 must hold already, else it is written
  */
+import { execFileSync } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fetchFrom, openDisk, readAttachment } from "../../lab/simulated/script.ts";
 
@@ -18,6 +19,7 @@ if (expected !== undefined) {
 } else {
   await session.write(1, block("written by a living machine"));
 }
+execFileSync("curl", ["-sSf", "--interface", address, "-X", "POST", `http://${server}/boot/${mac}/ready`]);
 for (let round = 1; ; round++) {
   await session.write(2, block(`round ${round}`));
   const found = await session.read(2, 1);
