@@ -154,7 +154,7 @@ describe.each(POOLS)("by %s", (_, one) => {
     const rados = (...args: string[]) =>
       runProgram("rados", ["--conf", cluster.conf, "--id", cluster.user, "--pool", cluster.pool, ...args]);
     const file = join(STATE, "rbd-id");
-    await cluster.rbd("create", "--size", "4M", "ingot/disk-two");
+    await store.create("disk-two", 4 * 1024 ** 2, signal);
     await rados("get", "rbd_id.disk-two", file);
     const taken: Record<string, () => Promise<unknown>> = {
       "old.disk-two": () => store.revert("disk-two", "img-none", signal),

@@ -98,6 +98,7 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
     size: async (image, signal) => (await ask<number | null>("size", "look at image", [image], signal)) ?? undefined,
     id: (image, signal) => ask("id", "look at image", [image], signal),
     clone: (parent, child, signal) => ask("clone", "clone", [parent.image, parent.snapshot, child], signal),
+    cloneNow: (image, child, signal) => ask("cloneNow", "snapshot", [image, child], signal),
     create: (image, sizeBytes, signal) => ask("create", "create", [image, String(sizeBytes)], signal),
     grow: (image, sizeBytes, signal) => ask("grow", "grow", [image, String(sizeBytes)], signal),
     createSnapshot: (image, snapshot, signal) => ask("createSnapshot", "snapshot", [image, snapshot], signal),

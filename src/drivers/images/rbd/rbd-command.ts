@@ -73,6 +73,21 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
       const from = `${spec(parent.image)}@${parent.snapshot}`;
       await rbd(signal)("clone", child, ["clone", "--rbd-default-clone-format", "2", from, spec(child)]);
     },
+    async cloneNow(image, child, signal) {
+      const snapshot = `${spec(image)}@${child}`;
+      const run = rbd(signal);
+      try {
+        await run("snapshot", image, ["snap", "create", "--no-progress", snapshot]);
+      } catch (error) {
+        if (!isRefused(error, "exists")) throw error;
+      }
+      try {
+        await run("snapshot", child, ["clone", "--rbd-default-clone-format", "2", snapshot, spec(child)]);
+        return (await json<{ size: number }>(signal, "look at image", child, ["info", spec(child)])).size;
+      } finally {
+        await run("remove snapshot", image, ["snap", "rm", "--no-progress", snapshot]);
+      }
+    },
     async create(image, sizeBytes, signal) {
       await rbd(signal)("create", image, ["create", "--size", `${sizeBytes}B`, spec(image)]);
     },

@@ -17,6 +17,11 @@ export interface RbdPool {
   usedByAll(signal: AbortSignal): Promise<{ image: string; sizeBytes: number; usedBytes: number }[]>;
   /** A writable child of a snapshot (clone format 2: the snapshot needs no protection). */
   clone(parent: { image: string; snapshot: string }, child: string, signal: AbortSignal): Promise<void>;
+  /**
+   * A clone of an image as it is now, by a snapshot of the clone's name, which goes when this ends; bytes of it. Done
+   * again after an interruption it takes up the snapshot that there is.
+   */
+  cloneNow(image: string, child: string, signal: AbortSignal): Promise<number>;
   /** An image of zeros. */
   create(image: string, sizeBytes: number, signal: AbortSignal): Promise<void>;
   /** Makes an image longer. */

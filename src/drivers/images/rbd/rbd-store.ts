@@ -27,9 +27,10 @@ export type RbdStoreOptions = {
 };
 
 /**
- * The image store in a Ceph pool. An image is an RBD image with a snapshot `content` (once it has clones), a disk is a clone of one; their
- * names are the ids. What is not finished has another name: librbd's verbs are several steps each, and a rename is the
- * one that counts.
+ * The image store in a Ceph pool. An image is an RBD image with a snapshot `content` (once it has clones), a disk is a
+ * clone of one; their names are the ids. librbd's verbs are several steps each, and may end after any. A clone is whole
+ * once it has its parent's metadata, for librbd copies that last; so is an empty disk. What is made in more than one
+ * verb, and what replaces something, has another name until then.
  */
 export function openRbdStore(options: RbdStoreOptions): ImageStore {
   const { pool, access, maxImageBytes = Number.MAX_SAFE_INTEGER } = options;
@@ -85,89 +86,81 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
     }
   };
 
-  /** A child of an image's content, under the name of something unfinished. */
-  const begin = async (
-    parent: { image: string; snapshot: string },
-    id: string,
-    signal: AbortSignal,
-  ): Promise<string> => {
-    const unfinished = NEW + id;
-    try {
-      await pool.clone(parent, unfinished, signal);
-    } catch (error) {
-      if (!isRefused(error, "exists")) throw error;
-      await checkOneName(pool, id, unfinished, signal);
-      // half made, maybe
-      await discard(unfinished, signal);
-      await pool.clone(parent, unfinished, signal);
-    }
-    return unfinished;
+  /** Size of an image that is whole; undefined for one that is half made, or not there. */
+  const wholeSize = async (image: string, signal: AbortSignal): Promise<number | undefined> => {
+    const found = await pool.inspect(image, NO_CACHE[0], signal);
+    return found?.metadata === undefined ? undefined : found.sizeBytes;
   };
 
-  /** The same of an image. A snapshot of a disk gets its content's own snapshot when it is cloned first: it takes a while. */
-  const beginFrom = async (image: string, id: string, signal: AbortSignal): Promise<string> => {
+  /**
+   * A child of an image's content, for good or to take the place of `replaced`: then one that is there already was left by
+   * something else. A snapshot of a disk gets its content's own snapshot when it is cloned first: it takes a while.
+   * Answers the size of what was there.
+   */
+  const begin = async (
+    image: string,
+    child: string,
+    signal: AbortSignal,
+    replaced?: string,
+  ): Promise<number | undefined> => {
     const parent = { image, snapshot: CONTENT };
     try {
-      return await begin(parent, id, signal);
+      await pool.clone(parent, child, signal);
     } catch (error) {
-      if (!isRefused(error, "none")) throw error;
-      await checkThere("image", image, signal);
-      await unless("exists", pool.createSnapshot(image, CONTENT, signal));
-      return begin(parent, id, signal);
+      if (isRefused(error, "exists")) {
+        if (replaced !== undefined) await checkOneName(pool, replaced, child, signal);
+        const existing = replaced === undefined ? await wholeSize(child, signal) : undefined;
+        if (existing !== undefined) return existing;
+        await discard(child, signal);
+      } else if (isRefused(error, "none")) {
+        await checkThere("image", image, signal);
+        await unless("exists", pool.createSnapshot(image, CONTENT, signal));
+      } else {
+        throw error;
+      }
+      await pool.clone(parent, child, signal);
     }
+    return undefined;
   };
 
-  /** A disk, or another image. Whether it is there already shows at the end: it is seldom, and looking first takes its time each time. */
+  /** A disk, or another image. Whether it is there already shows by the way: looking first would take its time each time. */
   const clone = async (image: string, child: string, signal: AbortSignal, wantedBytes = 0) => {
     try {
-      const [unfinished, imageBytes = 0] = await settled([beginFrom(image, child, signal), pool.size(image, signal)]);
-      if (wantedBytes > imageBytes) await pool.grow(unfinished, wantedBytes, signal);
-      await pool.rename(unfinished, child, signal);
-      return { sizeBytes: Math.max(imageBytes, wantedBytes) };
+      const [imageBytes = 0, existing = imageBytes] = await settled([
+        pool.size(image, signal),
+        begin(image, child, signal),
+      ]);
+      if (wantedBytes > existing) await pool.grow(child, wantedBytes, signal);
+      return { sizeBytes: Math.max(existing, wantedBytes) };
     } catch (error) {
-      const existing = signal.aborted ? undefined : await pool.size(child, signal);
-      if (existing === undefined) throw error;
-      if (isRefused(error, "exists")) await discard(NEW + child, signal);
-      return { sizeBytes: existing };
+      // its image may be gone since
+      const sizeBytes = isApplianceError(error, "NOT_FOUND") ? await wholeSize(child, signal) : undefined;
+      if (sizeBytes === undefined) throw error;
+      return { sizeBytes };
     }
   };
 
   const create = async (disk: string, sizeBytes: number, signal: AbortSignal): Promise<void> => {
-    if ((await pool.size(disk, signal)) !== undefined) return;
-    const unfinished = NEW + disk;
-    if ((await pool.size(unfinished, signal)) !== undefined) await discard(unfinished, signal);
-    await pool.create(unfinished, sizeBytes, signal);
-    await pool.setMetadata(unfinished, ...NO_CACHE, signal);
-    await pool.rename(unfinished, disk, signal);
-  };
-
-  const mark = async (disk: string, image: string, signal: AbortSignal): Promise<void> => {
-    try {
-      await pool.createSnapshot(disk, image, signal);
-    } catch (error) {
-      if (isRefused(error, "exists")) return;
-      if (!isRefused(error, "none")) throw error;
-      await checkThere("disk", disk, signal);
-      await pool.createSnapshot(disk, image, signal);
-    }
+    if ((await wholeSize(disk, signal)) !== undefined) return;
+    await discard(disk, signal);
+    await pool.create(disk, sizeBytes, signal);
+    await pool.setMetadata(disk, ...NO_CACHE, signal);
   };
 
   const snapshot = async (disk: string, image: string, signal: AbortSignal) => {
-    const unmark = () => unless("none", pool.removeSnapshot(disk, image, signal));
-    let sizeBytes = await pool.size(image, signal);
-    if (sizeBytes === undefined) {
-      await mark(disk, image, signal);
-      const unfinished = await begin({ image: disk, snapshot: image }, image, signal);
-      [sizeBytes] = await settled([
-        pool.size(disk, signal),
-        pool.rename(unfinished, image, signal),
-        // its clone has it by now, and keeps it
-        unmark(),
-      ]);
-    } else {
-      await unmark();
+    const existing = await wholeSize(image, signal);
+    if (existing !== undefined) {
+      await unless("none", pool.removeSnapshot(disk, image, signal));
+      return { sizeBytes: existing };
     }
-    return { sizeBytes: sizeBytes as number };
+    const attempt = () => pool.cloneNow(disk, image, signal);
+    const sizeBytes = await attempt().catch(async (error) => {
+      if (isRefused(error, "exists")) await discard(image, signal);
+      else if (isRefused(error, "none")) await checkThere("disk", disk, signal);
+      else throw error;
+      return attempt();
+    });
+    return { sizeBytes };
   };
 
   /** Goes on where a replacement was interrupted between its two renames. */
@@ -194,7 +187,8 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
       change("disk", disk, "revert", signal, async () => {
         await checkThere("disk", disk, signal);
         await checkThere("image", image, signal);
-        const unfinished = await beginFrom(image, disk, signal);
+        const unfinished = NEW + disk;
+        await begin(image, unfinished, signal, disk);
         const imageBytes = (await pool.size(unfinished, signal)) ?? 0;
         if (sizeBytes !== undefined && sizeBytes > imageBytes) await pool.grow(unfinished, sizeBytes, signal);
         // whose it is must be told by the new content too
