@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import type { ReadRequest } from "../drivers/images/image-store.ts";
+import type { Layout, ReadRequest } from "../drivers/images/image-store.ts";
 import type { ImageRecord } from "../images/image.ts";
 import type { Appliance } from "./appliance.ts";
 
@@ -25,4 +25,9 @@ export async function readImage(
     done();
     throw error;
   }
+}
+
+/** How a whole image is laid out as a qcow2 file; what the store can't do. */
+export function layoutImage({ store }: Appliance, image: ImageRecord, signal: AbortSignal): Promise<Layout> {
+  return store.layout(image.id, signal);
 }

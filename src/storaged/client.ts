@@ -40,6 +40,7 @@ function imageStore(call: CallStorage, stream: StreamStorage): ImageStore {
   return {
     import: (request, progress, signal) => call("images.import", request, signal, progress),
     read: (request, signal) => stream("images.read", request, signal),
+    layout: (image, signal) => call("images.layout", { image }, signal),
     clone: (image, disk, signal, sizeBytes) => call("images.clone", { image, disk, sizeBytes }, signal),
     create: (disk, sizeBytes, signal) => call("images.create", { disk, sizeBytes }, signal),
     snapshot: (disk, image, signal) => call("images.snapshot", { disk, image }, signal),

@@ -113,9 +113,17 @@ export function storageVerbs(
       (args, { signal, progress }) => images.import(args as ImportRequest, progress, signal),
     ),
     "images.read": verb(
-      z.strictObject({ image: id, range: range.optional(), compression: z.literal("zst").optional() }),
+      z
+        .strictObject({
+          image: id,
+          range: range.optional(),
+          layout: z.string().max(64).optional(),
+          compression: z.literal("zst").optional(),
+        })
+        .refine(({ range, layout }) => layout === undefined || range, "a layout needs a range"),
       (request, { signal }) => images.read(request as ReadRequest, signal),
     ),
+    "images.layout": verb(z.strictObject({ image: id }), ({ image }, { signal }) => images.layout(image, signal)),
     "images.clone": verb(
       z.strictObject({ image: id, disk: id, sizeBytes: sizeBytes.optional() }),
       ({ image, disk, sizeBytes }, { signal }) => images.clone(image, disk, signal, sizeBytes),

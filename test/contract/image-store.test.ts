@@ -2,10 +2,12 @@
  * What every image store does, whoever uses it. Each implementation says how to put a file before it and how to look at
  * what it keeps.
  */
+import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { open, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
+import { promisify } from "node:util";
 import { zstdDecompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openFileStore } from "../../src/drivers/images/file-store.ts";
@@ -15,7 +17,7 @@ import { createRbdCommand } from "../../src/drivers/images/rbd/rbd-command.ts";
 import type { RbdAccess, RbdPool } from "../../src/drivers/images/rbd/rbd-pool.ts";
 import { openRbdStore } from "../../src/drivers/images/rbd/rbd-store.ts";
 import { ApplianceError } from "../../src/errors.ts";
-import { sharedExtents } from "../../src/net/shared-extents.ts";
+import { sharedExtents } from "../../src/net/file-extents.ts";
 import { MemoryImageStore } from "../fakes/memory-image-store.ts";
 import { MemoryTargetServer } from "../fakes/memory-target-server.ts";
 import { LoopPools } from "../integration/loop-pools.ts";
@@ -38,6 +40,8 @@ type Subject = {
   close?(): unknown;
 };
 
+const MIB = 1024 ** 2;
+const run = async (program: string, args: string[]) => (await promisify(execFile)(program, args)).stdout;
 const sha256 = (content: Buffer) => createHash("sha256").update(content).digest("hex");
 
 const CLUSTER = "/var/tmp/ingot-contract-ceph";
@@ -299,6 +303,63 @@ describe.each(Object.entries(SUBJECTS))("%s", (_, makeSubject) => {
     expect(zstdDecompressSync(packed).equals(whole)).toBe(true);
     await expect(store.read({ image: "img-none" }, signal)).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
+
+  it("gives an image as qcow2, sparse, the same in every part, without fault and with the image's content", async () => {
+    const raw = Buffer.alloc(64 * MIB + 512);
+    // it begins as another qcow2 image, and is only bytes
+    raw.write("QFI\xfb\0\0\0\x03", "latin1");
+    raw.fill("in the middle ", 37 * MIB + 512, 38 * MIB + 1024);
+    raw.fill("at the end ", raw.length - 512);
+    await store.import(
+      { image: "img-sparse", path: await subject.file("sparse.raw", raw), format: "raw" },
+      () => {},
+      signal,
+    );
+    await checkQcow2("img-sparse", raw);
+    expect((await store.layout("img-sparse", signal)).sizeBytes).toBeLessThan(20 * MIB);
+    await expect(store.layout("img-none", signal)).rejects.toMatchObject({ code: "NOT_FOUND" });
+    const range = { first: 0, last: 10 };
+    const stale = store.read({ image: "img-sparse", range, layout: "0000000000000000" }, signal);
+    await expect(stale).rejects.toMatchObject({ code: "CONFLICT" });
+  });
+
+  it("gives as qcow2 what an image shares with others too, and once it is flat", async () => {
+    await store.clone("img-golden", "disk-qcow2", signal, 24 * MIB);
+    await subject.scribble("disk-qcow2");
+    await store.snapshot("disk-qcow2", "img-qcow2", signal);
+    await store.clone("img-qcow2", "disk-qcow2-child", signal, 32 * MIB);
+    await store.snapshot("disk-qcow2-child", "img-qcow2-child", signal);
+    const raw = await buffer(await store.read({ image: "img-qcow2-child" }, signal));
+    await checkQcow2("img-qcow2-child", raw);
+    await store.flatten({ kind: "image", id: "img-qcow2-child", served: false }, () => {}, signal);
+    await checkQcow2("img-qcow2-child", raw);
+  });
+
+  /** Compares what `read` gives of an image as qcow2 with its content, by QEMU's own programs, and its parts with the whole. */
+  async function checkQcow2(image: string, raw: Buffer): Promise<void> {
+    const { sizeBytes, digest } = await store.layout(image, signal);
+    const read = async (first: number, last: number) =>
+      buffer(await store.read({ image, range: { first, last }, layout: digest }, signal));
+    const whole = await read(0, sizeBytes - 1);
+    expect(whole.length).toBe(sizeBytes);
+    const paths = {
+      raw: join(pools.plain("qcow2"), "content.raw"),
+      qcow2: join(pools.plain("qcow2"), "content.qcow2"),
+    };
+    await writeFile(paths.raw, raw);
+    await writeFile(paths.qcow2, whole);
+    const said = JSON.parse(await run("qemu-img", ["check", "-f", "qcow2", "--output", "json", paths.qcow2]));
+    expect([said["check-errors"], said.corruptions ?? 0, said.leaks ?? 0]).toEqual([0, 0, 0]);
+    await run("qemu-img", ["compare", "-s", "-f", "raw", "-F", "qcow2", paths.raw, paths.qcow2]);
+    for (const [first, last] of [
+      [0, 0],
+      [100, 70_000],
+      [300_000, sizeBytes - 1],
+      [sizeBytes - 70_000, sizeBytes - 1],
+    ] as const) {
+      expect((await read(first, last)).equals(whole.subarray(first, last + 1)), `${first}-${last}`).toBe(true);
+    }
+  }
 
   it("removes, and what is gone is gone already", async () => {
     await store.clone("img-golden", "disk-4", signal);

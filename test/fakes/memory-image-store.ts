@@ -6,13 +6,16 @@ import type {
   ImageStore,
   ImportRequest,
   ImportResult,
+  Layout,
   PoolUsage,
   ReadRequest,
   StoredKind,
   StoredSize,
 } from "../../src/drivers/images/image-store.ts";
 import type { Description } from "../../src/drivers/images/pool-catalogue.ts";
+import { layoutOf, readQcow2, type SparseContent } from "../../src/drivers/images/read-qcow2.ts";
 import { ApplianceError } from "../../src/errors.ts";
+import { blocksOfContent } from "../../src/values/zeros.ts";
 import { MemoryPoolSpace } from "./memory-pool-space.ts";
 
 const SIZE = 1024 * 1024;
@@ -38,11 +41,15 @@ export class MemoryImageStore implements ImageStore {
     return { sizeBytes: SIZE, paddedBytes: 0, sha256: "0".repeat(64) };
   }
 
-  async read({ image, range, compression }: ReadRequest): Promise<Readable> {
-    this.#get("image", image);
-    const content = this.bytes("image", image);
-    const { first, last } = range ?? { first: 0, last: SIZE };
+  async read({ image, range, layout, compression }: ReadRequest): Promise<Readable> {
+    const { bytes: content, sparse } = this.#contentOf(image);
+    if (layout !== undefined) return readQcow2(sparse, layout, range);
+    const { first, last } = range ?? { first: 0, last: content.length - 1 };
     return Readable.from([compression ? zstdCompressSync(content) : content.subarray(first, last + 1)]);
+  }
+
+  async layout(image: string): Promise<Layout> {
+    return layoutOf(this.#contentOf(image).sparse);
   }
 
   /** What the text that stands for a content stands for. */
@@ -115,6 +122,23 @@ export class MemoryImageStore implements ImageStore {
 
   async backing(disk: string): Promise<Backing> {
     return { type: "file", path: `/memory/disks/${disk}` };
+  }
+
+  #contentOf(image: string): { bytes: Buffer; sparse: SparseContent } {
+    this.#get("image", image);
+    const bytes = this.bytes("image", image);
+    return {
+      bytes,
+      sparse: {
+        sizeBytes: bytes.length,
+        extents: async (found) => {
+          for (const [offset, block] of blocksOfContent(bytes)) found(offset, block.length);
+        },
+        read: async function* (ranges) {
+          for (const { first, last } of ranges) yield bytes.subarray(first, last + 1);
+        },
+      },
+    };
   }
 
   #size(kind: StoredKind, id: string): number {

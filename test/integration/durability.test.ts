@@ -10,7 +10,7 @@ import { openFileStore } from "../../src/drivers/images/file-store.ts";
 import type { ImageStore } from "../../src/drivers/images/image-store.ts";
 import type { TargetSpec } from "../../src/drivers/targets/target-server.ts";
 import { createTgtServer } from "../../src/drivers/targets/tgt-server.ts";
-import { sharedExtents } from "../../src/net/shared-extents.ts";
+import { sharedExtents } from "../../src/net/file-extents.ts";
 import type { Ipv4 } from "../../src/values/ipv4.ts";
 import { targetIqn } from "../../src/values/iqn.ts";
 import { createDroppingDisk, type DroppingDisk } from "../lab/dropping-disk.ts";

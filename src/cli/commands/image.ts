@@ -88,17 +88,19 @@ export function addImageCommands(program: Command, open: Open): void {
   image
     .command("download <name> <file>")
     .description("fetch an image's content; begun again, it goes on where it broke off")
-    .addOption(choice("--compression <how>", "pack it on its way; can't be resumed", ["none", "zst"]).default("none"))
+    .addOption(choice("--format <format>", "what the file shall be", ["raw", "qcow2"]).default("raw"))
+    .addOption(choice("--compression <how>", "pack raw on its way; can't be resumed", ["none", "zst"]).default("none"))
     .addHelpText(
       "after",
       examples(
         "ingot image download debian debian.raw",
+        "ingot image download debian debian.qcow2 --format qcow2",
         "ingot image download debian debian.raw.zst --compression zst",
       ),
     )
-    .action(async (name: string, file: string, { compression }: { compression: string }, command: Command) => {
+    .action(async (name: string, file: string, { format, compression }: DownloadOptions, command: Command) => {
       const session = open(command);
-      const path = `${session.projectPath("images", name, "content")}?format=raw&compression=${compression}`;
+      const path = `${session.projectPath("images", name, "content")}?format=${format}&compression=${compression}`;
       const ranges = compression === "none";
       const fetched = await session.download({ path, file: resolve(file), ranges });
       session.answer(fetched, () => formatFacts({ ...fetched, bytes: formatBytes(fetched.bytes) }));
@@ -116,6 +118,8 @@ export function addImageCommands(program: Command, open: Open): void {
       await session.finish(await session.api.delete<Operation>(session.projectPath("images", name)));
     });
 }
+
+type DownloadOptions = { format: string; compression: string };
 
 type ImportOptions = {
   file?: string;

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { abortedError, driverFailed } from "../failure.ts";
+import type { ByteRange } from "./image-store.ts";
 
 export type ChildWork = {
   driver: string;
@@ -13,6 +14,9 @@ export type ChildWork = {
   /** Open files that it has as descriptors from 3 on. */
   files?: number[];
 };
+
+/** What an input fails with when the program that reads it has ended. */
+const NOT_TAKEN = ["EPIPE", "ERR_STREAM_PREMATURE_CLOSE"];
 
 /**
  * What a program writes, as a stream. DRIVER_FAILED, with its last words, where it ends with anything but 0, and what its
@@ -35,7 +39,7 @@ export function childOutput(
     complaint = (complaint + text).slice(-2000);
   });
   const fed = input && child.stdin ? pipeline(input, child.stdin) : Promise.resolve();
-  fed.catch(() => child.kill("SIGKILL"));
+  fed.catch((error) => error.code !== "EPIPE" && child.kill("SIGKILL"));
   const ended = new Promise<void>((resolve, reject) => {
     child.on("error", (cause) => reject(driverFailed(driver, action, `can't run ${program}`, { cause })));
     child.on("close", (code, killedBy) => {
@@ -51,8 +55,11 @@ export function childOutput(
   async function* output(): AsyncGenerator<Buffer> {
     try {
       yield* child.stdout as Readable;
-      // an input that broke off ended the program too: it is the cause
-      await fed;
+      // an input that broke off ended the program too: it is the cause; one that was not taken has its cause in the program
+      await fed.catch(async (error) => {
+        if (NOT_TAKEN.includes(error.code)) await ended;
+        throw error;
+      });
       await ended;
     } catch (error) {
       throw signal.aborted ? abortedError(signal, driver, action) : error;
@@ -66,18 +73,26 @@ export function childOutput(
   return stream;
 }
 
-/** The bytes from `first` to `last`, both included, of a stream. */
-export function slice(content: Readable, { first, last }: { first: number; last: number }): Readable {
-  async function* between(): AsyncGenerator<Buffer> {
+/** The bytes of these ranges, in ascending order, out of a stream; it ends with the last of them. */
+export function pick(content: Readable, ranges: Iterable<ByteRange>): Readable {
+  async function* picked(): AsyncGenerator<Buffer> {
+    const waiting = ranges[Symbol.iterator]();
+    let range = waiting.next().value;
     let position = 0;
+    if (!range) return;
     for await (const chunk of content as AsyncIterable<Buffer>) {
-      const piece = chunk.subarray(Math.max(0, first - position), Math.max(0, last + 1 - position));
-      position += chunk.length;
-      if (piece.length > 0) yield piece;
-      if (position > last) return;
+      const end = position + chunk.length;
+      while (range && range.first < end) {
+        const piece = chunk.subarray(Math.max(0, range.first - position), range.last + 1 - position);
+        if (piece.length > 0) yield piece;
+        if (range.last >= end) break;
+        range = waiting.next().value;
+      }
+      if (!range) return;
+      position = end;
     }
   }
-  const sliced = Readable.from(between(), { objectMode: false });
-  sliced.on("close", () => content.destroy());
-  return sliced;
+  const stream = Readable.from(picked(), { objectMode: false });
+  stream.on("close", () => content.destroy());
+  return stream;
 }

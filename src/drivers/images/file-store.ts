@@ -6,6 +6,7 @@ import { abortedError, driverFailed } from "../failure.ts";
 import { Turns } from "../turns.ts";
 import { Ballast } from "./ballast.ts";
 import { compress } from "./compress.ts";
+import { layoutOfFile, readFileAsQcow2 } from "./file-qcow2.ts";
 import { poolFull, refuseFull, roomForImports } from "./file-room.ts";
 import { flattenFile } from "./flatten-file.ts";
 import type { ImageStore, StoredKind, StoredSize } from "./image-store.ts";
@@ -155,11 +156,22 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
           checkFree,
         });
       }),
-    read: async ({ image, range, compression }, signal) => {
+    read: async ({ image, range, layout, compression }, signal) => {
       await checkThere("image", image);
+      if (layout !== undefined) {
+        return readFileAsQcow2(files.path("image", image), layout, range, signal).catch((error) => {
+          throw storeError(error, "read", signal);
+        });
+      }
       const bytes = range ? { start: range.first, end: range.last } : {};
       const content = createReadStream(files.path("image", image), { ...bytes, highWaterMark: READ_BYTES, signal });
       return compression ? compress(content, signal) : content;
+    },
+    layout: async (image) => {
+      await checkThere("image", image);
+      return layoutOfFile(files.path("image", image)).catch((error) => {
+        throw storeError(error, "lay out");
+      });
     },
     stat: (kind, id) => sizeOf(kind, id),
     list: async () => [...(await files.list("image")), ...(await files.list("disk"))],

@@ -1,6 +1,6 @@
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { ApplianceError } from "../../errors.ts";
-import { type FileRange, sharedExtents, unshare } from "../../net/shared-extents.ts";
+import { type FileRange, sharedExtents, unshare } from "../../net/file-extents.ts";
 import { throwIfAborted } from "../failure.ts";
 import type { FlattenRequest } from "./image-store.ts";
 import { copyInChild } from "./import-child.ts";

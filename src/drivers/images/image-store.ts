@@ -23,6 +23,11 @@ export interface ImageStore {
    * the reading; as long as nobody takes them, no more bytes are fetched.
    */
   read(request: ReadRequest, signal: AbortSignal): Promise<Readable>;
+  /**
+   * How an image's content is laid out as a qcow2 file, which `read` makes while it is read: as sparse as the store knows it
+   * to be. The same as long as nothing but time passes; flattening may change it.
+   */
+  layout(image: string, signal: AbortSignal): Promise<Layout>;
   /** Make disk `disk`, a writable copy-on-write clone of `image`; longer, if `sizeBytes` says so, with zeros at its end. */
   clone(image: string, disk: string, signal: AbortSignal, sizeBytes?: number): Promise<{ sizeBytes: number }>;
   /** Make disk `disk`, all zeros. */
@@ -77,12 +82,17 @@ export type ImportRequest = {
   compression?: Compression;
   sha256?: string;
 };
+/** Bytes of something, both ends included. */
+export type ByteRange = { first: number; last: number };
+/** `sizeBytes`: of the qcow2 file. `digest`: as long as it is the same, so is every byte of the file. */
+export type Layout = { sizeBytes: number; digest: string };
 /**
- * `range`: these bytes of the content, both ends included, as they are; all of it otherwise, packed where that is asked for.
+ * `range`: these bytes of the content, as they are, or of its qcow2 file, where the digest of its `layout` is given: CONFLICT
+ * when it has another one by now. All of the content otherwise, packed where that is asked for.
  */
 export type ReadRequest = { image: string } & (
-  | { range: { first: number; last: number }; compression?: undefined }
-  | { range?: undefined; compression?: Extract<Compression, "zst"> }
+  | { range: ByteRange; layout?: string; compression?: undefined }
+  | { range?: undefined; layout?: undefined; compression?: Extract<Compression, "zst"> }
 );
 /**
  * `sha256`, hex, is of the content as the node reads it. Sizes are whole sectors of 512 bytes: `paddedBytes` zeros were

@@ -1,8 +1,10 @@
 import { type ChildProcess, fork } from "node:child_process";
+import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { ApplianceError } from "../../../errors.ts";
 import { abortedError, driverFailed } from "../../failure.ts";
 import { childOutput } from "../child-output.ts";
+import type { ByteRange } from "../image-store.ts";
 import type { Librbd } from "./librbd.ts";
 import type { RbdReading } from "./librbd-reader.ts";
 import type { WorkerResponse } from "./librbd-worker.ts";
@@ -121,9 +123,10 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
       (await ask<string | null>("lockHolder", "look at lock", [object], signal)) ?? undefined,
     readObject: (object, signal) => ask("readObject", "read object", [object], signal),
     writeObject: (object, text, signal) => ask("writeObject", "write object", [object, text], signal),
-    read(image, range, signal) {
-      const args = [READER, JSON.stringify({ access, image, ...range } satisfies RbdReading)];
-      return childOutput(process.execPath, args, { driver: "rbd", action: "read", signal });
+    read(image, ranges, signal) {
+      const input = Readable.from(linesOf(ranges));
+      const args = [READER, JSON.stringify({ access, image } satisfies RbdReading)];
+      return childOutput(process.execPath, args, { driver: "rbd", action: "read", signal, input });
     },
     async usage(signal) {
       const usage = await ask<Awaited<ReturnType<Librbd["usage"]>>>("usage", "look at pool", [], signal);
@@ -132,6 +135,10 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
     },
     close: () => worker?.child.kill("SIGKILL"),
   };
+}
+
+function* linesOf(ranges: Iterable<ByteRange>): Generator<string> {
+  for (const { first, last } of ranges) yield `${first} ${last}\n`;
 }
 
 function workerCannotRun(action: string): ApplianceError {

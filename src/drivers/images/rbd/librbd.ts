@@ -1,4 +1,5 @@
 import koffi from "koffi";
+import type { ByteRange } from "../image-store.ts";
 import type { InspectedImage, RbdAccess } from "./rbd-pool.ts";
 
 /**
@@ -212,29 +213,27 @@ export class Librbd {
     });
   }
 
-  /** Bytes of the image from `first` to `last`, both included, or to its end, in pieces; the next one is fetched meanwhile. */
-  async *read(image: string, first = 0, last = Number.MAX_SAFE_INTEGER): AsyncGenerator<Buffer> {
+  /** The bytes of ranges of the image, one after the other, in pieces; the next one is fetched meanwhile. */
+  async *read(image: string, ranges: AsyncIterable<ByteRange>): AsyncGenerator<Buffer> {
     const handle: [Pointer] = [null];
     await call("open image", openReadOnly, this.#context, image, handle, null);
-    const fetch = async (offset: number, end: number) => {
-      const piece = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, end - offset));
-      const count = offset < end ? await call("read", read, handle[0], offset, piece.length, piece) : 0;
-      return piece.subarray(0, count);
+    const fetch = async (offset: number, length: number) => {
+      const piece = Buffer.allocUnsafeSlow(length);
+      return piece.subarray(0, await call("read", read, handle[0], offset, length, piece));
     };
-    let ahead: Promise<Buffer> | undefined;
+    let current: Promise<Buffer> | undefined;
+    let next: Promise<Buffer> | undefined;
     try {
-      const bytes: [number | bigint] = [0];
-      await call("size", getSize, handle[0], bytes);
-      const end = Math.min(Number(bytes[0]), last + 1);
-      ahead = fetch(first, end);
-      for (let offset = first; offset < end; ) {
-        const piece = await ahead;
-        offset += piece.length;
-        ahead = fetch(offset, end);
-        yield piece;
+      for await (const { first, last } of ranges) {
+        for (let offset = first; offset <= last; offset += READ_BYTES) {
+          next = fetch(offset, Math.min(READ_BYTES, last + 1 - offset));
+          if (current) yield await current;
+          current = next;
+        }
       }
+      if (current) yield await current;
     } finally {
-      await ahead?.catch(() => {});
+      await Promise.allSettled([current, next]);
       await call("close image", close, handle[0]);
     }
   }

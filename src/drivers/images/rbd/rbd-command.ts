@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { abortedError, driverFailed } from "../../failure.ts";
-import { childOutput, slice } from "../child-output.ts";
+import { childOutput, pick } from "../child-output.ts";
 import { cephError, isRefused, notThere } from "./rbd-fault.ts";
 import type { RbdAccess, RbdPool } from "./rbd-pool.ts";
 
@@ -179,16 +179,19 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
     },
     hasParent: async (image, signal) =>
       (await json<{ parent?: object }>(signal, "look at image", image, ["info", spec(image)])).parent !== undefined,
-    async holds(image, signal) {
-      const args = ["diff", "--whole-object", spec(image)];
-      const pieces = await json<{ length: number; exists: string }[]>(signal, "measure image", image, args);
-      return pieces.reduce((sum, { length, exists }) => sum + (exists === "true" ? length : 0), 0);
+    async extents(image, found, signal) {
+      const args = [...PATIENCE, ...SHORT, "diff", "--whole-object", spec(image)];
+      const onOutput = inLines((line) => {
+        const [, offset, length] = /^(\d+)\s+(\d+)\s+data\b/.exec(line) ?? [];
+        if (offset !== undefined) found(Number(offset), Number(length));
+      });
+      await runCeph("rbd", args, { access, action: "measure image", image, signal, onOutput });
     },
     async flatten(image, progress, signal) {
       const args = [...PATIENCE, "flatten", spec(image)];
       await runCeph("rbd", args, { access, action: "flatten", image, signal, onText: percentTo(progress) });
     },
-    read(image, range, signal) {
+    read(image, ranges, signal) {
       const args = [
         "--conf",
         access.conf,
@@ -200,8 +203,7 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
         spec(image),
         "-",
       ];
-      const content = childOutput("rbd", args, { driver: "rbd", action: "read", signal });
-      return range ? slice(content, range) : content;
+      return pick(childOutput("rbd", args, { driver: "rbd", action: "read", signal }), ranges);
     },
     async usage(signal) {
       const args = ["--connect-timeout", CONNECT_SECONDS, "df", "--format", "json"];
@@ -219,6 +221,16 @@ function percentTo(progress: (percent: number) => void): (text: string) => void 
   return (text) => {
     const percent = /(\d+)% complete/.exec(text)?.[1];
     if (percent !== undefined) progress(Number(percent));
+  };
+}
+
+/** Takes text in pieces, and calls `onLine` with each line that is whole. */
+function inLines(onLine: (line: string) => void): (piece: Buffer) => void {
+  let rest = "";
+  return (piece) => {
+    const lines = (rest + piece.toString()).split("\n");
+    rest = lines.pop() as string;
+    for (const line of lines) onLine(line);
   };
 }
 
@@ -251,6 +263,8 @@ export type CephCall = {
   image: string;
   signal: AbortSignal;
   onText?: (text: string) => void;
+  /** Takes what it prints, where that is too long to be answered. */
+  onOutput?: (piece: Buffer) => void;
   /** For its standard input. */
   input?: string;
 };
@@ -269,7 +283,7 @@ export function copyByRbd(args: string[], progress: (percent: number) => void, c
 function runCeph(
   program: "rbd" | "ceph" | "rados",
   args: string[],
-  { access, action, image, signal, onText, input }: CephCall,
+  { access, action, image, signal, onText, onOutput, input }: CephCall,
 ): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, ["--conf", access.conf, "--id", access.user, ...args], {
@@ -281,7 +295,7 @@ function runCeph(
     child.stdin.on("error", () => {}).end(input);
     const output: Buffer[] = [];
     let complaint = "";
-    child.stdout.on("data", (chunk: Buffer) => output.push(chunk));
+    child.stdout.on("data", onOutput ?? ((chunk: Buffer) => output.push(chunk)));
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       complaint = (complaint + text).slice(-4000);
       onText?.(text);

@@ -12,7 +12,9 @@ export async function flattenRbd(
   signal: AbortSignal,
 ): Promise<void> {
   if (!(await pool.hasParent(image, signal))) return;
-  const wantedBytes = Math.max(0, (await pool.holds(image, signal)) - (await pool.used(image, signal)));
+  let heldBytes = 0;
+  await pool.extents(image, (_, length) => (heldBytes += length), signal);
+  const wantedBytes = Math.max(0, heldBytes - (await pool.used(image, signal)));
   const { freeBytes } = await pool.usage(signal);
   if (freeBytes <= wantedBytes) {
     throw new ApplianceError("POOL_FULL", "pool: no space left for a flat copy", {

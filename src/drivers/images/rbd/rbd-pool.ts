@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import type { ByteRange } from "../image-store.ts";
 
 /**
  * One Ceph pool as librbd sees it: images by name, each verb once and nothing around it. Verbs fail with an `RbdFault`
@@ -33,8 +34,8 @@ export interface RbdPool {
   removeSnapshot(image: string, snapshot: string, signal: AbortSignal): Promise<void>;
   /** Whether an image reads through to another. */
   hasParent(image: string, signal: AbortSignal): Promise<boolean>;
-  /** Bytes of the objects that an image has something in, its own and its ancestors'. */
-  holds(image: string, signal: AbortSignal): Promise<number>;
+  /** Calls `found` with each object that an image has something in, its own and its ancestors', as bytes of the image. */
+  extents(image: string, found: (offset: number, length: number) => void, signal: AbortSignal): Promise<void>;
   /** Copies into an image, its snapshots included, what it has of its parent, and cuts it off; while it is in use too. */
   flatten(image: string, progress: (percent: number) => void, signal: AbortSignal): Promise<void>;
   rename(from: string, to: string, signal: AbortSignal): Promise<void>;
@@ -63,8 +64,8 @@ export interface RbdPool {
   writeObject(object: string, text: string, signal: AbortSignal): Promise<void>;
   /** A new image with the content of a file, holes left out. */
   importFile(file: string, image: string, progress: (percent: number) => void, signal: AbortSignal): Promise<void>;
-  /** These bytes of an image, both ends included, or all of it. */
-  read(image: string, range: { first: number; last: number } | undefined, signal: AbortSignal): Readable;
+  /** The bytes of these ranges of an image, in ascending order, one after the other. */
+  read(image: string, ranges: Iterable<ByteRange>, signal: AbortSignal): Readable;
   /** Bytes that the pool holds and can still take, copies not counted. */
   usage(signal: AbortSignal): Promise<{ storedBytes: number; freeBytes: number }>;
 }

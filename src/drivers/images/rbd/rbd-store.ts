@@ -4,7 +4,8 @@ import { abortedError, driverFailed } from "../../failure.ts";
 import { settled } from "../../settled.ts";
 import { Turns } from "../../turns.ts";
 import { compress } from "../compress.ts";
-import type { ImageStore, StoredKind } from "../image-store.ts";
+import type { ByteRange, ImageStore, StoredKind } from "../image-store.ts";
+import { layoutOf, readQcow2 } from "../read-qcow2.ts";
 import { checkOneName } from "./one-name.ts";
 import { isRefused } from "./rbd-fault.ts";
 import { flattenRbd } from "./rbd-flatten.ts";
@@ -54,9 +55,11 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
     }
   };
 
-  const checkThere = async (kind: StoredKind, id: string, signal: AbortSignal): Promise<void> => {
+  /** How long it is. */
+  const checkThere = async (kind: StoredKind, id: string, signal: AbortSignal): Promise<number> => {
     if (kind === "disk") await finishReplacement(id, signal);
-    if ((await pool.size(id, signal)) !== undefined) return;
+    const sizeBytes = await pool.size(id, signal);
+    if (sizeBytes !== undefined) return sizeBytes;
     throw new ApplianceError("NOT_FOUND", `${kind}: ${id} is not in the pool`, { details: { field: kind, value: id } });
   };
 
@@ -171,6 +174,15 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
     await discard(OLD + disk, signal);
   };
 
+  const contentOf = async (image: string, signal: AbortSignal) => {
+    checkId("image", image);
+    return {
+      sizeBytes: await checkThere("image", image, signal),
+      extents: (found: (offset: number, length: number) => void) => pool.extents(image, found, signal),
+      read: (ranges: Iterable<ByteRange>) => pool.read(image, ranges, signal),
+    };
+  };
+
   const imports = createRbdImport({ ...options, maxImageBytes, discard });
 
   return {
@@ -210,12 +222,13 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
         for (const name of [NEW + id, OLD + id, id]) await discard(name, signal);
         await emptyTrash(pool, signal);
       }),
-    read: async ({ image, range, compression }, signal) => {
-      checkId("image", image);
-      await checkThere("image", image, signal);
-      const content = pool.read(image, range, signal);
-      return compression ? compress(content, signal) : content;
+    read: async ({ image, range, layout, compression }, signal) => {
+      const content = await contentOf(image, signal);
+      if (layout !== undefined) return readQcow2(content, layout, range);
+      const bytes = content.read([range ?? { first: 0, last: content.sizeBytes - 1 }]);
+      return compression ? compress(bytes, signal) : bytes;
     },
+    layout: async (image, signal) => layoutOf(await contentOf(image, signal)),
     stat: async (kind, id, signal) => {
       checkId(kind, id);
       const sizeBytes = await pool.size(id, signal);

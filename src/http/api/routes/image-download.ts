@@ -1,7 +1,9 @@
 import { z } from "@hono/zod-openapi";
+import { ApplianceError } from "../../../errors.ts";
 import { wholeImage } from "../../../operations/cloneable-image.ts";
-import { readImage } from "../../../operations/read-image.ts";
+import { layoutImage, readImage } from "../../../operations/read-image.ts";
 import { answerAsset } from "../../boot/asset-answer.ts";
+import type { ByteRange } from "../../boot/byte-ranges.ts";
 import { formatHttpDate } from "../../boot/validators.ts";
 import type { Api, ApiParts } from "../api.ts";
 import { contentBody } from "../content-body.ts";
@@ -9,8 +11,8 @@ import { describeRoute } from "../route.ts";
 
 const params = z.object({ project: z.string(), image: z.string().openapi({ description: "Name or id" }) });
 const query = z.strictObject({
-  format: z.enum(["raw"]).default("raw"),
-  compression: z.enum(["none", "zst"]).default("none").openapi({ description: "zst: without Range" }),
+  format: z.enum(["raw", "qcow2"]).default("raw"),
+  compression: z.enum(["none", "zst"]).default("none").openapi({ description: "zst: of raw alone, and without Range" }),
 });
 
 const download = describeRoute("image:read", {
@@ -35,33 +37,43 @@ export function addImageDownloadRoute(api: Api, { appliance, log }: ApiParts): v
     const { format, compression } = c.req.valid("query");
     const image = wholeImage(appliance, project, name);
     const packed = compression === "zst";
-    const file = `${image.name}.${format}${packed ? ".zst" : ""}`;
+    if (packed && format !== "raw") {
+      throw new ApplianceError("INVALID", `compression: ${format} is not packed on its way`, {
+        details: { field: "compression", value: compression, remedy: "leave it out, pack raw, or export the image" },
+      });
+    }
+    const gone = new AbortController();
+    const signals = [c.req.raw.signal, gone.signal, ...(c.env.stopping ? [c.env.stopping] : [])];
+    const signal = AbortSignal.any(signals);
+    const layout = format === "qcow2" ? await layoutImage(appliance, image, signal) : undefined;
+    const nowSeconds = Math.floor(appliance.clock.now() / 1000);
     const state = {
-      etag: `"${image.id}.${format}.${compression}"`,
-      modifiedSeconds: Math.floor(image.createdAt / 1000),
-      sizeBytes: image.sizeBytes,
+      etag: `"${image.id}.${format}.${layout?.digest ?? compression}"`,
+      // a file that may be laid out anew has no date that tells it from what it was
+      modifiedSeconds: layout ? nowSeconds : Math.floor(image.createdAt / 1000),
+      sizeBytes: layout?.sizeBytes ?? image.sizeBytes,
       type: packed ? "application/zstd" : "application/octet-stream",
     };
     const { method } = c.req;
     const header = (one: string) => (packed && one.toLowerCase() === "range" ? undefined : c.req.header(one));
-    const nowSeconds = Math.floor(appliance.clock.now() / 1000);
     const { status, headers, parts } = answerAsset({ method, header, nowSeconds }, state);
+    const file = `${image.name}.${format}${packed ? ".zst" : ""}`;
     headers["Content-Disposition"] = `attachment; filename="${file}"`;
     if (packed) {
       // how long it becomes is known in the end
       delete headers["Content-Length"];
       headers["Accept-Ranges"] = "none";
-    } else if (image.sha256 !== undefined) {
+    } else if (!layout && image.sha256 !== undefined) {
       headers["Repr-Digest"] = `sha-256=:${Buffer.from(image.sha256, "hex").toString("base64")}:`;
     }
-    headers["Last-Modified"] = formatHttpDate(state.modifiedSeconds);
+    if (layout) delete headers["Last-Modified"];
+    else headers["Last-Modified"] = formatHttpDate(state.modifiedSeconds);
     if (method === "HEAD" || parts.length === 0) return new Response(null, { status, headers });
 
-    const gone = new AbortController();
-    const signals = [c.req.raw.signal, gone.signal, ...(c.env.stopping ? [c.env.stopping] : [])];
-    const signal = AbortSignal.any(signals);
-    const open = (range: { first: number; last: number }) =>
-      readImage(appliance, image, packed ? { compression: "zst" } : { range }, c.var.caller.name, signal);
+    const open = (range: ByteRange) => {
+      const request = layout ? { range, layout: layout.digest } : { range };
+      return readImage(appliance, image, packed ? { compression: "zst" } : request, c.var.caller.name, signal);
+    };
     const range = parts.find((part) => typeof part !== "string");
     const first = range && (await open(range));
     const cutOff = (why: unknown) => {

@@ -14,6 +14,7 @@ const HEADER_BYTES = 32;
 const EXTENT_BYTES = 56;
 const FIEMAP_FLAG_SYNC = 1;
 const FIEMAP_EXTENT_LAST = 0x1;
+const FIEMAP_EXTENT_UNWRITTEN = 0x800;
 const FIEMAP_EXTENT_SHARED = 0x2000;
 const EXTENTS_PER_CALL = 1024;
 
@@ -23,6 +24,23 @@ export type FileRange = { offset: number; length: number };
 /** The pieces of a file whose blocks other files have too (reflinks), in order; what is not on disk yet is written first. */
 export async function sharedExtents(file: FileHandle): Promise<FileRange[]> {
   const shared: FileRange[] = [];
+  for await (const { offset, length, flags } of extents(file)) {
+    if (flags & FIEMAP_EXTENT_SHARED) shared.push({ offset, length });
+  }
+  return shared;
+}
+
+/**
+ * The pieces of a file that were written, in order: all others are zeros. What is not on disk yet is written first. Unlike
+ * what SEEK_DATA finds, they don't depend on what the page cache has of blocks that were allocated and never written.
+ */
+export async function* writtenExtents(file: FileHandle): AsyncGenerator<FileRange> {
+  for await (const { offset, length, flags } of extents(file)) {
+    if (!(flags & FIEMAP_EXTENT_UNWRITTEN)) yield { offset, length };
+  }
+}
+
+async function* extents(file: FileHandle): AsyncGenerator<FileRange & { flags: number }> {
   const { size } = await file.stat();
   for (let position = 0; position < size; ) {
     const map = Buffer.alloc(HEADER_BYTES + EXTENTS_PER_CALL * EXTENT_BYTES);
@@ -32,19 +50,16 @@ export async function sharedExtents(file: FileHandle): Promise<FileRange[]> {
     map.writeUInt32LE(EXTENTS_PER_CALL, 24);
     await call("ioctl", ioctl, file.fd, FS_IOC_FIEMAP, map);
     const mapped = map.readUInt32LE(20);
-    if (mapped === 0) break;
-    let isLast = false;
+    if (mapped === 0) return;
     for (let at = HEADER_BYTES; at < HEADER_BYTES + mapped * EXTENT_BYTES; at += EXTENT_BYTES) {
       const offset = Number(map.readBigUInt64LE(at));
       const end = Math.min(size, offset + Number(map.readBigUInt64LE(at + 16)));
       const flags = map.readUInt32LE(at + 40);
-      if (flags & FIEMAP_EXTENT_SHARED && end > offset) shared.push({ offset, length: end - offset });
+      if (end > offset) yield { offset, length: end - offset, flags };
+      if (flags & FIEMAP_EXTENT_LAST) return;
       position = end;
-      isLast = (flags & FIEMAP_EXTENT_LAST) !== 0;
     }
-    if (isLast) break;
   }
-  return shared;
 }
 
 /**
