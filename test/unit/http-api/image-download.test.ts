@@ -123,6 +123,93 @@ describe("a download", () => {
   });
 });
 
+describe("a download as qcow2", () => {
+  const QCOW2 = "?format=qcow2";
+
+  it("is laid out as the store says, and has no date and no checksum of the raw content", async () => {
+    const { sizeBytes, digest } = await world.world.images.layout(id);
+    const answer = await get(QCOW2);
+    expect(answer.status).toBe(200);
+    expect(Object.fromEntries(answer.headers)).toMatchObject({
+      "accept-ranges": "bytes",
+      "content-disposition": 'attachment; filename="golden.qcow2"',
+      "content-length": String(sizeBytes),
+      etag: `"${id}.qcow2.${digest}"`,
+    });
+    expect(answer.headers.has("Last-Modified")).toBe(false);
+    expect(answer.headers.has("Repr-Digest")).toBe(false);
+    const file = await bytes(answer);
+    expect(file.length).toBe(sizeBytes);
+    expect(file.subarray(0, 4).toString("latin1")).toBe("QFI\xfb");
+    expect(file.subarray(-SIZE).equals(content)).toBe(true);
+    await expect.poll(usersOf, PATIENT).toEqual([]);
+  });
+
+  it("has the same bytes in parts", async () => {
+    const whole = await bytes(await get(QCOW2));
+    for (const [first, last] of [
+      [0, 0],
+      [70_000, 500_000],
+      [whole.length - 10, whole.length - 1],
+    ] as const) {
+      const answer = await get(QCOW2, { Range: `bytes=${first}-${last}` });
+      expect([answer.status, answer.headers.get("Content-Range")]).toEqual([
+        206,
+        `bytes ${first}-${last}/${whole.length}`,
+      ]);
+      expect((await bytes(answer)).equals(whole.subarray(first, last + 1))).toBe(true);
+    }
+    const several = (await bytes(await get(QCOW2, { Range: "bytes=0-9,900000-900009" }))).toString("latin1");
+    expect(several).toContain(whole.subarray(0, 10).toString("latin1"));
+    expect(several).toContain(whole.subarray(900_000, 900_010).toString("latin1"));
+    expect((await get(QCOW2, { Range: `bytes=${whole.length}-` })).status).toBe(416);
+  });
+
+  it("goes on only where it is laid out the same, whatever the date", async () => {
+    const { headers } = await get(QCOW2, {}, "HEAD");
+    const etag = headers.get("ETag") as string;
+    const range = { Range: "bytes=10-" };
+    expect((await get(QCOW2, { ...range, "If-Range": etag })).status).toBe(206);
+    expect((await get(QCOW2, { "If-None-Match": etag })).status).toBe(304);
+    const made = new Date(world.appliance.images.get("default", "golden").createdAt).toUTCString();
+    for (const date of [made, new Date(world.appliance.clock.now()).toUTCString()]) {
+      expect((await get(QCOW2, { ...range, "If-Range": date })).status).toBe(200);
+    }
+    const { images } = world.world;
+    const text = images.contents.get(`image/${id}`) as string;
+    images.files.set(text, Buffer.concat([content.subarray(SIZE / 2), Buffer.alloc(SIZE / 2)]));
+    expect((await get(QCOW2, { ...range, "If-Range": etag })).status).toBe(200);
+    expect((await get(QCOW2, { "If-Match": etag })).status).toBe(412);
+  });
+
+  it("asked for with HEAD reads nothing", async () => {
+    const read = vi.spyOn(world.world.images, "read");
+    const answer = await get(QCOW2, {}, "HEAD");
+    expect([answer.status, Number(answer.headers.get("Content-Length"))]).toEqual([
+      200,
+      (await world.world.images.layout(id)).sizeBytes,
+    ]);
+    expect(read).not.toHaveBeenCalled();
+  });
+
+  it("says what is wrong before it begins, and keeps the image from removal meanwhile", async () => {
+    const packed = await get(`${QCOW2}&compression=zst`);
+    expect(packed.status).toBe(400);
+    expect(await packed.json()).toMatchObject({ code: "INVALID", field: "compression", value: "zst" });
+    const answer = await get(QCOW2);
+    expect(usersOf()).toHaveLength(1);
+    await answer.body?.cancel();
+    await expect.poll(usersOf, PATIENT).toEqual([]);
+    Object.assign(world.world.images, {
+      layout: async () => {
+        throw new ApplianceError("UNAVAILABLE", "Ceph can't be reached");
+      },
+    });
+    expect((await get(QCOW2)).status).toBe(503);
+    expect(usersOf()).toEqual([]);
+  });
+});
+
 describe("a download over a socket", () => {
   it("stands still with its client, and ends with it", async () => {
     let fetched = 0;
