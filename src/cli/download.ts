@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, open, rename, stat } from "node:fs/promises";
+import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import type { IncomingHttpHeaders } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import { ApplianceError, isApplianceError } from "../errors.ts";
@@ -10,7 +10,7 @@ import type { ApiClient } from "./api-client.ts";
 import type { Terminal } from "./terminal.ts";
 import { formatBytes } from "./text/quantity.ts";
 
-/** So often a connection that broke off is made anew without any more of the file having come. */
+/** So often a connection that broke off is made anew without any more of the file having come, and content that changed is begun anew. */
 const TRIES = 5;
 const PAUSE_MS = 1000;
 const TELL_MS = 500;
@@ -42,8 +42,25 @@ export async function download(one: Download): Promise<Downloaded> {
       details: { field: "file", value: file, remedy: "name another file, or remove that one" },
     });
   }
-  const { etag } = await one.api.head(one.path);
-  const part = `${file}.${etag?.replaceAll('"', "") ?? "new"}.part`;
+  for (let tries = 1; ; tries++) {
+    const { etag } = await one.api.head(one.path);
+    const part = `${file}.${etag?.replaceAll('"', "") ?? "new"}.part`;
+    try {
+      return await downloadTo(part, one, etag);
+    } catch (error) {
+      if (!(error instanceof OtherContent)) throw error;
+      await rm(part);
+      if (tries === TRIES)
+        throw new ApplianceError("CONFLICT", "the content is another one each time that it is asked for");
+    }
+  }
+}
+
+/** What came is of another ETag: it must not go to where the former one's is. */
+class OtherContent extends Error {}
+
+async function downloadTo(part: string, one: Download, etag: string | undefined): Promise<Downloaded> {
+  const { file } = one;
   // made where it is not there, and not opened to append: that would write at its end only
   await (await open(part, one.ranges ? "a" : "w", 0o644)).close();
   const target = await open(part, "r+");
@@ -84,6 +101,10 @@ async function fetchRest(
 ): Promise<Fetched> {
   const partly = ranges && from > 0 && etag !== undefined;
   const answer = await api.fetch(path, partly ? { Range: `bytes=${from}-`, "If-Range": etag } : {});
+  if (answer.headers.etag !== etag) {
+    answer.body.destroy();
+    throw new OtherContent();
+  }
   // all of it is there
   if (answer.status === 416) return { bytes: from, ...digestOf(answer.headers) };
   let position = answer.status === 206 ? from : 0;

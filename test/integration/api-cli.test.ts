@@ -415,6 +415,40 @@ describe("a download", () => {
     expect((await readFile(target)).equals(world.world.images.bytes("image", ""))).toBe(true);
   });
 
+  it("as qcow2 goes on where it broke off, and begins anew where the image is laid out anew meanwhile", async () => {
+    const { images } = world.world;
+    const { id } = world.appliance.images.get("default", "golden");
+    const whole = MemoryImageStore.prototype.read.bind(images);
+    const asQcow2 = async () => {
+      const { sizeBytes, digest } = await images.layout(id);
+      return buffer(await whole({ image: id, range: { first: 0, last: sizeBytes - 1 }, layout: digest }));
+    };
+    const download = (name: string) =>
+      succeed("image", "download", "golden", join(world.directory, name), "--format", "qcow2");
+    breakOff(300_000, (stream) => stream.destroy(new Error("the disk is gone")));
+    await download("same.qcow2");
+    expect((await readFile(join(world.directory, "same.qcow2"))).equals(await asQcow2())).toBe(true);
+    expect(asked.length).toBeGreaterThan(2);
+    expect(asked.slice(1).every(({ range }) => (range?.first ?? 0) > 0)).toBe(true);
+
+    asked = [];
+    breakOff(300_000, (stream) => {
+      const content = Buffer.from(images.bytes("image", id));
+      content.fill("no hole ", 200_000, 400_000);
+      Object.assign(images, { bytes: () => content });
+      stream.destroy(new Error("the disk is gone"));
+    });
+    await download("other.qcow2");
+    expect((await readFile(join(world.directory, "other.qcow2"))).equals(await asQcow2())).toBe(true);
+    expect(asked[1]?.range?.first).toBe(0);
+    expect(asked[1]?.layout).not.toBe(asked[0]?.layout);
+    const packed = await ingot("image", "download", "golden", target, "--format", "qcow2", "--compression", "zst");
+    expect([packed.code, packed.err]).toEqual([
+      2,
+      expect.stringMatching(/not packed on its way[\s\S]*remedy: .*export/),
+    ]);
+  });
+
   it("of what came out otherwise than the appliance tells is refused", async () => {
     const { images } = world.world;
     Object.assign(images, { bytes: () => Buffer.alloc(SIZE, "other") });

@@ -85,7 +85,7 @@ it("cuts no increment, nor what it is applied to", async () => {
 it("cuts no download", async () => {
   const api = {
     head: async () => ({ etag: '"1"' }),
-    fetch: async () => ({ status: 200, headers: {}, body: Readable.from([content]) }),
+    fetch: async () => ({ status: 200, headers: { etag: '"1"' }, body: Readable.from([content]) }),
   } as unknown as ApiClient;
   const file = join(directory, "downloaded");
   const terminal = { isWatched: false } as Terminal;
