@@ -19,7 +19,7 @@ import { openRbdStore } from "../../src/drivers/images/rbd/rbd-store.ts";
 import { MemoryImageExchange } from "../fakes/memory-image-exchange.ts";
 import { MemoryImageStore } from "../fakes/memory-image-store.ts";
 import { LoopPools } from "../integration/loop-pools.ts";
-import { type CephCluster, createCephCluster, loopbackHost } from "../lab/ceph.ts";
+import { type CephCluster, createCephCluster, createVolumePool, loopbackHost } from "../lab/ceph.ts";
 import { destroyEverything } from "../lab/lab-state.ts";
 
 const CLUSTER = "/var/tmp/ingot-exchange-ceph";
@@ -213,11 +213,7 @@ describe("volumes of Ceph", () => {
 
   beforeAll(async () => {
     subject = await rbdSubjectOnce();
-    await cluster.ceph("osd", "pool", "create", "vms", "8", "8");
-    await cluster.ceph("osd", "pool", "set", "vms", "size", "1", "--yes-i-really-mean-it");
-    await cluster.rbd("pool", "init", "vms");
-    const caps = ["profile rbd pool=ingot", "profile rbd pool=vms"].join(", ");
-    await cluster.ceph("auth", "caps", "client.ingot", "mon", "profile rbd", "osd", caps, "mgr", caps);
+    await createVolumePool(cluster, "vms");
     const content = Buffer.alloc(8 * 1024 * 1024);
     content.fill("a volume ", 4_000_000, 5_000_000);
     await writeFile(volume, content);

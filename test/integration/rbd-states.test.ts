@@ -9,7 +9,7 @@ import type { RbdAccess, RbdPool } from "../../src/drivers/images/rbd/rbd-pool.t
 import { openRbdStore } from "../../src/drivers/images/rbd/rbd-store.ts";
 import { shutOutFormer } from "../../src/drivers/images/rbd/shut-out-former.ts";
 import { targetIqn } from "../../src/values/iqn.ts";
-import { type CephCluster, createCephCluster, loopbackHost } from "../lab/ceph.ts";
+import { type CephCluster, createCephCluster, createVolumePool, loopbackHost } from "../lab/ceph.ts";
 import { destroyEverything } from "../lab/lab-state.ts";
 import { runProgram } from "../lab/program.ts";
 
@@ -113,6 +113,19 @@ describe.each(POOLS)("by %s", (_, one) => {
     for (const [verb, ask] of Object.entries(verbs({ conf: "/nowhere/ceph.conf" }))) {
       await expect(ask(), verb).rejects.toThrow("there is no file /nowhere/ceph.conf");
     }
+  });
+
+  it("rights that its user is given later hold for a connection that stands", async () => {
+    const { store } = storeOf();
+    await store.list(signal);
+    await createVolumePool(cluster, "vms");
+    await cluster.rbd("create", "--size", "4M", "vms/web");
+    await cluster.rbd("snap", "create", "--no-progress", "vms/web@golden");
+    await cluster.rbd("clone", "--rbd-default-clone-format", "2", "vms/web@golden", "ingot/disk-web");
+    const size = () => store.stat("disk", "disk-web", signal).then((stat) => stat?.sizeBytes, String);
+    await expect.poll(size, { timeout: 20_000 }).toBe(4 * 1024 ** 2);
+    await store.remove("disk", "disk-web", signal);
+    await cluster.ceph("osd", "pool", "rm", "vms", "vms", "--yes-i-really-really-mean-it");
   });
 
   it("what an interrupted snapshot left on a disk goes with the disk", async () => {

@@ -117,9 +117,7 @@ export async function createCephCluster(host: CephHost, options: CephOptions = {
   await ceph("osd", "new", uuid, "0");
   await host.run(["ceph-osd", "--id", "0", ...mkfs, "--osd-uuid", uuid, "--keyring", at("osd.0/keyring")]);
   await start("osd");
-  await ceph("osd", "pool", "create", pool, "8", "8");
-  await ceph("osd", "pool", "set", pool, "size", "1", "--yes-i-really-mean-it");
-  await rbd("pool", "init", pool);
+  await createPool({ ceph, rbd }, pool);
   // the manager counts the room, a moment later
   await until("room", async () => {
     const { pools } = JSON.parse(await ceph("df", "--format", "json")) as {
@@ -148,6 +146,19 @@ export async function createCephCluster(host: CephHost, options: CephOptions = {
 }
 
 type Configuration = { at: (name: string) => string; fsid: string; port: number; sizeBytes: number; keyring: string };
+
+async function createPool({ ceph, rbd }: Pick<CephCluster, "ceph" | "rbd">, pool: string): Promise<void> {
+  await ceph("osd", "pool", "create", pool, "8", "8");
+  await ceph("osd", "pool", "set", pool, "size", "1", "--yes-i-really-mean-it");
+  await rbd("pool", "init", pool);
+}
+
+/** Makes a pool for volumes of others, which the appliance's user may take from and add to. */
+export async function createVolumePool(cluster: CephCluster, pool: string): Promise<void> {
+  await createPool(cluster, pool);
+  const caps = [cluster.pool, pool].map((name) => `profile rbd pool=${name}`).join(", ");
+  await cluster.ceph("auth", "caps", `client.${cluster.user}`, "mon", "profile rbd", "osd", caps, "mgr", caps);
+}
 
 /** One copy of everything, small caches, and monitors that are in a hurry: nobody else votes. */
 function configuration({ at, fsid, port, sizeBytes, keyring }: Configuration): string {

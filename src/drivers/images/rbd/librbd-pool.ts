@@ -21,6 +21,9 @@ const STUCK_MS = 120_000;
 /** These go through all objects of an image, and take as long as there are. */
 const LONG: readonly (keyof Librbd)[] = ["remove", "removeTrash"];
 
+/** What a client may do is settled when it connects: one that has been there for so long may have been given more since. */
+const RIGHTS_MS = 5000;
+
 /** Of a client that the cluster shut out: it never comes back, a new one does. */
 const ESHUTDOWN = 108;
 
@@ -31,7 +34,7 @@ type Pending = {
   image: string;
   stuck: NodeJS.Timeout | undefined;
 };
-type Worker = { child: ChildProcess; pending: Map<number, Pending>; hasAnswered: boolean };
+type Worker = { child: ChildProcess; startedAt: number; pending: Map<number, Pending>; hasAnswered: boolean };
 
 /**
  * The pool through librbd, in a process of its own that is started when it is needed and again after a fault: a tenth of
@@ -48,7 +51,7 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
       stdio: ["ignore", "inherit", "inherit", "ipc"],
       env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C", UV_THREADPOOL_SIZE: THREADS },
     });
-    const started: Worker = { child, pending: new Map(), hasAnswered: false };
+    const started: Worker = { child, startedAt: Date.now(), pending: new Map(), hasAnswered: false };
     child.on("message", (response: WorkerResponse) => settle(started, response));
     const gone = () => {
       if (worker === started) worker = undefined;
@@ -69,6 +72,7 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
     const call = from.pending.get(response.id);
     from.pending.delete(response.id);
     clearTimeout(call?.stuck);
+    if (from !== worker && from.pending.size === 0) from.child.kill("SIGKILL");
     if ("ok" in response) return call?.resolve(response.ok);
     if ("missing" in response) return call?.reject(notThere(response.missing, access));
     const { errno, said } = response;
@@ -76,19 +80,31 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
     if (errno === ESHUTDOWN) from.child.kill("SIGKILL");
   };
 
-  const ask = async <T>(verb: keyof Librbd, action: string, args: string[], signal: AbortSignal): Promise<T> => {
-    if (signal.aborted) throw abortedError(signal, "rbd", action);
-    worker ??= start();
-    const { child, pending } = worker;
+  const send = (to: Worker, verb: keyof Librbd, action: string, args: string[]): Promise<unknown> => {
     const id = nextId++;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     // a call can't be ended in the middle; the process that makes it can
-    const stuck = LONG.includes(verb) ? undefined : setTimeout(() => child.kill("SIGKILL"), STUCK_MS).unref();
-    pending.set(id, { resolve, reject, action, image: args[0] ?? "", stuck });
-    child.send({ id, verb, args });
+    const stuck = LONG.includes(verb) ? undefined : setTimeout(() => to.child.kill("SIGKILL"), STUCK_MS).unref();
+    to.pending.set(id, { resolve, reject, action, image: args[0] ?? "", stuck });
+    to.child.send({ id, verb, args });
+    return promise;
+  };
+
+  const ask = async <T>(verb: keyof Librbd, action: string, args: string[], signal: AbortSignal): Promise<T> => {
+    if (signal.aborted) throw abortedError(signal, "rbd", action);
+    worker ??= start();
+    const asked = worker;
     try {
       // an aborted call too: what follows it, an undo, must find it ended
-      return (await promise) as T;
+      return (await send(asked, verb, action, args).catch((error) => {
+        const mayHaveMore = error.details?.ceph === "not-authorised" && Date.now() - asked.startedAt > RIGHTS_MS;
+        if (!mayHaveMore || signal.aborted) throw error;
+        // what it is still asked it answers, and ends with the last of it
+        if (worker === asked) worker = undefined;
+        if (asked.pending.size === 0) asked.child.kill("SIGKILL");
+        worker ??= start();
+        return send(worker, verb, action, args);
+      })) as T;
     } catch (error) {
       throw signal.aborted ? abortedError(signal, "rbd", action) : error;
     }
