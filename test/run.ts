@@ -28,7 +28,7 @@ const E2E = [
   "nftables",
   "fio",
 ];
-const FULL = [...E2E, "debootstrap", "nbdkit", "libnbd-bin"];
+const FULL = [...E2E, "debootstrap", "nbdkit", "libnbd-bin", "qemu-block-extra"];
 const PACKAGES: Record<string, string[]> = {
   fast: ["bubblewrap", "qemu-utils", "zstd"],
   integration: [

@@ -16,7 +16,9 @@ export async function runOnNode(
   console.write(`echo "begin"-${mark}; ${command}; echo "end"-${mark}:$?\n`);
   const [, status] = await console.waitForLine(new RegExp(`end-${mark}:(\\d+)`), deadlineMs, since);
   const said = (await console.lines(since)).join("\n");
-  const output = said.slice(said.indexOf(`begin-${mark}\n`) + mark.length + 7, said.indexOf(`end-${mark}:`));
+  const between = said.slice(said.indexOf(`begin-${mark}\n`) + mark.length + 7, said.indexOf(`end-${mark}:`));
+  // a boot is over for the appliance a moment before its OS has said so
+  const output = between.replace(/^INGOT-READY\n/m, "");
   if (status !== "0") throw new Error(`${name}: ${command} ended with ${status}: ${output}`);
   return output.replace(/\n$/, "");
 }

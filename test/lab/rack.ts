@@ -85,7 +85,7 @@ export type AddNodeOptions = {
   register?: boolean;
   /** Node setting: `ours` chains our loader even to an iPXE ROM. */
   loaderSetting?: "auto" | "ours";
-} & Pick<VirtualNodeOptions, "loader" | "localDisk" | "nicModel" | "memoryMib" | "retriesBoot">;
+} & Pick<VirtualNodeOptions, "loader" | "localDisk" | "localDrive" | "nicModel" | "memoryMib" | "retriesBoot">;
 
 /** Makes the rack and starts its appliance. */
 export async function createRack(options: RackOptions): Promise<Rack> {

@@ -28,6 +28,8 @@ export type VirtualNodeOptions = {
   memoryMib?: number;
   /** A raw disk to copy as local disk; without it an empty one of `diskMib`. */
   localDisk?: string;
+  /** What is its local disk instead of a file, in QEMU's words: `rbd:POOL/IMAGE:conf=FILE`. */
+  localDrive?: string;
   diskMib?: number;
   /** Where its BMC answers: every node in the lab needs its own address (anything in 127.0.0.0/8) or port. */
   bmc: { address: string; port?: number; user?: string; password?: string };
@@ -130,7 +132,7 @@ function machine(options: VirtualNodeOptions, directory: string, tap: string): s
     ],
     ...["-serial", "chardev:line"],
     ...["-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"],
-    ...["-drive", `if=none,id=disk,file=${directory}/disk.raw,format=raw`],
+    ...["-drive", `if=none,id=disk,file=${options.localDrive ?? `${directory}/disk.raw`},format=raw`],
     ...["-device", "virtio-blk-pci,drive=disk,bootindex=2"],
     ...["-netdev", `tap,id=net,ifname=${tap},script=no,downscript=no,vhost=off`],
     ...["-device", `${nicModel},id=boot-nic,netdev=net,mac=${mac},bootindex=@network@${rom}`],
