@@ -95,7 +95,9 @@ describe.concurrent("target and node prove themselves to each other", { timeout:
     await capture.end();
     const text = await capture.text();
     const [user, reverseUser] = (await findTarget(rack, disk.id))?.accounts ?? [];
-    const proofs = [...text.matchAll(/CHAP_N=([^.]+)\.CHAP_R=0x[0-9a-f]{32}(\.CHAP_I=\d+\.CHAP_C=0x)?/gi)];
+    const said = [...text.matchAll(/CHAP_N=([^.]+)\.CHAP_R=0x[0-9a-f]{32}(\.CHAP_I=\d+\.CHAP_C=0x)?/gi)];
+    // what a slow machine acknowledges late is sent twice
+    const proofs = [...new Map(said.map((match) => [match[0], match])).values()];
     // iPXE, the initramfs and iscsid, each answered at once
     expect(proofs.length).toBeGreaterThanOrEqual(4);
     for (const [index, [, name, challenge]] of proofs.entries()) {
