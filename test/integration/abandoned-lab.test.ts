@@ -23,6 +23,18 @@ const LAB = `
   console.log("mounted");
   setInterval(() => {}, 1000);`;
 
+/** One with a program that nobody wrote down, in no namespace of the lab, that has a file open and does not end when it is asked. */
+const busyLab = (file: string) => `
+  const { claim } = await import("${import.meta.dirname}/../lab/lab-state.ts");
+  const { runProgram } = await import("${import.meta.dirname}/../lab/program.ts");
+  const { spawn } = await import("node:child_process");
+  await claim("${ABANDONED}");
+  await runProgram("mkdir", ["${ABANDONED}/pool"]);
+  await runProgram("mount", ["-t", "tmpfs", "tmpfs", "${ABANDONED}/pool"]);
+  const line = 'trap "" TERM; exec 9>${ABANDONED}/${file}; echo $$; while sleep 1; do :; done';
+  spawn("sh", ["-c", line], { stdio: ["ignore", "inherit", "ignore"] });
+  setInterval(() => {}, 1000);`;
+
 beforeAll(async () => {
   for (const directory of [ABANDONED, LIVING]) await destroyEverything(directory);
   await writeFile(FILE, "");
@@ -51,3 +63,24 @@ it("is cleaned up by whoever comes next, and labs whose owners live are left alo
   expect([existsSync(ABANDONED), existsSync(LIVING)]).toEqual([false, true]);
   await runProgram("mkfs.btrfs", ["-q", FILE]);
 });
+
+it.each(["pool/file", "log"])(
+  "is cleaned up although a program that nobody wrote down is at work in its %s",
+  async (file) => {
+    const lab = spawn(process.execPath, ["--input-type=module", "-e", busyLab(file)], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    let pid: string;
+    try {
+      const [text] = (await once(lab.stdout, "data")) as [Buffer];
+      pid = text.toString().trim();
+    } finally {
+      lab.kill("SIGKILL");
+      await once(lab, "exit");
+      lab.stdout.destroy();
+    }
+    expect(existsSync(`/proc/${pid}/fd/9`)).toBe(true);
+    expect(await destroyAbandoned()).toContain(ABANDONED);
+    expect([existsSync(ABANDONED), existsSync(`/proc/${pid}/fd/9`)]).toEqual([false, false]);
+  },
+);

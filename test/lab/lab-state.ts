@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { runProgram } from "./program.ts";
@@ -13,6 +13,8 @@ import { runProgram } from "./program.ts";
 /** Where the state directories of labs lie, and how their names begin. */
 const PLACES = ["/var/tmp", tmpdir()];
 const NAME = /^(ingot|hdp)-/;
+/** So long may a file system be busy after its programs were ended. */
+const UNMOUNT_MS = 20_000;
 
 export type LabProcessOptions = {
   /** Unique in the lab: `endProcess(stateDirectory, name)` ends it. */
@@ -132,7 +134,7 @@ export async function destroyAbandoned(): Promise<string[]> {
 
 /**
  * Ends everything that the state directory names, and nothing else: recorded processes, whatever still runs in the
- * lab's own namespaces, the namespaces, mounts below the state directory. Removes the directory. May be called
+ * lab's own namespaces, the namespaces, whoever has files open in the directory, and mounts below it. Removes the directory. May be called
  * twice, after a crash, and when nothing is there. Rejects, and touches nothing, while another process owns it.
  */
 export async function destroyEverything(stateDirectory: string): Promise<void> {
@@ -144,6 +146,7 @@ export async function destroyEverything(stateDirectory: string): Promise<void> {
   for (const namespace of await listRecords(stateDirectory, "namespaces")) await destroyNamespace(namespace);
   for (const path of await listRecords(stateDirectory, "leftovers"))
     await rm(decodeURIComponent(path), { force: true });
+  await endUsersOf(resolve(stateDirectory));
   await unmountBelow(stateDirectory);
   await rm(stateDirectory, { recursive: true, force: true });
 }
@@ -200,7 +203,58 @@ async function unmountBelow(directory: string): Promise<void> {
   const mounts = (await readFile("/proc/self/mountinfo", "utf8")).split("\n").map((line) => line.split(" ")[4] ?? "");
   const below = mounts.filter((path) => path.startsWith(`${resolve(directory)}/`));
   // Innermost first; -d gives the loop device back.
-  for (const path of below.reverse()) await runProgram("umount", ["-d", path]);
+  for (const path of below.reverse()) await unmount(path);
+}
+
+/** Unmounts; what still uses it ends first. */
+async function unmount(path: string): Promise<void> {
+  for (const deadline = Date.now() + UNMOUNT_MS; ; ) {
+    const busy = await runProgram("umount", ["-d", path]).then(
+      () => undefined,
+      (error: Error) => error,
+    );
+    if (busy === undefined) return;
+    if (Date.now() > deadline) throw busy;
+    await endUsersOf(path);
+    // one that was killed a moment ago may not be quite gone
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/**
+ * Ends the processes that have files open in a directory: a lab that was killed leaves some that it could not write down.
+ * Those that only stand in it live on, and so do this one and whoever started it.
+ */
+async function endUsersOf(directory: string): Promise<void> {
+  for (const pid of await usersOf(directory)) {
+    const startTime = await processStartTime(pid);
+    if (startTime === undefined) continue;
+    await endPid(pid, async () => ((await processStartTime(pid)) === startTime ? pid : undefined), 1000);
+  }
+}
+
+async function usersOf(directory: string): Promise<number[]> {
+  const spared = await ancestors();
+  const pids = (await readdir("/proc")).map(Number).filter((pid) => pid > 1 && !spared.includes(pid));
+  const isUser = async (pid: number) => {
+    const numbers = await readdir(`/proc/${pid}/fd`).catch(() => []);
+    const links = ["exe", "root", ...numbers.map((number) => `fd/${number}`)];
+    const targets = await Promise.all(links.map((link) => readlink(`/proc/${pid}/${link}`).catch(() => "")));
+    return targets.some((target) => target === directory || target.startsWith(`${directory}/`));
+  };
+  const users = await Promise.all(pids.map(async (pid) => ((await isUser(pid)) ? [pid] : [])));
+  return users.flat();
+}
+
+/** This process, the one that started it, and so on. */
+async function ancestors(): Promise<number[]> {
+  const pids: number[] = [];
+  for (let pid = process.pid; pid > 1; ) {
+    pids.push(pid);
+    const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
+    pid = Number(/^PPid:\s+(\d+)$/m.exec(status)?.[1] ?? 0);
+  }
+  return pids;
 }
 
 async function writeRecord(stateDirectory: string, kind: string, name: string, content: string): Promise<void> {
