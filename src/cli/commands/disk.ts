@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { ApplianceError } from "../../errors.ts";
 import type { Disk, Operation } from "../answers.ts";
-import { examples, type Open } from "../command.ts";
+import { addTakingOptions, examples, type Open } from "../command.ts";
 import { formatFacts } from "../text/facts.ts";
 import { formatAgo, formatBytes, formatDuration, formatMoment } from "../text/quantity.ts";
 import type { Column } from "../text/table.ts";
@@ -75,15 +75,12 @@ export function addDiskCommands(program: Command, open: Open): void {
       await session.finish(await session.api.post<Operation>(session.projectPath("disks", name, "flatten"), {}));
     });
 
-  disk
+  const attach = disk
     .command("attach <name> <node>")
     .description("give a running node a disk beside the one that it boots")
     .option("--read-only", "its node can't write to it: to look at the disk of a failed node")
-    .option("--lun <number>", "where the node finds it, 2 to 255; the lowest free one by default", parseLun)
-    .option("--force-off", "cut the power of the node that boots the disk, and take it")
-    .option("--seen-off", "with --force-off: you saw that node off, its BMC may be dead")
-    .option("-y, --yes", "do not ask")
-    .option("--no-wait", "do not wait for the end")
+    .option("--lun <number>", "where the node finds it, 2 to 255; the lowest free one by default", parseLun);
+  addTakingOptions(attach, "boots the disk")
     .addHelpText(
       "after",
       examples(

@@ -2,7 +2,7 @@ import { type Command, Option } from "commander";
 import { ApplianceError } from "../../errors.ts";
 import { parseBytes } from "../../values/bytes.ts";
 import type { Operation } from "../answers.ts";
-import { examples, type Open } from "../command.ts";
+import { addTakingOptions, examples, type Open } from "../command.ts";
 import { path } from "../session.ts";
 
 type ProvisionOptions = {
@@ -19,7 +19,7 @@ type DeprovisionOptions = { deleteDisk?: boolean; now?: boolean; seenOff?: boole
 
 /** `ingot provision` and `ingot deprovision`. */
 export function addProvisionCommands(program: Command, open: Open): void {
-  program
+  const provision = program
     .command("provision <node>")
     .description("make a node boot a new clone of an image, or a disk that there is")
     .option("--image <image>", "image to clone")
@@ -27,11 +27,8 @@ export function addProvisionCommands(program: Command, open: Open): void {
     .option("--disk-name <name>", "name of the new clone")
     .option("--data <disk...>", "disks that it gets beside that one, from LUN 2 on")
     .option("--size <size>", "of the new clone, as 20G; by default as long as its image")
-    .option("--once", "boot it a single time, then the local disk again")
-    .option("--force-off", "cut the power of the node that has the disk, and take it")
-    .option("--seen-off", "with --force-off: you saw that node off, its BMC may be dead")
-    .option("-y, --yes", "do not ask")
-    .option("--no-wait", "do not wait for the end")
+    .option("--once", "boot it a single time, then the local disk again");
+  addTakingOptions(provision, "has the disk")
     .addHelpText(
       "after",
       examples(

@@ -6,6 +6,7 @@ const HOSTS: Record<string, string[]> = {
   "inner.example": ["10.1.2.3"],
   "both.example": ["10.1.2.3", "93.184.216.34"],
   "bmc.example": ["93.184.216.77"],
+  "alias.example": ["93.184.216.77"],
 };
 const resolve = async (host: string) => {
   const found = HOSTS[host];
@@ -59,6 +60,16 @@ describe("the address guard", () => {
     for (const refused of ["93.184.216.77", "93.184.216.0/24", "bmc.example"]) {
       await expect(guardWith([], [refused])("bmc.example")).rejects.toMatchObject({ code: "FORBIDDEN" });
     }
+  });
+
+  it("refuses the addresses of names of ours, whatever they are called by, also where some of these names lead nowhere", async () => {
+    const guard = guardWith([], ["gone.example", "bmc.example", "10.0.0.0/8"]);
+    for (const host of ["93.184.216.77", "alias.example"]) {
+      await expect(guard(host)).rejects.toMatchObject({ code: "FORBIDDEN" });
+    }
+    expect(await guard("93.184.216.34")).toEqual([{ address: "93.184.216.34", family: 4 }]);
+    const listed = guardWith(["alias.example"], ["bmc.example"]);
+    expect(await listed("alias.example")).toEqual([{ address: "93.184.216.77", family: 4 }]);
   });
 
   it.each(["inner.example", "Inner.Example", "10.1.2.3", "10.1.0.0/16", "::ffff:10.1.2.3"])(
