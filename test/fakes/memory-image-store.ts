@@ -45,7 +45,11 @@ export class MemoryImageStore implements ImageStore {
     const { bytes: content, sparse } = this.#contentOf(image);
     if (layout !== undefined) return readQcow2(sparse, layout, range);
     const { first, last } = range ?? { first: 0, last: content.length - 1 };
-    return Readable.from([compression ? zstdCompressSync(content) : content.subarray(first, last + 1)]);
+    const wanted = compression ? zstdCompressSync(content) : content.subarray(first, last + 1);
+    const pieces = Array.from({ length: Math.ceil(wanted.length / SIZE) }, (_, at) =>
+      wanted.subarray(at * SIZE, (at + 1) * SIZE),
+    );
+    return Readable.from(pieces);
   }
 
   async layout(image: string): Promise<Layout> {

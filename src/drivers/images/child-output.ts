@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { Readable } from "node:stream";
+import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { abortedError, driverFailed } from "../failure.ts";
 import type { ByteRange } from "./image-store.ts";
@@ -14,9 +14,6 @@ export type ChildWork = {
   /** Open files that it has as descriptors from 3 on. */
   files?: number[];
 };
-
-/** What an input fails with when the program that reads it has ended. */
-const NOT_TAKEN = ["EPIPE", "ERR_STREAM_PREMATURE_CLOSE"];
 
 /**
  * What a program writes, as a stream. DRIVER_FAILED, with its last words, where it ends with anything but 0, and what its
@@ -38,8 +35,8 @@ export function childOutput(
   child.stderr!.setEncoding("utf8").on("data", (text: string) => {
     complaint = (complaint + text).slice(-2000);
   });
-  const fed = input && child.stdin ? pipeline(input, child.stdin) : Promise.resolve();
-  fed.catch((error) => error.code !== "EPIPE" && child.kill("SIGKILL"));
+  const fed = input && child.stdin ? feed(input, child.stdin) : Promise.resolve();
+  fed.catch(() => child.kill("SIGKILL"));
   const ended = new Promise<void>((resolve, reject) => {
     child.on("error", (cause) => reject(driverFailed(driver, action, `can't run ${program}`, { cause })));
     child.on("close", (code, killedBy) => {
@@ -55,11 +52,8 @@ export function childOutput(
   async function* output(): AsyncGenerator<Buffer> {
     try {
       yield* child.stdout as Readable;
-      // an input that broke off ended the program too: it is the cause; one that was not taken has its cause in the program
-      await fed.catch(async (error) => {
-        if (NOT_TAKEN.includes(error.code)) await ended;
-        throw error;
-      });
+      // an input that broke off ended the program too: it is the cause
+      await fed;
       await ended;
     } catch (error) {
       throw signal.aborted ? abortedError(signal, driver, action) : error;
@@ -71,6 +65,24 @@ export function childOutput(
     kill();
   });
   return stream;
+}
+
+/**
+ * Gives a program all that a stream brings. Rejects where the stream breaks off; that the program takes no more is no
+ * failure of this: how it ended says why.
+ */
+export async function feed(input: Readable, stdin: Writable): Promise<void> {
+  let broken: unknown;
+  async function* watched(): AsyncGenerator<Buffer> {
+    try {
+      yield* input as AsyncIterable<Buffer>;
+    } catch (error) {
+      broken = error;
+      throw error;
+    }
+  }
+  await pipeline(watched, stdin).catch(() => {});
+  if (broken !== undefined) throw broken;
 }
 
 /** The bytes of these ranges, in ascending order, out of a stream; it ends with the last of them. */

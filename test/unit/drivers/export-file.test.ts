@@ -1,4 +1,5 @@
 /** What an export leaves when it is killed, cancelled, or its disk takes less than it is given. */
+import { randomBytes } from "node:crypto";
 import { linkSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -67,6 +68,24 @@ describe.each([
     await killed({ isDescribed });
     await exchange.removeExport(one(), signal);
     expect(readdirSync(exports)).toEqual([]);
+  });
+
+  it("tells how far it is, all the way", async () => {
+    const sizeBytes = 16 * 1024 * 1024;
+    await images.create("disk-1", sizeBytes);
+    await images.snapshot("disk-1", "img-large");
+    images.files.set(images.contents.get("image/img-large")!, randomBytes(sizeBytes));
+    const steps: [done: number, total: number][] = [];
+    await exchange.exportFile({ ...one(), image: "img-large" }, (...step) => steps.push(step), signal);
+    const passes = format === "raw" ? 2 : compression === "zst" ? 4 : 3;
+    expect(new Set(steps.map(([, total]) => total))).toEqual(new Set([passes * sizeBytes]));
+    const done = steps.map(([bytes]) => bytes);
+    expect(done).toEqual([...done].sort((a, b) => a - b));
+    expect(done.at(-1)).toBe(passes * sizeBytes);
+    for (let pass = 0; pass < passes; pass++) {
+      const within = done.filter((bytes) => bytes > pass * sizeBytes && bytes < (pass + 1) * sizeBytes);
+      expect(within.length, `pass ${pass}`).toBeGreaterThan(0);
+    }
   });
 
   it("that was killed once its manifest was there is tidied up", async () => {

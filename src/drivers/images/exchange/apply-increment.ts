@@ -12,6 +12,7 @@ import type { ExportManifest, Increment, Progress } from "../image-exchange.ts";
 import type { ImageStore } from "../image-store.ts";
 import { tooLarge } from "../import-child.ts";
 import { openSource } from "../import-source.ts";
+import { importDiff } from "../rbd/rbd-command.ts";
 import type { RbdAccess } from "../rbd/rbd-pool.ts";
 import { type Change, decodeDiff } from "./rbd-diff.ts";
 
@@ -142,8 +143,7 @@ async function changeVolume(
     }
   }
   const input = Readable.from(looking(), { objectMode: false });
-  const args = ["--conf", access.conf, "--id", access.user, "import-diff", "--no-progress", "-", volume];
-  await childOutput("rbd", args, { driver: "rbd", action: "import", signal, input }).toArray();
+  await importDiff(input, volume, { access, action: "import", signal });
 }
 
 async function changeFile(

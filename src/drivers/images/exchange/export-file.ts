@@ -40,8 +40,9 @@ export async function exportFile(
     await checkFree(request.path, names);
     const found = await images.stat("image", request.image, signal);
     const total = found?.sizeBytes ?? 0;
-    const { sizeBytes, sha256, since } = await writeContent(images, request, (done) => progress(done, total), signal);
-    const fileSha256 = await hashFile(names.unfinished, signal);
+    const passes = createPasses(request, total, progress);
+    const { sizeBytes, sha256, since } = await writeContent(images, request, total, passes, signal);
+    const fileSha256 = await hashFile(names.unfinished, passes.next(), signal);
     const { id, image, format, compression, about } = request;
     const manifest: ExportManifest = {
       ...{ schema: 1 as const, export: id, image, ...about, file: basename(request.path), format, compression },
@@ -86,14 +87,35 @@ function namesOf({ path, id }: Pick<FileExport, "id" | "path">) {
   };
 }
 
+/** How much of a pass is done, from 0 to 1. */
+type Pass = (share: number) => void;
+type Passes = { next(): Pass };
+
+/** The passes over the content that an export is made of; each counts as much as the others. */
+function createPasses({ format, compression, since }: FileExport, sizeBytes: number, progress: Progress): Passes {
+  const ofQcow2 = format === "qcow2" && !since ? (compression === "zst" ? 2 : 1) : 0;
+  // the content is read, and in the end the file for its checksum
+  const count = 1 + ofQcow2 + 1;
+  let begun = 0;
+  return {
+    next() {
+      const before = begun++;
+      return (share) => progress(Math.floor((before + share) * sizeBytes), count * sizeBytes);
+    },
+  };
+}
+
 async function writeContent(
   images: Exporting["images"],
   request: FileExport,
-  progress: (doneBytes: number) => void,
+  total: number,
+  passes: Passes,
   signal: AbortSignal,
 ): Promise<Pick<ExportManifest, "sizeBytes" | "sha256" | "since">> {
   const { image, format, compression } = request;
   const { unfinished, scratch } = namesOf(request);
+  const reading = passes.next();
+  const progress = (bytes: number) => reading(bytes / total);
   if (request.since) return writeIncrement(images, request, request.since, progress, signal);
   const content = await images.read({ image }, signal);
   const tap: Tap = { hash: createHash("sha256"), bytes: 0, progress };
@@ -107,12 +129,11 @@ async function writeContent(
     const raw = format === "raw" ? unfinished : scratch;
     await writeFile(raw, (target) => writeSparsely(target, tapped(content, tap)));
     if (format === "qcow2") {
-      await convert(scratch, unfinished, signal);
+      await convert(scratch, unfinished, passes.next(), signal);
       if (compression === "zst") {
         await rename(unfinished, scratch);
-        await writeFile(unfinished, (target) =>
-          writePlainly(target, compress(createReadStream(scratch, { signal }), signal)),
-        );
+        const plain = Readable.from(readingOf(scratch, passes.next(), signal), { objectMode: false });
+        await writeFile(unfinished, (target) => writePlainly(target, compress(plain, signal)));
       }
       await rm(scratch, { force: true });
     }
@@ -151,18 +172,21 @@ async function writeIncrement(
 }
 
 /** A qcow2 file from a raw one. It is said to be raw, and not looked into: it may begin with anything. */
-async function convert(from: string, to: string, signal: AbortSignal): Promise<void> {
+async function convert(from: string, to: string, pass: Pass, signal: AbortSignal): Promise<void> {
   const source = { driver: "raw", file: { driver: "file", filename: "/proc/self/fd/3", locking: "off" } };
   await writeFile(to, async (target) => {
     const raw = await open(from, "r");
     try {
       const confined = ["--no-new-privs", "--pdeathsig=KILL", "--bounding-set=-all", "--inh-caps=-all"];
-      const command = ["qemu-img", "convert", "-O", "qcow2", `json:${JSON.stringify(source)}`, "/proc/self/fd/4"];
+      const command = ["qemu-img", "convert", "-p", "-O", "qcow2", `json:${JSON.stringify(source)}`, "/proc/self/fd/4"];
       const files = [raw.fd, target.fd];
-      await childOutput("setpriv", [...confined, ...command], {
+      const drawn = childOutput("setpriv", [...confined, ...command], {
         ...{ driver: "qemu-img", action: "export" },
         ...{ signal, files },
-      }).toArray();
+      });
+      for await (const text of drawn.setEncoding("utf8")) {
+        for (const [, percent] of text.matchAll(/\((\d+(?:\.\d+)?)\/100%\)/g)) pass(Number(percent) / 100);
+      }
     } finally {
       await raw.close();
     }
@@ -224,10 +248,21 @@ async function removeUnfinished(names: Names): Promise<void> {
   for (const name of [names.newManifest, names.scratch, names.unfinished]) await rm(name, { force: true });
 }
 
-async function hashFile(path: string, signal: AbortSignal): Promise<string> {
+async function hashFile(path: string, pass: Pass, signal: AbortSignal): Promise<string> {
   const hash = createHash("sha256");
-  for await (const piece of createReadStream(path, { highWaterMark: 1024 * 1024, signal })) hash.update(piece);
+  for await (const piece of readingOf(path, pass, signal)) hash.update(piece);
   return hash.digest("hex");
+}
+
+/** A file's bytes, to its end. */
+async function* readingOf(path: string, pass: Pass, signal: AbortSignal): AsyncGenerator<Buffer> {
+  const { size } = await stat(path);
+  let done = 0;
+  for await (const piece of createReadStream(path, { highWaterMark: 1024 * 1024, signal }) as AsyncIterable<Buffer>) {
+    done += piece.length;
+    pass(done / size);
+    yield piece;
+  }
 }
 
 /** EXISTS where something of others has the name, or that of the manifest. */

@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { constants } from "node:os";
+import { Readable, type Writable } from "node:stream";
 import { abortedError, driverFailed } from "../../failure.ts";
-import { childOutput, pick } from "../child-output.ts";
+import { childOutput, feed, pick } from "../child-output.ts";
 import { cephError, isRefused, notThere } from "./rbd-fault.ts";
 import type { RbdAccess, RbdPool } from "./rbd-pool.ts";
 
@@ -266,7 +267,7 @@ export type CephCall = {
   /** Takes what it prints, where that is too long to be answered. */
   onOutput?: (piece: Buffer) => void;
   /** For its standard input. */
-  input?: string;
+  input?: string | Readable;
 };
 
 /** Runs `rbd` to its end for a verb that moves no content; answers what it printed. */
@@ -277,6 +278,12 @@ export function runRbd(args: string[], call: CephCall): Promise<string> {
 /** The same for one that copies an image, and tells how far it is. */
 export function copyByRbd(args: string[], progress: (percent: number) => void, call: CephCall): Promise<string> {
   return runCeph("rbd", [...PATIENCE, ...args], { ...call, onText: percentTo(progress) });
+}
+
+/** Writes changes, in the format of `rbd export-diff`, to a volume (`pool/image`). Fails as its pool's verbs, and as what it reads. */
+export async function importDiff(diff: Readable, volume: string, call: Omit<CephCall, "image">): Promise<void> {
+  const args = [...PATIENCE, "import-diff", "--no-progress", "-", volume];
+  await runCeph("rbd", args, { ...call, image: volume, input: diff });
 }
 
 /** Runs a program of Ceph to its end. They end with the errno of what failed. */
@@ -291,8 +298,11 @@ function runCeph(
       env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
       cwd: "/",
     });
-    // one that ended before it read this says why itself
-    child.stdin.on("error", () => {}).end(input);
+    let broken: unknown;
+    const told = tell(child.stdin, input).catch((error) => {
+      broken = error;
+      kill();
+    });
     const output: Buffer[] = [];
     let complaint = "";
     child.stdout.on("data", onOutput ?? ((chunk: Buffer) => output.push(chunk)));
@@ -308,8 +318,10 @@ function runCeph(
       const remedy = "install ceph-common on the appliance";
       reject(driverFailed("rbd", action, `can't run ${program}`, { cause, details: { remedy } }));
     });
-    child.on("close", (code, killedBy) => {
+    child.on("close", async (code, killedBy) => {
       signal.removeEventListener("abort", kill);
+      await told;
+      if (broken !== undefined) return reject(signal.aborted ? abortedError(signal, "rbd", action) : broken);
       if (code === 0) return resolve(Buffer.concat(output).toString());
       if (signal.aborted) return reject(abortedError(signal, "rbd", action));
       if (!existsSync(access.conf)) return reject(notThere("conf", access));
@@ -323,4 +335,11 @@ function runCeph(
       reject(cephError(errno, action, image, said || `${program} ended with ${killedBy ?? code}`));
     });
   });
+}
+
+/** Gives a program what it reads. Rejects where that breaks off; a program that ended before it read all says why itself. */
+async function tell(stdin: Writable, input: string | Readable | undefined): Promise<void> {
+  stdin.on("error", () => {});
+  if (!(input instanceof Readable)) return void stdin.end(input);
+  await feed(input, stdin);
 }
