@@ -145,6 +145,7 @@ describe("content as qcow2", () => {
         [5 * TIB - SECTOR, SECTOR],
       ],
     ],
+    ["just so much that its tables need another block", 32_762 * CLUSTER_BYTES, [[0, 32_762 * CLUSTER_BYTES]]],
     ["more than one block of reference counts tells of", 5 * GIB, [[0, 5 * GIB]]],
   ] as [string, number, [number, number][]][])("is without fault for qemu-img: %s", async (_, sizeBytes, pieces) => {
     const map = new ClusterMap(sizeBytes);
