@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { claim } from "./lab/lab-state.ts";
 
 const PRIVATE = ["--mount", "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"];
 const UNSHARE = ["unshare", ...PRIVATE, "--propagation", "private", "sh", "-c"];
@@ -23,9 +24,14 @@ export function whyNoRooms(): string | undefined {
  * Starts a program apart from all others on the machine: processes, network (loopback alone), mounts, /var/tmp and names
  * of networks are its own. What it leaves running or mounted ends with it, and with whoever started it.
  */
-export function startInRoom(argv: string[], options: { cwd: string; env: NodeJS.ProcessEnv }): ChildProcess {
+export async function startInRoom(
+  argv: string[],
+  options: { cwd: string; env: NodeJS.ProcessEnv },
+): Promise<ChildProcess> {
   for (const directory of ["/run/tgtd", "/run/netns"]) mkdirSync(directory, { recursive: true });
   const files = mkdtempSync(join("/var/tmp", "ingot-room-"));
+  // so that it goes at the next run where this one is killed
+  await claim(files);
   // as /var/tmp is for everybody
   chmodSync(files, 0o1777);
   const command = ["--pdeathsig", "KILL", ...UNSHARE, FURNISH, files, ...argv];

@@ -116,7 +116,7 @@ for (const failure of failures) console.log(`\nFAILED ${failure}`);
 process.exitCode = failures.length > 0 ? 1 : 0;
 
 function runTier(tier: string): Promise<string[]> {
-  return run(tier, [], (argv) => spawn(argv[0]!, argv.slice(1), { cwd: root, stdio: "inherit" }));
+  return run(tier, [], async (argv) => spawn(argv[0]!, argv.slice(1), { cwd: root, stdio: "inherit" }));
 }
 
 async function runInRooms(tier: string): Promise<string[]> {
@@ -131,8 +131,8 @@ async function runInRooms(tier: string): Promise<string[]> {
   const found = await inTurn.map(files, async (file) => {
     const started = Date.now();
     let output: Promise<string> | undefined;
-    const failed = await run(tier, [file], (argv) => {
-      const child = startInRoom(argv, { cwd: root, env: process.env });
+    const failed = await run(tier, [file], async (argv) => {
+      const child = await startInRoom(argv, { cwd: root, env: process.env });
       output = Promise.all([text(child.stdout!), text(child.stderr!)]).then((said) => said.join(""));
       return child;
     });
@@ -158,11 +158,14 @@ function vitest(verb: "run" | "list", tier: string, ...more: string[]): string[]
 }
 
 /** Runs a tier, or these files of it, as `start` starts it; answers what failed. */
-async function run(tier: string, files: string[], start: (argv: string[]) => ChildProcess): Promise<string[]> {
+async function run(tier: string, files: string[], start: (argv: string[]) => Promise<ChildProcess>): Promise<string[]> {
   const what = [tier, ...files].join(" ");
   const file = join(reportDirectory, `${what.replaceAll(/[^\w-]/g, "-")}.json`);
   const reports = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
-  const child = start([process.execPath, ...vitest("run", tier, "--passWithNoTests=false", ...reports, ...files)]);
+  const child = await start([
+    process.execPath,
+    ...vitest("run", tier, "--passWithNoTests=false", ...reports, ...files),
+  ]);
   const status = await new Promise<number | string | null>((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code, killedBy) => resolve(code ?? killedBy));
