@@ -1,5 +1,11 @@
 import { readFileSync } from "node:fs";
-import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type RequestOptions } from "node:http";
+import {
+  type ClientRequest,
+  request as httpRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestOptions,
+} from "node:http";
 import { request as httpsRequest } from "node:https";
 import { Readable } from "node:stream";
 import { ApplianceError, ERROR_KINDS, type ErrorCode } from "../errors.ts";
@@ -35,9 +41,12 @@ export function findPlace(options: PlaceOptions, environment: NodeJS.ProcessEnv)
 /** One appliance's API. Every call fails with the problem that the API answered, or UNAVAILABLE when nobody does. */
 export class ApiClient {
   readonly #place: Place;
+  readonly #silenceMs: number;
 
-  constructor(place: Place) {
+  /** `silenceMs`: for so long the API may say and take nothing. */
+  constructor(place: Place, silenceMs = SILENCE_MS) {
     this.#place = place;
+    this.#silenceMs = silenceMs;
   }
 
   get<T>(path: string, signal?: AbortSignal): Promise<T> {
@@ -56,7 +65,7 @@ export class ApiClient {
     return this.#ask<T>("PATCH", path, body);
   }
 
-  /** Sends bytes as they come. */
+  /** Sends bytes as they come, however long their source pauses; once there is an answer, the source is destroyed. */
   send<T>(path: string, headers: Record<string, string>, body?: NodeJS.ReadableStream): Promise<T> {
     return this.#ask<T>("PUT", path, body, undefined, { "Content-Type": "application/octet-stream", ...headers });
   }
@@ -98,7 +107,7 @@ export class ApiClient {
     return {
       method,
       path,
-      timeout: SILENCE_MS,
+      timeout: this.#silenceMs,
       headers: { ...headers, ...("token" in place ? { Authorization: `Bearer ${place.token}` } : {}) },
       ...("socket" in place ? { socketPath: place.socket } : {}),
     };
@@ -136,11 +145,30 @@ function send(place: Place, options: RequestOptions, body: object | undefined): 
       "socket" in place
         ? httpRequest(options, onAnswer)
         : (place.url.protocol === "https:" ? httpsRequest : httpRequest)(place.url, options, onAnswer);
-    request.on("timeout", () => request.destroy(new Error(`silent for ${SILENCE_MS / 1000} s`)));
     request.on("error", reject);
-    if (body instanceof Readable) body.on("error", (error) => request.destroy(error)).pipe(request);
-    else request.end(body && JSON.stringify(body));
+    const onSilence = () => request.destroy(new Error(`silent for ${(options.timeout ?? 0) / 1000} s`));
+    if (body instanceof Readable) sendStream(request, body, onSilence);
+    else request.on("timeout", onSilence).end(body && JSON.stringify(body));
   });
+}
+
+function sendStream(request: ClientRequest, body: Readable, onSilence: () => void): void {
+  body.on("error", (error) => request.destroy(error)).pipe(request);
+  request.on("socket", (socket) => {
+    // a request tells of the first silence alone
+    const look = () => {
+      const waitsForSource = !body.readableEnded && request.writableLength === 0;
+      if (!waitsForSource) onSilence();
+    };
+    socket.on("timeout", look);
+    request.on("close", () => socket.off("timeout", look));
+  });
+  request.on("response", (response) => {
+    // the API takes no more of it then, and an open source would keep the process
+    response.on("end", () => request.writableFinished || request.destroy());
+  });
+  // at the error already: a source that nobody holds back any more would run on
+  for (const end of ["error", "close"]) request.on(end, () => body.destroy());
 }
 
 function describeSilence(place: Place, cause: NodeJS.ErrnoException): ApplianceError {

@@ -57,7 +57,7 @@ export async function uploadFile(
           if (sent - begun > HELD_BYTES) failingSince = undefined;
           progress(sent, sizeBytes);
         });
-        answer = await put(`${position}-${last}`, piece, last - position + 1).finally(() => piece.destroy());
+        answer = await put(`${position}-${last}`, piece, last - position + 1);
         failingSince = undefined;
       }
       const isOwn = sent > 0 || failingSince !== undefined || answer.state === "running";
@@ -73,7 +73,7 @@ export async function uploadFile(
 
 /**
  * Sends what a stream brings, to its end, and answers the import that began. It can't be gone on with: a connection that
- * breaks ends it. Fails as the API.
+ * breaks ends it. The stream is destroyed in the end. Fails as the API.
  */
 export function uploadStream(
   api: ApiClient,
@@ -81,12 +81,11 @@ export function uploadStream(
   progress: (doneBytes: number) => void,
 ): Promise<Operation> {
   let sent = 0;
-  const counted = content.map((piece: Buffer) => {
+  content.on("data", (piece: Buffer) => {
     sent += piece.length;
     progress(sent);
-    return piece;
   });
-  return api.send<Operation>(`${path}?${new URLSearchParams(stated)}`, { "Transfer-Encoding": "chunked" }, counted);
+  return api.send<Operation>(`${path}?${new URLSearchParams(stated)}`, { "Transfer-Encoding": "chunked" }, content);
 }
 
 async function sizeOf(file: string): Promise<number> {

@@ -72,14 +72,16 @@ export async function importImage(
   return begin(appliance, { ...request, id, source }, place, requestedBy);
 }
 
-/** Makes an image from an upload that is whole, which ends with this. Fails as `importImage`. */
+/**
+ * Makes an image from an upload that is whole, which ends with this, before anything is waited for. EXISTS for a name in
+ * use, QUOTA; whether the pool is open is the caller's to ask.
+ */
 export async function importUpload(
   appliance: Appliance,
   upload: UploadRecord & { sizeBytes: number },
   requestedBy: string,
 ): Promise<OperationRecord> {
   const { id, project, name, sizeBytes } = upload;
-  await checkPoolOpen(appliance);
   appliance.images.checkNewName(project, name);
   checkQuota(appliance, project, { images: 1 });
   const place = { path: appliance.incoming.path(id), isIncoming: true, uploadedBytes: sizeBytes };

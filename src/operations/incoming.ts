@@ -8,6 +8,8 @@ import { writeFully } from "../values/write-fully.ts";
 const SPARED_SHARE = 0.05;
 /** What grows is promised so much ahead, so that the disk is looked at seldom. */
 const STRIDE_BYTES = 16 * 1024 * 1024;
+/** Not more than this waits in memory for a slow disk: its sender would wait for all of it at the end. */
+const UNSYNCED_BYTES = 256 * 1024 * 1024;
 
 export type IncomingOptions = {
   directory: string;
@@ -88,9 +90,16 @@ export class Incoming {
       });
     // qemu-img reads it as nobody; the folder keeps others out
     await described(closingOnFailure(file, file.chmod(0o644)));
+    let unsyncedBytes = 0;
     return {
       sizeBytes: async () => (await described(file.stat())).size,
-      write: (bytes, position) => described(writeFully(file, bytes, position)),
+      write: async (bytes, position) => {
+        await described(writeFully(file, bytes, position));
+        unsyncedBytes += bytes.length;
+        if (unsyncedBytes < UNSYNCED_BYTES) return;
+        await described(file.datasync());
+        unsyncedBytes = 0;
+      },
       close: () => described(file.datasync().finally(() => file.close())),
     };
   }

@@ -2,14 +2,15 @@ import { ApplianceError } from "../errors.ts";
 import { DEFAULT_PROJECT } from "../projects/project.ts";
 import type { Appliance } from "./appliance.ts";
 import { QUOTAS } from "./quota.ts";
-import type { UploadRecord } from "./uploads.ts";
+import type { Uploads } from "./uploads.ts";
 import { describeUsers, type User } from "./users.ts";
 
 /**
- * Forgets a project, its quota, what was shared with it, and its uploads: a later one of the same name is another one. NOT_FOUND; IN_USE with
- * `details.usedBy` while it owns anything or an operation works in it; CONFLICT for `default`.
+ * Forgets a project, its quota, what was shared with it, and its uploads, whose senders are cut off: a later one of the
+ * same name is another one. NOT_FOUND; IN_USE with `details.usedBy` while it owns anything or an operation works in it;
+ * CONFLICT for `default`.
  */
-export async function removeProject(appliance: Appliance, name: string): Promise<void> {
+export async function removeProject(appliance: Appliance, uploads: Uploads, name: string): Promise<void> {
   const project = appliance.projects.get(name);
   if (name === DEFAULT_PROJECT) {
     throw new ApplianceError("CONFLICT", `project ${name} is always there`, {
@@ -41,10 +42,6 @@ export async function removeProject(appliance: Appliance, name: string): Promise
       key: image.id,
       value: { ...image, sharedWith: image.sharedWith?.filter((one) => one !== name) },
     }));
-  // what has arrived of them goes with the next look for what nobody knows
-  const uploads = [...appliance.records.collection<UploadRecord>("uploads").values()]
-    .filter(({ project }) => project === name)
-    .map(({ id }) => ({ collection: "uploads", key: id, value: null }));
   const own = ["projects", QUOTAS].map((collection) => ({ collection, key: name, value: null }));
-  await appliance.records.commit([...own, ...unshared, ...uploads]);
+  await uploads.removeAll(name, [...own, ...unshared]);
 }

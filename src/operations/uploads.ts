@@ -1,4 +1,5 @@
 import { ApplianceError } from "../errors.ts";
+import type { Change } from "../store/records.ts";
 import { newId } from "../values/id.ts";
 import type { Compression, ImageFormat } from "../values/image-format.ts";
 import type { Appliance } from "./appliance.ts";
@@ -58,7 +59,8 @@ export class Uploads {
 
   /**
    * Begins an upload, or finds the one that the same request began. EXISTS when an image has the name, CONFLICT when an
-   * upload of that name was begun as something else, POOL_FULL, QUOTA, INVALID.
+   * upload of that name was begun as something else, POOL_FULL, QUOTA, INVALID; NOT_FOUND for a project
+   * that is gone.
    */
   async begin(request: UploadRequest, requestedBy: string): Promise<UploadState> {
     const { project, name, sizeBytes } = request;
@@ -67,7 +69,7 @@ export class Uploads {
       this.#checkSame(begun, request);
       return this.#state(begun);
     }
-    const { incoming, images, records, clock } = this.#appliance;
+    const { incoming, images, projects, records, clock } = this.#appliance;
     images.checkNewName(project, name);
     checkQuota(this.#appliance, project, { images: 1 });
     await checkPoolOpen(this.#appliance);
@@ -75,6 +77,8 @@ export class Uploads {
     await incoming.promise(upload.id, sizeBytes ?? 0);
     try {
       if (this.#find(project, name)) throw busy(name);
+      // it may have been removed meanwhile
+      projects.get(project);
       await records.commit([{ collection: "uploads", key: upload.id, value: upload }]);
     } catch (error) {
       await incoming.remove(upload.id);
@@ -106,7 +110,8 @@ export class Uploads {
 
   /**
    * Takes an upload of unknown length in, which ends where its body does, and begins its import. It can't be gone on with:
-   * what came before a failure is dropped. INVALID when nothing comes, or more than an image may have; POOL_FULL.
+   * what came before a failure is dropped. INVALID when nothing comes, or more than an image may have; POOL_FULL; CONFLICT
+   * when it was given up, or another connection took it over, before the import began.
    */
   receiveAll(project: string, name: string, body: Piece["body"], requestedBy: string): Promise<OperationRecord> {
     return this.#alone(project, name, async (upload, signal) => {
@@ -115,7 +120,7 @@ export class Uploads {
         const sizeBytes = await this.#appliance.incoming.receivedBytes(upload.id);
         if (sizeBytes === 0) throw empty();
         await this.#appliance.incoming.promise(upload.id, sizeBytes);
-        return await importUpload(this.#appliance, { ...upload, sizeBytes }, requestedBy);
+        return await this.#import(upload, sizeBytes, requestedBy, signal);
       } catch (error) {
         // whoever cut it off has it now
         if (!signal.aborted) await this.#forget(upload);
@@ -124,19 +129,27 @@ export class Uploads {
     });
   }
 
-  /** Begins the import of an upload that is whole; nobody sends meanwhile. CONFLICT when it is not. */
+  /** Begins the import of an upload that is whole; nobody sends meanwhile. CONFLICT when it is not, or was given up. */
   finish(project: string, name: string, requestedBy: string): Promise<OperationRecord> {
     return this.#alone(project, name, async (upload) => {
       const receivedBytes = await this.#appliance.incoming.receivedBytes(upload.id);
       const { sizeBytes } = upload;
       if (sizeBytes === undefined || receivedBytes !== sizeBytes) throw notWhole(upload, receivedBytes);
-      return importUpload(this.#appliance, { ...upload, sizeBytes }, requestedBy);
+      return this.#import(upload, sizeBytes, requestedBy);
     });
   }
 
-  /** Gives an upload up, and all of it that has arrived. */
+  /** Gives an upload up, and all of it that has arrived; what the disk won't remove goes with a later look. */
   async remove(project: string, name: string): Promise<void> {
-    await this.#drop(this.#get(project, name));
+    await this.#drop([this.#get(project, name)]);
+  }
+
+  /** Makes these changes, and with them gives all uploads of a project up; whoever sends one is cut off. */
+  async removeAll(project: string, changes: Change[]): Promise<void> {
+    await this.#drop(
+      this.#all().filter((one) => one.project === project),
+      { changes },
+    );
   }
 
   /**
@@ -145,15 +158,11 @@ export class Uploads {
    */
   async start(): Promise<void> {
     for (const upload of this.#all()) {
-      if (upload.sizeBytes === undefined) {
-        await this.#forget(upload);
-        continue;
-      }
-      await this.#appliance.incoming.promise(upload.id, upload.sizeBytes).catch((error) => {
-        this.#appliance.log.warn(
-          { component: "uploads", image: upload.name, reason: error.message },
-          "upload has no room",
-        );
+      const { id, name, sizeBytes } = upload;
+      const found = sizeBytes === undefined ? this.#forget(upload) : this.#appliance.incoming.promise(id, sizeBytes);
+      await found.catch((error) => {
+        const what = sizeBytes === undefined ? "upload that broke off can't be dropped" : "upload has no room";
+        this.#appliance.log.warn({ component: "uploads", image: name, reason: error.message }, what);
       });
     }
     this.#sweeping = this.#keepSweeping();
@@ -167,11 +176,13 @@ export class Uploads {
 
   /** Drops uploads that have expired, and files that nothing knows any more. */
   async sweep(): Promise<void> {
-    const { incoming, clock, runner, log } = this.#appliance;
+    const { incoming, clock, config, runner, log } = this.#appliance;
     for (const upload of this.#all()) {
-      if (this.#writers.has(upload.id) || (await this.#state(upload)).expiresAt > clock.now()) continue;
+      // who says how much will come sends or is cut off; a pipe may be silent
+      if (upload.sizeBytes !== undefined && this.#writers.has(upload.id)) continue;
+      if ((await this.#state(upload)).expiresAt > clock.now() || !this.#records().get(upload.id)) continue;
       log.info({ component: "uploads", image: upload.name, requestedBy: upload.requestedBy }, "upload expired");
-      await this.#drop(upload);
+      await this.#drop([upload], { reason: expired(config.pool.incoming.expireSeconds) });
     }
     for (const id of await incoming.list()) {
       if (!this.#records().get(id) && runner.holder(id) === undefined) await incoming.remove(id);
@@ -199,10 +210,19 @@ export class Uploads {
         await file.write(piece, position);
         position += piece.length;
       }
-      signal.throwIfAborted();
     } finally {
       await file.close();
     }
+    // all of it is synced then: there was time enough to give it up
+    signal.throwIfAborted();
+  }
+
+  /** Begins the import of one that is whole; CONFLICT, or what the signal says, when it was given up until that moment. */
+  async #import(upload: UploadRecord, sizeBytes: number, requestedBy: string, signal?: AbortSignal) {
+    await checkPoolOpen(this.#appliance);
+    signal?.throwIfAborted();
+    if (!this.#records().get(upload.id)) throw takenAway();
+    return importUpload(this.#appliance, { ...upload, sizeBytes }, requestedBy);
   }
 
   async #checkLength({ id, sizeBytes }: UploadRecord, bytes: number): Promise<void> {
@@ -232,24 +252,36 @@ export class Uploads {
     return working;
   }
 
-  async #cutOff(id: string): Promise<void> {
+  async #cutOff(id: string, reason = takenAway()): Promise<void> {
     const writer = this.#writers.get(id);
     if (!writer) return;
-    writer.stop.abort(new ApplianceError("CONFLICT", "upload: it goes on over another connection, or was given up"));
+    writer.stop.abort(reason);
     await writer.ended;
   }
 
-  async #drop({ id }: UploadRecord): Promise<void> {
+  async #drop(
+    uploads: UploadRecord[],
+    { changes = [], reason }: { changes?: Change[]; reason?: ApplianceError } = {},
+  ): Promise<void> {
+    const dropped = uploads.map(({ id }) => ({ collection: "uploads", key: id, value: null }));
     // nobody begins to write any more, then nobody does
-    await this.#appliance.records.commit([{ collection: "uploads", key: id, value: null }]);
-    await this.#cutOff(id);
-    await this.#appliance.incoming.remove(id);
+    await this.#appliance.records.commit([...changes, ...dropped]);
+    await Promise.all(uploads.map(({ id }) => this.#cutOff(id, reason)));
+    for (const one of uploads) await this.#clear(one);
   }
 
   /** Drops one that nobody else writes. */
-  async #forget({ id }: UploadRecord): Promise<void> {
-    await this.#appliance.records.commit([{ collection: "uploads", key: id, value: null }]);
-    await this.#appliance.incoming.remove(id);
+  async #forget(upload: UploadRecord): Promise<void> {
+    await this.#appliance.records.commit([{ collection: "uploads", key: upload.id, value: null }]);
+    await this.#clear(upload);
+  }
+
+  /** Removes what arrived of one that is given up; where the disk refuses, a later look for what nobody knows does. */
+  async #clear({ id, name }: UploadRecord): Promise<void> {
+    await this.#appliance.incoming.remove(id).catch((error) => {
+      const facts = { component: "uploads", image: name, reason: error.message };
+      this.#appliance.log.warn(facts, "what arrived of an upload can't be removed yet");
+    });
   }
 
   async #state(upload: UploadRecord): Promise<UploadState> {
@@ -297,6 +329,20 @@ export class Uploads {
   #records() {
     return this.#appliance.records.collection<UploadRecord>("uploads");
   }
+}
+
+function takenAway(): ApplianceError {
+  return new ApplianceError("CONFLICT", "upload: it goes on over another connection, or was given up");
+}
+
+function expired(seconds: number): ApplianceError {
+  return new ApplianceError("TIMEOUT", `upload: nothing came for ${seconds} s`, {
+    details: {
+      field: "pool.incoming.expireSeconds",
+      value: seconds,
+      remedy: "see whether what sends it works; raise pool.incoming.expireSeconds, if it may pause for longer",
+    },
+  });
 }
 
 function elsewhere(receivedBytes: number): ApplianceError {

@@ -31,6 +31,8 @@ export type ApiEnvironment = {
     localCaller?: Caller | undefined;
     /** Ends the connection that the request came on. */
     cutOff?: (() => void) | undefined;
+    /** Lets the connection live while nothing moves on it, until this request is answered. */
+    bearSilence?: (() => void) | undefined;
     /** Aborted when the API stops: nobody is kept waiting then. */
     stopping?: AbortSignal | undefined;
   };

@@ -14,6 +14,8 @@ const GRACE_MS = 2_000;
 
 /** Longer than any answer is waited for. */
 const SILENCE_MS = 120_000;
+/** A host that is gone without a word is noticed after so long, also where silence is borne. */
+const PROBE_MS = 60_000;
 
 /** The API, listening. */
 export type RunningApi = {
@@ -26,9 +28,10 @@ export type RunningApi = {
 
 /**
  * Opens the admin API on `<runtimeDirectory>/api.sock`, and on TCP where api.tokenFile is given.
- * LOCKED when another process listens there; INVALID for a bad token file; INTERNAL when a route states no right.
+ * A connection on which nothing moves for `silenceMs` is ended. LOCKED when another process listens there; INVALID for a
+ * bad token file; INTERNAL when a route states no right.
  */
-export async function startApi(parts: ApiParts): Promise<RunningApi> {
+export async function startApi(parts: ApiParts, silenceMs = SILENCE_MS): Promise<RunningApi> {
   const { config } = parts;
   const token = config.api.tokenFile === undefined ? undefined : await readToken(config.api.tokenFile);
   const api = createApi(parts, token);
@@ -40,15 +43,17 @@ export async function startApi(parts: ApiParts): Promise<RunningApi> {
     await Promise.all(servers.map(closeServer));
   };
   try {
-    const local = serve(api, (socket) => ({
-      localCaller: callerOf(socket),
+    const bind = (socket: Socket) => ({
       stopping: stopping.signal,
       cutOff: () => socket.destroy(),
-    }));
+      // the server's own limit holds again from the next request on
+      bearSilence: () => socket.setTimeout(0),
+    });
+    const local = serve(api, silenceMs, (socket) => ({ ...bind(socket), localCaller: callerOf(socket) }));
     await listenOnPath(local, socketPath);
     servers.push(local);
     if (!token || config.api.listen.port === 0) return { socketPath, stop };
-    const remote = serve(api, (socket) => ({ stopping: stopping.signal, cutOff: () => socket.destroy() }));
+    const remote = serve(api, silenceMs, bind);
     const tcp = await listenOnPort(remote, config.api.listen.address, config.api.listen.port);
     servers.push(remote);
     return { socketPath, tcp, stop };
@@ -58,13 +63,14 @@ export async function startApi(parts: ApiParts): Promise<RunningApi> {
   }
 }
 
-function serve(api: Api, bindings: (socket: Socket) => ApiEnvironment["Bindings"]): Server {
+function serve(api: Api, silenceMs: number, bindings: (socket: Socket) => ApiEnvironment["Bindings"]): Server {
   const server = createAdaptorServer({
+    serverOptions: { keepAlive: true, keepAliveInitialDelay: PROBE_MS },
     fetch: (request, { incoming }) => api.fetch(request, bindings((incoming as IncomingMessage).socket)),
   }) as Server;
   // an upload takes its time; a connection on which nothing moves ends
   server.requestTimeout = 0;
-  server.timeout = SILENCE_MS;
+  server.timeout = silenceMs;
   return server;
 }
 

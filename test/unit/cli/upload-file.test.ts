@@ -2,9 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { PassThrough, Readable } from "node:stream";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ApiClient } from "../../../src/cli/api-client.ts";
-import { uploadFile } from "../../../src/cli/upload-file.ts";
+import { uploadFile, uploadStream } from "../../../src/cli/upload-file.ts";
 
 const SIZE = 1000;
 const TEN_MINUTES = 600_000;
@@ -32,6 +33,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   vi.useRealTimers();
+  server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
   rmSync(directory, { recursive: true });
 });
@@ -78,4 +80,53 @@ it("takes the import that it did not hear of, but not that of an earlier call", 
   await expect(upload()).rejects.toMatchObject({ code: "EXISTS" });
   tell = () => ({ status: 202, answer: { id: "op-1", state: "running" } });
   expect(await upload()).toMatchObject({ id: "op-1" });
+});
+
+describe("out of a pipe", () => {
+  const SILENCE_MS = 200;
+  const nobody = { code: "UNAVAILABLE", message: expect.stringContaining("silent for 0.2 s") };
+  const client = () => new ApiClient({ socket: join(directory, "api") }, SILENCE_MS);
+  const pipe = (content: Readable) => uploadStream(client(), { path: "/content", content, stated: {} }, () => {});
+
+  it("waits for a source that pauses, and for the answer no longer than for any", async () => {
+    const content = new PassThrough();
+    take = (request, response) => {
+      if (request.method === "PUT") request.resume().on("end", () => response.end(JSON.stringify({ id: "op-1" })));
+    };
+    const first = pipe(content);
+    content.write("a");
+    // one after the other, each begun later, the API stays silent for longer than a client bears
+    for (let round = 0; round < 3; round++) await expect(client().get("/silent")).rejects.toMatchObject(nobody);
+    content.end("b");
+    expect(await first).toEqual({ id: "op-1" });
+
+    take = (request) => void request.resume();
+    const later = new PassThrough();
+    const second = expect(pipe(later)).rejects.toMatchObject(nobody);
+    later.write("a");
+    for (let round = 0; round < 2; round++) await expect(client().get("/silent")).rejects.toMatchObject(nobody);
+    later.end("b");
+    await second;
+  });
+
+  it("gives up when the API takes nothing", async () => {
+    take = () => {};
+    const endless = new Readable({
+      read() {
+        this.push(Buffer.alloc(65_536));
+      },
+    });
+    await expect(pipe(endless)).rejects.toMatchObject(nobody);
+    expect(endless.destroyed).toBe(true);
+  });
+
+  it("lets go of a source that has not ended once there is an answer", async () => {
+    take = (_, response) => response.writeHead(409).end(JSON.stringify({ code: "EXISTS", detail: "there is one" }));
+    const content = new PassThrough();
+    content.write("a");
+    await expect(pipe(content)).rejects.toMatchObject({ code: "EXISTS" });
+    await expect.poll(() => content.destroyed).toBe(true);
+    const connections = () => new Promise((resolve) => server.getConnections((_, count) => resolve(count)));
+    await expect.poll(connections).toBe(0);
+  });
 });

@@ -3,6 +3,7 @@ import { open } from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Api } from "../../../src/http/api/api.ts";
 import { createApi } from "../../../src/http/api/create-api.ts";
+import { removeProject } from "../../../src/operations/remove-project.ts";
 import type { UploadRecord } from "../../../src/operations/uploads.ts";
 import { nothingLeftBehind } from "../operations/world.ts";
 import { ApiWorld, LOCAL, PATIENT } from "./api-world.ts";
@@ -21,8 +22,8 @@ beforeEach(async () => {
 afterEach(() => world.end());
 
 /** Sends what comes, without saying how much it will be. */
-async function putChunked(body: ReadableStream | Buffer, query = "format=raw", name = "golden") {
-  const request = new Request(`http://ingot${BASE}/images/${name}/content?${query}`, {
+async function putChunked(body: ReadableStream | Buffer, query = "format=raw", name = "golden", project = "default") {
+  const request = new Request(`http://ingot/v1/projects/${project}/images/${name}/content?${query}`, {
     method: "PUT",
     headers: { "Transfer-Encoding": "chunked" },
     body,
@@ -194,6 +195,9 @@ describe("an upload of unknown length", () => {
         else controller.close();
       },
     });
+  /** So many bytes, and then nothing for ever. */
+  const halting = (bytes: number) =>
+    new ReadableStream({ start: (controller) => controller.enqueue(new Uint8Array(bytes)) });
   const nothingLeft = () => {
     expect(uploads()).toEqual([]);
     expect(spool()).toEqual([]);
@@ -233,19 +237,41 @@ describe("an upload of unknown length", () => {
   });
 
   it("shows while it comes, and one that begins anew ends it", async () => {
-    let more: (piece: Uint8Array) => void = () => {};
-    const halting = new ReadableStream({
-      start(controller) {
-        more = (piece) => controller.enqueue(piece);
-      },
-    });
-    const first = putChunked(halting);
-    more(new Uint8Array(10));
+    const first = putChunked(halting(10));
     await expect.poll(() => get("/uploads"), PATIENT).toMatchObject([{ name: "golden", receivedBytes: 10 }]);
     expect(await get("/uploads")).not.toMatchObject([{ sizeBytes: expect.anything() }]);
     expect(await put(piece(0, 400))).toMatchObject({ status: 409, answer: { field: "sizeBytes" } });
     expect((await putChunked(stream(2))).status).toBe(202);
     expect(await first).toMatchObject({ status: 409, answer: { code: "CONFLICT" } });
+  });
+
+  it("expires when nothing comes for long, and its sender is told of the limit", async () => {
+    const sent = putChunked(halting(10));
+    await expect.poll(() => get("/uploads"), PATIENT).toMatchObject([{ receivedBytes: 10 }]);
+    await world.parts.uploads.sweep();
+    expect(uploads()).toHaveLength(1);
+    utimesSync(world.appliance.incoming.path(uploads()[0]!.id), 1, 1);
+    await world.parts.uploads.sweep();
+    expect(await sent).toMatchObject({
+      answer: { code: "TIMEOUT", field: "pool.incoming.expireSeconds", value: 86_400, remedy: expect.any(String) },
+    });
+    nothingLeft();
+  });
+
+  it("is cut off when its project is removed, and becomes no image there", async () => {
+    const { projects } = world.appliance;
+    await projects.add({ name: "lab" }, "test");
+    const sent = putChunked(halting(10), "format=raw", "golden", "lab");
+    await expect.poll(uploads, PATIENT).toHaveLength(1);
+    expect((await api.request("/v1/projects/lab", { method: "DELETE" }, LOCAL)).status).toBe(204);
+    expect(await sent).toMatchObject({ status: 409, answer: { code: "CONFLICT" } });
+    nothingLeft();
+    await projects.add({ name: "lab" }, "test");
+    const begun = { ...RAW, project: "lab", name: "golden" };
+    const beginning = expect(world.parts.uploads.begin(begun, "test")).rejects.toMatchObject({ code: "NOT_FOUND" });
+    await removeProject(world.appliance, world.parts.uploads, "lab");
+    await beginning;
+    nothingLeft();
   });
 
   it("that a crash broke off is dropped at the next start", async () => {
@@ -254,6 +280,86 @@ describe("an upload of unknown length", () => {
     await world.parts.uploads.start();
     expect(await get("/uploads")).toMatchObject([{ name: "other", receivedBytes: 400 }]);
     await world.parts.uploads.stop();
+  });
+
+  it("that a crash broke off keeps nobody from starting, where its folder is none any more", async () => {
+    const { directory } = world.appliance.incoming;
+    await world.parts.uploads.begin({ project: "default", name: "golden", ...RAW }, "test");
+    rmSync(directory, { recursive: true, force: true });
+    writeFileSync(directory, "");
+    await world.parts.uploads.start();
+    await world.parts.uploads.stop();
+    expect(uploads()).toEqual([]);
+    rmSync(directory);
+  });
+});
+
+describe("an upload that is given up when all of it is here", () => {
+  const all = async function* () {
+    yield CONTENT;
+  };
+  const UPLOAD = { ...RAW, project: "default", name: "golden" };
+  const takenAway = { code: "CONFLICT", message: expect.stringContaining("given up") };
+  const receiveAll = () => world.parts.uploads.receiveAll("default", "golden", all(), "test");
+  afterEach(() => void vi.restoreAllMocks());
+
+  /** Holds the sync of the next file until it is let go. */
+  async function holdSync() {
+    const probe = await open(world.directory);
+    const [begun, held] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    vi.spyOn(Object.getPrototypeOf(probe), "datasync").mockImplementationOnce(() => {
+      begun.resolve();
+      return held.promise;
+    });
+    await probe.close();
+    return { begun: begun.promise, letGo: held.resolve };
+  }
+
+  it("while it is synced, is imported no more", async () => {
+    await world.parts.uploads.begin(UPLOAD, "test");
+    const sync = await holdSync();
+    const sent = expect(receiveAll()).rejects.toMatchObject(takenAway);
+    await sync.begun;
+    const removed = world.parts.uploads.remove("default", "golden");
+    sync.letGo();
+    await Promise.all([sent, removed]);
+    expect(world.appliance.runner.list()).toEqual([]);
+    expect(spool()).toEqual([]);
+    nothingLeftBehind(world.appliance, world.world);
+  });
+
+  it("while it is synced, for one that begins anew, leaves the name to that", async () => {
+    await world.parts.uploads.begin(UPLOAD, "test");
+    const sync = await holdSync();
+    const first = expect(receiveAll()).rejects.toMatchObject(takenAway);
+    await sync.begun;
+    const second = receiveAll();
+    sync.letGo();
+    await first;
+    expect((await world.appliance.runner.settled((await second).id)).state).toBe("done");
+    nothingLeftBehind(world.appliance, world.world);
+  });
+
+  it("while a piece of it is synced, tells whoever sent that", async () => {
+    const receive = () => world.parts.uploads.receive("default", "golden", { from: 0, body: all() });
+    await world.parts.uploads.begin({ ...UPLOAD, sizeBytes: CONTENT.length }, "test");
+    const sync = await holdSync();
+    const first = expect(receive()).rejects.toMatchObject(takenAway);
+    await sync.begun;
+    const second = receive();
+    sync.letGo();
+    await first;
+    expect(await second).toMatchObject({ receivedBytes: CONTENT.length });
+  });
+
+  it("before its import begins, is imported no more", async () => {
+    await world.parts.uploads.begin({ ...UPLOAD, sizeBytes: CONTENT.length }, "test");
+    await world.parts.uploads.receive("default", "golden", { from: 0, body: all() });
+    const finishing = expect(world.parts.uploads.finish("default", "golden", "test")).rejects.toMatchObject(takenAway);
+    await world.parts.uploads.remove("default", "golden");
+    await finishing;
+    expect(world.appliance.runner.list()).toEqual([]);
+    expect(spool()).toEqual([]);
   });
 });
 

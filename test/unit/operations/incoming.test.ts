@@ -1,8 +1,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Incoming } from "../../../src/operations/incoming.ts";
+
+const MIB = 1024 ** 2;
 
 let directory: string;
 let incoming: Incoming;
@@ -37,4 +40,33 @@ describe("room for what is being brought in", () => {
     await incoming.grow("img-b", 700);
     await expect(incoming.grow("img-b", 701)).rejects.toMatchObject({ code: "POOL_FULL", details: { freeBytes: 700 } });
   });
+});
+
+it("is synced as it comes, so that little is left to wait for at its end", async () => {
+  const probe = await open(directory);
+  const handles = Object.getPrototypeOf(probe);
+  await probe.close();
+  let unsynced = 0;
+  const piece = new Uint8Array(48 * MIB);
+  const write = vi.spyOn(handles, "write").mockImplementation(async () => {
+    unsynced += piece.length;
+    return { bytesWritten: piece.length };
+  });
+  const sync = vi.spyOn(handles, "datasync").mockImplementation(async () => {
+    unsynced = 0;
+  });
+  try {
+    await incoming.promise("img-a", 10);
+    const file = await incoming.open("img-a", "w");
+    for (let position = 0; position < 1024 * MIB; position += piece.length) {
+      await file?.write(piece, position);
+      expect(unsynced).toBeLessThan(300 * MIB);
+    }
+    expect(sync.mock.calls.length).toBeLessThan(5);
+    await file?.close();
+    expect(unsynced).toBe(0);
+  } finally {
+    write.mockRestore();
+    sync.mockRestore();
+  }
 });

@@ -39,14 +39,14 @@ const routes = {
 };
 
 /** Who owns nodes, images and disks. */
-export function addProjectRoutes(api: Api, { appliance }: ApiParts): void {
+export function addProjectRoutes(api: Api, { appliance, uploads }: ApiParts): void {
   api.openapi(routes.list, (c) => c.json(appliance.projects.list().map(viewProject), 200));
   api.openapi(routes.add, async (c) => {
     const project = await appliance.projects.add(exact(c.req.valid("json")), c.var.caller.name);
     return c.json(viewProject(project), 201, { Location: `/v1/projects/${project.name}` });
   });
   api.openapi(routes.remove, async (c) => {
-    await removeProject(appliance, c.req.valid("param").project);
+    await removeProject(appliance, uploads, c.req.valid("param").project);
     return c.body(null, 204);
   });
 }

@@ -57,7 +57,7 @@ const routes = {
     method: "delete",
     path: "/v1/projects/{project}/uploads/{image}",
     request: { params },
-    responses: { 204: { description: "Given up; nothing of it is left" } },
+    responses: { 204: { description: "Given up" } },
   }),
 };
 
@@ -70,6 +70,7 @@ export function addUploadRoutes(api: Api, { uploads, appliance }: ApiParts): voi
     const described = { ...stated, project, name: image, phonesHome: phonesHome === "true" };
     const by = c.var.caller.name;
     if (isOfUnknownLength(c.req)) {
+      c.env.bearSilence?.();
       await uploads.begin(described, by);
       return accepted(c, appliance, await uploads.receiveAll(project, image, body, by));
     }
