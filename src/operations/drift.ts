@@ -112,6 +112,7 @@ async function ofLeftovers(
 
 const MESSAGES: Record<Exclude<Leftover["what"], "deleted">, string> = {
   unfinished: "was begun and not finished",
+  "half-made": "is half made; or by hand, and is adopted once `rbd image-meta set … conf_rbd_cache false` says so",
   replaced: "is what a disk held before it was reverted",
   mark: "is the mark of a snapshot that was not finished",
 };

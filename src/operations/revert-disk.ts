@@ -116,7 +116,7 @@ export function revertProcedure(appliance: Appliance): Procedure<RevertPlan> {
         name: "save-content",
         deadlineSeconds: 120,
         run: ({ plan, signal }) => appliance.store.setAside(plan.disk, plan.rescue, signal),
-        undo: ({ plan, signal }) => appliance.store.remove("image", plan.rescue, signal),
+        undo: ({ plan, signal }) => appliance.store.remove("image", plan.rescue, signal, plan.disk),
       },
       {
         name: "revert",

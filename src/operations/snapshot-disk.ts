@@ -76,7 +76,7 @@ export function snapshotProcedure(appliance: Appliance): Procedure<SnapshotPlan>
           const image = appliance.images.find(plan.image) as ImageRecord;
           return { changes: [{ collection: "images", key: plan.image, value: { ...image, sizeBytes, ready: true } }] };
         },
-        undo: ({ plan, signal }) => appliance.store.remove("image", plan.image, signal),
+        undo: ({ plan, signal }) => appliance.store.remove("image", plan.image, signal, plan.disk),
       },
     ],
     undone: (plan) => [{ collection: "images", key: plan.image, value: null }],

@@ -158,10 +158,10 @@ export function storageVerbs(
         await images.flatten(args, progress, signal);
       },
     ),
-    "images.remove": verb(z.strictObject({ kind, id }), async (args, { signal, as }) => {
+    "images.remove": verb(z.strictObject({ kind, id, markedDisk: id.optional() }), async (args, { signal, as }) => {
       await checkOwned(args.kind, args.id, as, signal);
       if (args.kind === "disk") await checkUnused(args.id, signal);
-      await images.remove(args.kind, args.id, signal);
+      await images.remove(args.kind, args.id, signal, args.markedDisk);
     }),
     "images.stat": verb(z.strictObject({ kind, id }), (args, { signal }) => images.stat(args.kind, args.id, signal)),
     "images.list": verb(z.strictObject({}), (_, { signal }) => images.list(signal)),

@@ -1,5 +1,6 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { CephCluster } from "../lab/ceph.ts";
 import { runProgram } from "../lab/program.ts";
 import type { Rack } from "../lab/rack.ts";
 
@@ -13,7 +14,16 @@ export async function stored(rack: Rack): Promise<string[]> {
   const { pool } = rack.ceph;
   const listed = JSON.parse(await rack.ceph.rbd("ls", pool, "--format", "json")) as string[];
   const trash = JSON.parse(await rack.ceph.rbd("trash", "ls", pool, "--format", "json")) as { name: string }[];
-  return [...listed, ...trash.map(({ name }) => `trash: ${name}`)].sort();
+  const odd = await Promise.all(listed.map((name) => oddities(rack.ceph!, name)));
+  return [...listed, ...trash.map(({ name }) => `trash: ${name}`), ...odd.flat()].sort();
+}
+
+/** What an interrupted snapshot or clone may have left of an image or disk. */
+async function oddities({ pool, rbd }: CephCluster, name: string): Promise<string[]> {
+  const snapshots = JSON.parse(await rbd("snap", "ls", `${pool}/${name}`, "--format", "json")) as { name: string }[];
+  const marks = snapshots.filter((snapshot) => snapshot.name.startsWith("img-"));
+  const isWhole = (await rbd("image-meta", "list", `${pool}/${name}`)).includes("conf_rbd_cache");
+  return [...marks.map((mark) => `mark: ${name}@${mark.name}`), ...(isWhole ? [] : [`half made: ${name}`])];
 }
 
 /** Gives what a disk holds to `use`, as a file: the pool's own, or a copy of it. */

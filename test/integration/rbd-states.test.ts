@@ -136,13 +136,49 @@ describe.each(POOLS)("by %s", (_, one) => {
     expect([await store.list(signal), await cluster.rbd("trash", "ls", "ingot")]).toEqual([[], ""]);
   });
 
+  it("what is half made is no disk and no image, and is made anew when it is asked for again", async () => {
+    const { store } = storeOf();
+    const bytes = 4 * 1024 ** 2;
+    await store.create("disk-base", bytes, signal);
+    await store.snapshot("disk-base", "img-base", signal);
+    const made: Record<string, () => Promise<unknown>> = {
+      "disk-clone": () => store.clone("img-base", "disk-clone", signal),
+      "img-copy": () => store.copy("img-base", "img-copy", signal),
+      "img-snapshot": () => store.snapshot("disk-base", "img-snapshot", signal),
+      "disk-blank": () => store.create("disk-blank", bytes, signal),
+    };
+    for (const [id, make] of Object.entries(made)) {
+      const kind = id.startsWith("img-") ? "image" : "disk";
+      // ended before its parent was attached, and then before its metadata was copied
+      for (const from of id === "disk-clone" ? ["create", "clone"] : ["create"]) {
+        if (from === "create") await cluster.rbd("create", "--size", "1M", `ingot/${id}`);
+        else await cluster.rbd("image-meta", "remove", `ingot/${id}`, "conf_rbd_cache");
+        expect(await store.stat(kind, id, signal), `${id}, ${from}`).toBeUndefined();
+        await make();
+        expect((await store.stat(kind, id, signal))?.sizeBytes, `${id}, ${from}`).toBe(bytes);
+        expect((await cluster.rbd("info", `ingot/${id}`)).includes("parent:"), id).toBe(id !== "disk-blank");
+      }
+    }
+    // its mark too goes with a snapshot that is given up
+    await cluster.rbd("snap", "create", "--no-progress", "ingot/disk-base@img-mark");
+    await store.remove("image", "img-mark", signal, "disk-base");
+    expect(await cluster.rbd("snap", "ls", "ingot/disk-base")).toBe("");
+    for (const { kind, id } of await store.list(signal)) await store.remove(kind, id, signal);
+    expect([await store.list(signal), await cluster.rbd("trash", "ls", "ingot")]).toEqual([[], ""]);
+  });
+
   it("leftovers of interrupted work are found by a survey, and cleared one by one", async () => {
     const { store, catalogue } = storeOf();
     const make = (name: string) => cluster.rbd("create", "--size", "4M", `ingot/${name}`);
-    for (const name of ["disk-a", "new.disk-a", "old.disk-b", "new.disk-b", "new.foreign"]) await make(name);
+    await store.create("disk-a", 4 * 1024 ** 2, signal);
+    for (const name of ["disk-half", "new.disk-a", "old.disk-b", "new.disk-b", "new.foreign"]) await make(name);
+    await cluster.rbd("image-meta", "set", "ingot/new.disk-b", "conf_rbd_cache", "false");
+    const half = { schema: 1, kind: "disk", id: "disk-half", appliance: "app-1", describedAt: 1, record: {} } as const;
+    await expect(catalogue.describe(half, undefined, signal)).rejects.toMatchObject({ code: "NOT_FOUND" });
     await cluster.rbd("snap", "create", "--no-progress", "ingot/disk-a@img-a");
     const { leftovers } = await catalogue.survey(signal);
     expect(leftovers.map(({ what, name }) => `${what} ${name}`).sort()).toEqual([
+      "half-made disk-half",
       "mark disk-a@img-a",
       "replaced old.disk-b",
       "unfinished new.disk-a",
@@ -172,8 +208,11 @@ describe.each(POOLS)("by %s", (_, one) => {
     const taken: Record<string, () => Promise<unknown>> = {
       "old.disk-two": () => store.revert("disk-two", "img-none", signal),
       "new.disk-two": () => catalogue.clear("new.disk-two", signal),
+      "new.disk-two ": () => store.revert("disk-two", "img-two", signal),
     };
-    for (const [name, take] of Object.entries(taken)) {
+    await store.snapshot("disk-two", "img-two", signal);
+    for (const [case_, take] of Object.entries(taken)) {
+      const name = case_.trim();
       await rados("put", `rbd_id.${name}`, file);
       await expect(take(), name).rejects.toMatchObject({
         message: expect.stringContaining("two names"),
@@ -184,6 +223,7 @@ describe.each(POOLS)("by %s", (_, one) => {
       expect((await store.stat("disk", "disk-two", signal))?.sizeBytes).toBe(4 * 1024 ** 2);
       await rados("rm", `rbd_id.${name}`);
     }
+    await store.remove("image", "img-two", signal);
     await store.remove("disk", "disk-two", signal);
   });
 

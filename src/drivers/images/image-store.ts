@@ -56,8 +56,8 @@ export interface ImageStore {
     progress: (doneBytes: number, totalBytes: number) => void,
     signal: AbortSignal,
   ): Promise<void>;
-  /** Works in a full pool too. */
-  remove(kind: StoredKind, id: string, signal: AbortSignal): Promise<void>;
+  /** Works in a full pool too. `markedDisk`: of which an image was to be a snapshot, and which an interrupted one left a mark on. */
+  remove(kind: StoredKind, id: string, signal: AbortSignal, markedDisk?: string): Promise<void>;
   /** Undefined when it does not exist. */
   stat(kind: StoredKind, id: string, signal: AbortSignal): Promise<StoredSize | undefined>;
   list(signal: AbortSignal): Promise<{ kind: StoredKind; id: string }[]>;

@@ -17,7 +17,7 @@ export interface PoolCatalogue {
    * Not for work that is under way. Gone already is success; INVALID for what is no leftover's name.
    */
   clear(leftover: string, signal: AbortSignal): Promise<void>;
-  /** All that there is: finished things with their descriptions, and what interrupted work left. */
+  /** All that there is: whole things with their descriptions, and what interrupted work left. */
   survey(signal: AbortSignal): Promise<Survey>;
 }
 
@@ -41,9 +41,9 @@ export type SurveyedThing = { kind: StoredKind; id: string; sizeBytes: number; d
 
 /**
  * What interrupted work left: something half made, the former content of a disk that was reverted, something deleted
- * that others still hang on, the mark of a snapshot on a disk. `name` is what the pool calls it; `id` is of the image
+ * that others still hang on, the mark of a snapshot on a disk. `half-made` is what may be somebody else's too. `name` is what the pool calls it; `id` is of the image
  * or disk that the work was at.
  */
-export type Leftover = { what: "unfinished" | "replaced" | "deleted" | "mark"; id: string; name: string };
+export type Leftover = { what: "unfinished" | "half-made" | "replaced" | "deleted" | "mark"; id: string; name: string };
 
 export type Survey = { things: SurveyedThing[]; leftovers: Leftover[] };

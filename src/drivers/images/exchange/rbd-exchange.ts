@@ -1,10 +1,11 @@
 import { ApplianceError } from "../../../errors.ts";
 import type { ImageExchange } from "../image-exchange.ts";
+import { whenFree } from "../rbd/discard.ts";
 import { copyByRbd, runRbd } from "../rbd/rbd-command.ts";
 import { isRefused } from "../rbd/rbd-fault.ts";
 import { NEW, NO_CACHE } from "../rbd/rbd-names.ts";
 import type { RbdAccess } from "../rbd/rbd-pool.ts";
-import { kindOf, whenFree } from "../rbd/rbd-store.ts";
+import { kindOf } from "../rbd/rbd-store.ts";
 
 /** Says whose a published volume is, until its publication is over and for good. */
 const PUBLISHED_BY = "ingot.publication";

@@ -17,7 +17,7 @@ const WORKER = fileURLToPath(new URL("librbd-worker.ts", import.meta.url));
 /** Calls that may wait for the cluster at a time, each on a thread. */
 const THREADS = "32";
 /** Longer than any call takes, by Ceph's own timeouts: past it, a worker that owes an answer is stuck. */
-const STUCK_MS = 120_000;
+const STUCK_MS = 240_000;
 /** These go through all objects of an image, and take as long as there are. */
 const LONG: readonly (keyof Librbd)[] = ["remove", "removeTrash"];
 
@@ -130,8 +130,8 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
     setMetadata: (image, key, value, signal) => ask("setMetadata", "describe image", [image, key, value], signal),
     metadata: async (image, key, signal) =>
       (await ask<string | null>("metadata", "read metadata", [image, key], signal)) ?? undefined,
-    inspect: async (image, key, signal) =>
-      (await ask<InspectedImage | null>("inspect", "look at image", [image, key], signal)) ?? undefined,
+    inspect: async (image, keys, signal) =>
+      (await ask<InspectedImage | null>("inspect", "look at image", [image, ...keys], signal)) ?? undefined,
     lock: async (object, holder, seconds, signal) =>
       (await ask<string | null>("lock", "lock", [object, holder, String(seconds)], signal)) ?? undefined,
     unlock: (object, holder, signal) => ask("unlock", "unlock", [object, holder], signal),

@@ -336,15 +336,19 @@ export class Librbd {
   }
 
   /** Null where there is no such image. */
-  async inspect(image: string, key: string): Promise<InspectedImage | null> {
+  async inspect(image: string, ...keys: string[]): Promise<InspectedImage | null> {
     try {
       return await this.#withImage(image, openReadOnly, async (handle) => {
         const bytes: [number | bigint] = [0];
         await call("size", getSize, handle, bytes);
         const snapshots = await readSnapshots(handle);
-        const metadata = await readMetadata(handle, key);
+        const metadata: Record<string, string> = {};
+        for (const key of keys) {
+          const value = await readMetadata(handle, key);
+          if (value !== null) metadata[key] = value;
+        }
         const isHeld = (await this.#holders(handle)).length > 0;
-        return { sizeBytes: Number(bytes[0]), snapshots, isHeld, ...(metadata === null ? {} : { metadata }) };
+        return { sizeBytes: Number(bytes[0]), snapshots, isHeld, metadata };
       });
     } catch (error) {
       if (isErrno(error, ENOENT)) return null;

@@ -3,7 +3,7 @@ import { checkOwner, notInPool, readDescription } from "../description.ts";
 import type { Leftover, PoolCatalogue, SurveyedThing } from "../pool-catalogue.ts";
 import { isRefused } from "./rbd-fault.ts";
 import { clearLeftover } from "./rbd-leftovers.ts";
-import { CONTENT, META, NEW, OLD } from "./rbd-names.ts";
+import { CONTENT, isHalfMade, META, NEW, NO_CACHE, OLD } from "./rbd-names.ts";
 import type { RbdPool } from "./rbd-pool.ts";
 import { kindOf } from "./rbd-store.ts";
 
@@ -15,9 +15,11 @@ export function createRbdCatalogue(pool: RbdPool): PoolCatalogue {
   return {
     async describe(description, takenFrom, signal) {
       const { id, appliance } = description;
-      const found = await pool.inspect(id, META.record, signal);
-      if (!found) throw notInPool(description);
-      checkOwner(description, readDescription(found.metadata, id)?.appliance, appliance, takenFrom);
+      const found = await pool.inspect(id, [META.record, NO_CACHE[0]], signal);
+      const described = readDescription(found?.metadata[META.record], id);
+      // a clone in the making would get its parent's description over this one
+      if (!found || isHalfMade(found, described)) throw notInPool(description);
+      checkOwner(description, described?.appliance, appliance, takenFrom);
       await pool.setMetadata(id, META.record, JSON.stringify(description), signal);
     },
     clear: (leftover, signal) => clearLeftover(pool, leftover, signal),
@@ -34,8 +36,8 @@ export function createRbdCatalogue(pool: RbdPool): PoolCatalogue {
         if (kindOf(id)) leftovers.push({ what: "deleted", id, name });
       }
       return {
-        things: found.flatMap((one) => (one ? [one.thing] : [])),
-        leftovers: [...leftovers, ...found.flatMap((one) => one?.marks ?? [])],
+        things: found.flatMap((one) => one?.things ?? []),
+        leftovers: [...leftovers, ...found.flatMap((one) => one?.leftovers ?? [])],
       };
     },
   };
@@ -51,20 +53,21 @@ export async function ownerOf(pool: RbdPool, id: string, signal: AbortSignal): P
   }
 }
 
-/** One image or disk with the marks of snapshots on it; undefined where it went meanwhile. */
+/** One image or disk, and the marks of snapshots on it; undefined where it went meanwhile. */
 async function look(
   pool: RbdPool,
   id: string,
   signal: AbortSignal,
-): Promise<{ thing: SurveyedThing; marks: Leftover[] } | undefined> {
-  const found = await pool.inspect(id, META.record, signal);
+): Promise<{ things: SurveyedThing[]; leftovers: Leftover[] } | undefined> {
+  const found = await pool.inspect(id, [META.record, NO_CACHE[0]], signal);
   const kind = kindOf(id);
   if (!found || !kind) return undefined;
-  const description = readDescription(found.metadata, id);
+  const description = readDescription(found.metadata[META.record], id);
+  if (isHalfMade(found, description)) return { things: [], leftovers: [{ what: "half-made", id, name: id }] };
   const marks = found.snapshots.filter((snapshot) => snapshot !== CONTENT && kindOf(snapshot) === "image");
   return {
-    thing: { kind, id, sizeBytes: found.sizeBytes, ...(description ? { description } : {}) },
-    marks: marks.map((snapshot) => ({ what: "mark", id: snapshot, name: `${id}@${snapshot}` })),
+    things: [{ kind, id, sizeBytes: found.sizeBytes, ...(description ? { description } : {}) }],
+    leftovers: marks.map((snapshot) => ({ what: "mark", id: snapshot, name: `${id}@${snapshot}` })),
   };
 }
 

@@ -86,7 +86,9 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
         await run("snapshot", child, ["clone", "--rbd-default-clone-format", "2", snapshot, spec(child)]);
         return (await json<{ size: number }>(signal, "look at image", child, ["info", spec(child)])).size;
       } finally {
-        await run("remove snapshot", image, ["snap", "rm", "--no-progress", snapshot]);
+        // also when it is given up
+        const cleaning = rbd(AbortSignal.timeout(CLEANING_MS));
+        await cleaning("remove snapshot", image, ["snap", "rm", "--no-progress", snapshot]);
       }
     },
     async create(image, sizeBytes, signal) {
@@ -135,14 +137,15 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
       ]);
       return all[key];
     },
-    async inspect(image, key, signal) {
+    async inspect(image, keys, signal) {
       try {
         const ask = <T>(...args: string[]) => json<T>(signal, "look at image", image, [...args, spec(image)]);
         const { size } = await ask<{ size: number }>("info");
         const snapshots = (await ask<{ name: string }[]>("snap", "ls")).map(({ name }) => name);
-        const { [key]: metadata } = await ask<Record<string, string>>("image-meta", "list");
+        const all = Object.entries(await ask<Record<string, string>>("image-meta", "list"));
+        const metadata = Object.fromEntries(all.filter(([key]) => keys.includes(key)));
         const isHeld = (await ask<object[]>("lock", "ls")).length > 0;
-        return { sizeBytes: size, snapshots, isHeld, ...(metadata === undefined ? {} : { metadata }) };
+        return { sizeBytes: size, snapshots, isHeld, metadata };
       } catch (error) {
         if (isRefused(error, "none")) return undefined;
         throw error;
@@ -253,6 +256,9 @@ const CONNECT_SECONDS = "6";
 const PATIENCE = ["--client-mount-timeout", CONNECT_SECONDS, "--rados-mon-op-timeout", "8"];
 /** For verbs that move no content: a cluster that is well is done with each request of them at once. */
 const SHORT = ["--rados-osd-op-timeout", "15"];
+
+/** Longest that the removal of a snapshot takes, by these. */
+const CLEANING_MS = 60_000;
 
 const NO_KEYRING = /unable to find a keyring/;
 /** What they say where the pool is not there. */

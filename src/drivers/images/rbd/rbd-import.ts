@@ -4,6 +4,7 @@ import { ApplianceError, type ErrorDetails } from "../../../errors.ts";
 import { isNoRoom } from "../../../net/preallocate.ts";
 import type { ImportRequest, ImportResult } from "../image-store.ts";
 import { importImage, unpackedBeside } from "../import-image.ts";
+import { discard } from "./discard.ts";
 import { CONTENT, META, NEW, NO_CACHE } from "./rbd-names.ts";
 import type { RbdPool } from "./rbd-pool.ts";
 
@@ -17,13 +18,11 @@ export type RbdImportParts = {
   maxImageBytes: number;
   /** Where files are unpacked on their way into the pool. */
   spoolDirectory: string;
-  /** Takes an image away, gone already or not. */
-  discard: (image: string, signal: AbortSignal) => Promise<void>;
 };
 
 /** How files become images of a Ceph pool: unpacked in the spool, brought over by `rbd import`, and renamed once whole. */
 export function createRbdImport(parts: RbdImportParts) {
-  const { pool, importDirectories, maxImageBytes, spoolDirectory, discard } = parts;
+  const { pool, importDirectories, maxImageBytes, spoolDirectory } = parts;
   const spoolFile = (image: string) => join(spoolDirectory, `${image}.raw`);
 
   const forget = async (image: string): Promise<void> => {
@@ -54,7 +53,7 @@ export function createRbdImport(parts: RbdImportParts) {
         await checkPoolFree(pool, bytes, signal);
       },
       publish: async (file, { sizeBytes, sha256, paddedBytes }) => {
-        if ((await pool.size(unfinished, signal)) !== undefined) await discard(unfinished, signal);
+        if ((await pool.size(unfinished, signal)) !== undefined) await discard(pool, unfinished, signal);
         await pool.importFile(file, unfinished, (percent) => progress(0.5 + percent / 200, sizeBytes), signal);
         await pool.setMetadata(unfinished, ...NO_CACHE, signal);
         await pool.setMetadata(unfinished, META.sha256, sha256, signal);

@@ -1,7 +1,8 @@
 import { ApplianceError } from "../../../errors.ts";
+import { readDescription } from "../description.ts";
+import { discard, unlessRefused } from "./discard.ts";
 import { checkOneName } from "./one-name.ts";
-import { isRefused } from "./rbd-fault.ts";
-import { CONTENT, NEW, OLD } from "./rbd-names.ts";
+import { isHalfMade, META, NEW, NO_CACHE, OLD } from "./rbd-names.ts";
 import type { RbdPool } from "./rbd-pool.ts";
 import { kindOf } from "./rbd-store.ts";
 
@@ -9,9 +10,15 @@ import { kindOf } from "./rbd-store.ts";
 export async function clearLeftover(pool: RbdPool, name: string, signal: AbortSignal): Promise<void> {
   const [image = "", mark] = name.split("@");
   if (mark !== undefined && kindOf(mark) === "image" && kindOf(image)) {
-    return unlessGone(pool.removeSnapshot(image, mark, signal));
+    return unlessRefused("none", pool.removeSnapshot(image, mark, signal));
   }
   const prefix = [NEW, OLD].find((one) => name.startsWith(one) && kindOf(name.slice(one.length)));
+  if (prefix === undefined && mark === undefined && kindOf(image)) {
+    const found = await pool.inspect(name, [META.record, NO_CACHE[0]], signal);
+    if (!found || isHalfMade(found, readDescription(found.metadata[META.record], name))) {
+      return discard(pool, name, signal);
+    }
+  }
   if (prefix === undefined) {
     throw new ApplianceError("INVALID", `leftover: ${name} is none`, { details: { field: "leftover", value: name } });
   }
@@ -22,19 +29,5 @@ export async function clearLeftover(pool: RbdPool, name: string, signal: AbortSi
     await pool.rename((await has(NEW + id)) ? NEW + id : OLD + id, id, signal);
   }
   await checkOneName(pool, id, name, signal);
-  await unlessGone(pool.removeSnapshot(name, CONTENT, signal));
-  try {
-    await unlessGone(pool.remove(name, signal));
-  } catch (error) {
-    if (!isRefused(error, "has-children")) throw error;
-    await unlessGone(pool.moveToTrash(name, signal));
-  }
-}
-
-async function unlessGone(done: Promise<void>): Promise<void> {
-  try {
-    await done;
-  } catch (error) {
-    if (!isRefused(error, "none")) throw error;
-  }
+  await discard(pool, name, signal);
 }

@@ -50,8 +50,8 @@ export interface RbdPool {
   setMetadata(image: string, key: string, value: string, signal: AbortSignal): Promise<void>;
   /** Undefined where the image has no such key. */
   metadata(image: string, key: string, signal: AbortSignal): Promise<string | undefined>;
-  /** What is told of an image in one go, with the metadata under `key`; undefined where there is none of that name. `isHeld`: by another client, for writing. */
-  inspect(image: string, key: string, signal: AbortSignal): Promise<InspectedImage | undefined>;
+  /** What is told of an image in one go, with its metadata under these keys; undefined where there is none of that name. `isHeld`: by another client, for writing. */
+  inspect(image: string, keys: readonly string[], signal: AbortSignal): Promise<InspectedImage | undefined>;
   /**
    * Takes the lock of an object for some seconds, or prolongs it; the object is made where there is none. Answers who else
    * holds it, undefined where it is the holder's own now. One and the same holder may come by another connection.
@@ -70,8 +70,13 @@ export interface RbdPool {
   usage(signal: AbortSignal): Promise<{ storedBytes: number; freeBytes: number }>;
 }
 
-/** `snapshots`: names, but for those in the image's own trash. `metadata`: absent where the image has no such key. */
-export type InspectedImage = { sizeBytes: number; snapshots: string[]; isHeld: boolean; metadata?: string };
+/** `snapshots`: names, but for those in the image's own trash. `metadata`: of the keys that it has. */
+export type InspectedImage = {
+  sizeBytes: number;
+  snapshots: string[];
+  isHeld: boolean;
+  metadata: Readonly<Record<string, string>>;
+};
 
 /** Which pool, and as whom. */
 export type RbdAccess = {

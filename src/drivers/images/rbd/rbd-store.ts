@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { ApplianceError, isApplianceError } from "../../../errors.ts";
 import { abortedError, driverFailed } from "../../failure.ts";
 import { settled } from "../../settled.ts";
@@ -6,11 +5,12 @@ import { Turns } from "../../turns.ts";
 import { compress } from "../compress.ts";
 import type { ByteRange, ImageStore, StoredKind } from "../image-store.ts";
 import { layoutOf, readQcow2 } from "../read-qcow2.ts";
+import { discard, unlessRefused } from "./discard.ts";
 import { checkOneName } from "./one-name.ts";
 import { isRefused } from "./rbd-fault.ts";
 import { flattenRbd } from "./rbd-flatten.ts";
 import { createRbdImport } from "./rbd-import.ts";
-import { CONTENT, META, NEW, NO_CACHE, OLD } from "./rbd-names.ts";
+import { CONTENT, isWhole, META, NEW, NO_CACHE, OLD } from "./rbd-names.ts";
 import type { RbdAccess, RbdPool } from "./rbd-pool.ts";
 
 const PREFIXES: Record<StoredKind, string> = { image: "img-", disk: "disk-" };
@@ -30,8 +30,8 @@ export type RbdStoreOptions = {
 /**
  * The image store in a Ceph pool. An image is an RBD image with a snapshot `content` (once it has clones), a disk is a
  * clone of one; their names are the ids. librbd's verbs are several steps each, and may end after any. A clone is whole
- * once it has its parent's metadata, for librbd copies that last; so is an empty disk. What is made in more than one
- * verb, and what replaces something, has another name until then.
+ * once it has its parent's metadata, for librbd copies that last; a blank disk gets its own last. What is imported, and
+ * what replaces something, has another name until it is whole.
  */
 export function openRbdStore(options: RbdStoreOptions): ImageStore {
   const { pool, access, maxImageBytes = Number.MAX_SAFE_INTEGER } = options;
@@ -63,36 +63,10 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
     throw new ApplianceError("NOT_FOUND", `${kind}: ${id} is not in the pool`, { details: { field: kind, value: id } });
   };
 
-  /**
-   * Takes an image away, whatever hangs on it: what others share with it stays until the last of them goes. A client that
-   * died with it open is waited for. Gone already, or half gone, is success.
-   */
-  const discard = async (image: string, signal: AbortSignal): Promise<void> => {
-    await unless("none", pool.removeSnapshot(image, CONTENT, signal));
-    const remove = () =>
-      unless(
-        "none",
-        whenFree(signal, () => pool.remove(image, signal)),
-      );
-    try {
-      await remove();
-    } catch (error) {
-      if (!isRefused(error, "has-children")) throw error;
-      // what an interrupted snapshot left on it
-      for (const left of await pool.listSnapshots(image, signal)) {
-        await unless("none", pool.removeSnapshot(image, left, signal));
-      }
-      await remove().catch(async (again) => {
-        if (!isRefused(again, "has-children")) throw again;
-        await unless("none", pool.moveToTrash(image, signal));
-      });
-    }
-  };
-
   /** Size of an image that is whole; undefined for one that is half made, or not there. */
   const wholeSize = async (image: string, signal: AbortSignal): Promise<number | undefined> => {
-    const found = await pool.inspect(image, NO_CACHE[0], signal);
-    return found?.metadata === undefined ? undefined : found.sizeBytes;
+    const found = await pool.inspect(image, [NO_CACHE[0]], signal);
+    return found && isWhole(found) ? found.sizeBytes : undefined;
   };
 
   /**
@@ -106,24 +80,25 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
     signal: AbortSignal,
     replaced?: string,
   ): Promise<number | undefined> => {
-    const parent = { image, snapshot: CONTENT };
-    try {
-      await pool.clone(parent, child, signal);
-    } catch (error) {
-      if (isRefused(error, "exists")) {
+    for (const mended = new Set<string>(); ; ) {
+      try {
+        await pool.clone({ image, snapshot: CONTENT }, child, signal);
+        return undefined;
+      } catch (error) {
+        const what = (["none", "exists"] as const).find((one) => isRefused(error, one) && !mended.has(one));
+        if (what === undefined) throw error;
+        mended.add(what);
+        if (what === "none") {
+          await checkThere("image", image, signal);
+          await unlessRefused("exists", pool.createSnapshot(image, CONTENT, signal));
+          continue;
+        }
         if (replaced !== undefined) await checkOneName(pool, replaced, child, signal);
         const existing = replaced === undefined ? await wholeSize(child, signal) : undefined;
         if (existing !== undefined) return existing;
-        await discard(child, signal);
-      } else if (isRefused(error, "none")) {
-        await checkThere("image", image, signal);
-        await unless("exists", pool.createSnapshot(image, CONTENT, signal));
-      } else {
-        throw error;
+        await discard(pool, child, signal);
       }
-      await pool.clone(parent, child, signal);
     }
-    return undefined;
   };
 
   /** A disk, or another image. Whether it is there already shows by the way: looking first would take its time each time. */
@@ -145,7 +120,7 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
 
   const create = async (disk: string, sizeBytes: number, signal: AbortSignal): Promise<void> => {
     if ((await wholeSize(disk, signal)) !== undefined) return;
-    await discard(disk, signal);
+    await discard(pool, disk, signal);
     await pool.create(disk, sizeBytes, signal);
     await pool.setMetadata(disk, ...NO_CACHE, signal);
   };
@@ -153,12 +128,12 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
   const snapshot = async (disk: string, image: string, signal: AbortSignal) => {
     const existing = await wholeSize(image, signal);
     if (existing !== undefined) {
-      await unless("none", pool.removeSnapshot(disk, image, signal));
+      await unlessRefused("none", pool.removeSnapshot(disk, image, signal));
       return { sizeBytes: existing };
     }
     const attempt = () => pool.cloneNow(disk, image, signal);
     const sizeBytes = await attempt().catch(async (error) => {
-      if (isRefused(error, "exists")) await discard(image, signal);
+      if (isRefused(error, "exists")) await discard(pool, image, signal);
       else if (isRefused(error, "none")) await checkThere("disk", disk, signal);
       else throw error;
       return attempt();
@@ -171,7 +146,7 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
     if ((await pool.size(OLD + disk, signal)) === undefined) return;
     if ((await pool.size(disk, signal)) === undefined) await pool.rename(NEW + disk, disk, signal);
     await checkOneName(pool, disk, OLD + disk, signal);
-    await discard(OLD + disk, signal);
+    await discard(pool, OLD + disk, signal);
   };
 
   const contentOf = async (image: string, signal: AbortSignal) => {
@@ -183,7 +158,7 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
     };
   };
 
-  const imports = createRbdImport({ ...options, maxImageBytes, discard });
+  const imports = createRbdImport({ ...options, maxImageBytes });
 
   return {
     import: (request, progress, signal) =>
@@ -208,7 +183,7 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
         if (description !== undefined) await pool.setMetadata(unfinished, META.record, description, signal);
         await pool.rename(disk, OLD + disk, signal);
         await pool.rename(unfinished, disk, signal);
-        await discard(OLD + disk, signal);
+        await discard(pool, OLD + disk, signal);
       }),
     flatten: ({ kind, id }, progress, signal) =>
       change(kind, id, "flatten", signal, async () => {
@@ -216,10 +191,12 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
         await flattenRbd(pool, id, progress, signal);
         await emptyTrash(pool, signal);
       }),
-    remove: (kind, id, signal) =>
+    remove: (kind, id, signal, markedDisk) =>
       change(kind, id, "remove", signal, async () => {
         await imports.forget(id);
-        for (const name of [NEW + id, OLD + id, id]) await discard(name, signal);
+        // twice: a removal that was interrupted before may have left another behind this one, under its name
+        for (const name of [NEW + id, OLD + id, id, id]) await discard(pool, name, signal);
+        if (markedDisk !== undefined) await unlessRefused("none", pool.removeSnapshot(markedDisk, id, signal));
         await emptyTrash(pool, signal);
       }),
     read: async ({ image, range, layout, compression }, signal) => {
@@ -231,7 +208,7 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
     layout: async (image, signal) => layoutOf(await contentOf(image, signal)),
     stat: async (kind, id, signal) => {
       checkId(kind, id);
-      const sizeBytes = await pool.size(id, signal);
+      const sizeBytes = await wholeSize(id, signal);
       return sizeBytes === undefined ? undefined : { sizeBytes, usedBytes: await pool.used(id, signal) };
     },
     list: async (signal) =>
@@ -262,31 +239,6 @@ function checkId(kind: StoredKind, id: string): void {
       remedy: `use ${PREFIXES[kind]}, lower-case letters, digits and dashes`,
     },
   });
-}
-
-async function unless(refusal: "none" | "exists", done: Promise<void>): Promise<void> {
-  try {
-    await done;
-  } catch (error) {
-    if (!isRefused(error, refusal)) throw error;
-  }
-}
-
-/** Ceph takes a client for alive until it has heard nothing of it for 30 s. */
-const DEAD_CLIENT_MS = 40_000;
-const BUSY_PAUSE_MS = 1000;
-
-/** Does what needs an image that nobody has open; a client that died with it open is waited for. */
-export async function whenFree(signal: AbortSignal, run: () => Promise<unknown>): Promise<void> {
-  for (const began = Date.now(); ; ) {
-    try {
-      await run();
-      return;
-    } catch (error) {
-      if (!isRefused(error, "busy") || Date.now() - began > DEAD_CLIENT_MS) throw error;
-      await sleep(BUSY_PAUSE_MS, undefined, { signal });
-    }
-  }
 }
 
 /** What an image in the pool is; undefined for others' things, and for unfinished ones. */

@@ -13,8 +13,8 @@ export function shutOutFormer(pool: RbdPool, access: RbdAccess): BeforeOpening {
   return async ({ path }, iqn, signal) => {
     const disk = path.slice(access.pool.length + 1);
     const appliance = parseTargetIqn(iqn)?.appliance;
-    const found = await pool.inspect(disk, META.record, signal);
-    const owner = readDescription(found?.metadata, disk)?.appliance;
+    const found = await pool.inspect(disk, [META.record], signal);
+    const owner = readDescription(found?.metadata[META.record], disk)?.appliance;
     if (appliance !== undefined) checkOwner({ kind: "disk", id: disk }, owner, appliance);
     // each asking opens the image: the common case asks once
     if (found?.isHeld === false) return;
