@@ -56,7 +56,7 @@ export async function download(one: Download): Promise<Downloaded> {
   }
 }
 
-/** What came is of another ETag: it must not go to where the former one's is. */
+/** What came is of another ETag, or would have been had it come: it must not go to where the former one's is. */
 class OtherContent extends Error {}
 
 async function downloadTo(part: string, one: Download, etag: string | undefined): Promise<Downloaded> {
@@ -100,7 +100,11 @@ async function fetchRest(
   etag: string | undefined,
 ): Promise<Fetched> {
   const partly = ranges && from > 0 && etag !== undefined;
-  const answer = await api.fetch(path, partly ? { Range: `bytes=${from}-`, "If-Range": etag } : {});
+  const answer = await api.fetch(path, partly ? { Range: `bytes=${from}-`, "If-Range": etag } : {}).catch((error) => {
+    // laid out anew between the appliance's look at it and its first byte
+    if (isApplianceError(error, "CONFLICT") && error.details.field === "layout") throw new OtherContent();
+    throw error;
+  });
   if (answer.headers.etag !== etag) {
     answer.body.destroy();
     throw new OtherContent();
