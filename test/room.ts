@@ -7,7 +7,8 @@ const PRIVATE = ["--mount", "--net", "--ipc", "--pid", "--fork", "--kill-child",
 const UNSHARE = ["unshare", ...PRIVATE, "--propagation", "private", "sh", "-c"];
 
 /** What labs share on a machine: where they keep state, name their networks, and where tgtd listens. */
-const FURNISH = `ip link set lo up
+const FURNISH = `set -e
+ip link set lo up
 mount --bind "$0" /var/tmp
 mount -t tmpfs tmpfs /run/tgtd
 mount -t tmpfs tmpfs /run/netns

@@ -11,7 +11,7 @@ import { text } from "node:stream/consumers";
 import pLimit from "p-limit";
 import { LAB_CACHE } from "./lab/image/image-cache.ts";
 import { fetchKernel } from "./lab/image/kernel.ts";
-import { destroyAbandoned } from "./lab/lab-state.ts";
+import { claim, destroyAbandoned } from "./lab/lab-state.ts";
 import { installPackages } from "./lab/packages.ts";
 import { startInRoom, whyNoRooms } from "./room.ts";
 
@@ -95,6 +95,8 @@ const totals = { passed: 0, failed: 0, skipped: 0 };
 let failures: string[] = [];
 const reportDirectory = mkdtempSync(join(tmpdir(), "ingot-test-"));
 try {
+  // so that it goes at the next run where this one is killed
+  await claim(reportDirectory);
   for (const directory of await destroyAbandoned()) console.log(`cleaned up what was left in ${directory}`);
   for (const tier of process.argv.slice(2)) {
     const packages = PACKAGES[tier];

@@ -1,13 +1,15 @@
-/** A lab that was killed while its pool's disk was without power: what it leaves mounted disturbs the whole machine. */
+/** A lab that was killed while its pool's disk was without power: what it leaves mounted disturbs the whole machine. And rooms, which it does not disturb. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { rm, truncate, writeFile } from "node:fs/promises";
+import { existsSync, mkdtempSync } from "node:fs";
+import { mkdir, readlink, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { claim, destroyAbandoned, destroyEverything, killProcess } from "../lab/lab-state.ts";
 import { runProgram } from "../lab/program.ts";
+import { startInRoom } from "../room.ts";
 
 const ABANDONED = "/var/tmp/ingot-abandoned";
 const LIVING = "/var/tmp/ingot-living";
@@ -72,8 +74,8 @@ it.each(["pool/file", "log"])(
     });
     let pid: string;
     try {
-      const [text] = (await once(lab.stdout, "data")) as [Buffer];
-      pid = text.toString().trim();
+      const [told] = (await once(lab.stdout, "data")) as [Buffer];
+      pid = told.toString().trim();
     } finally {
       lab.kill("SIGKILL");
       await once(lab, "exit");
@@ -84,3 +86,33 @@ it.each(["pool/file", "log"])(
     expect([existsSync(ABANDONED), existsSync(`/proc/${pid}/fd/9`)]).toEqual([false, false]);
   },
 );
+
+it("leaves alone what runs in a room, where the same path is another directory", async () => {
+  const line = `mkdir ${ABANDONED}; exec 9>${ABANDONED}/log; readlink /proc/self/ns/pid; exec sleep 600`;
+  const room = await startInRoom(["sh", "-c", line], { cwd: "/", env: process.env });
+  const closed = once(room, "close");
+  try {
+    const [namespace] = (await once(room.stdout!, "data")) as [Buffer];
+    expect(namespace.toString().trim()).not.toBe(await readlink("/proc/self/ns/pid"));
+    await mkdir(ABANDONED);
+    await destroyEverything(ABANDONED);
+    expect([existsSync(ABANDONED), room.exitCode, room.signalCode]).toEqual([false, null, null]);
+  } finally {
+    room.kill("SIGKILL");
+    await closed;
+  }
+});
+
+it("starts nothing in a room that it could not furnish", async () => {
+  const programs = mkdtempSync(join(tmpdir(), "ingot-programs-"));
+  try {
+    await writeFile(join(programs, "mount"), "#!/bin/sh\necho no mounts today >&2\nexit 32\n", { mode: 0o755 });
+    const env = { ...process.env, PATH: `${programs}:${process.env.PATH}` };
+    const room = await startInRoom(["echo", "started"], { cwd: "/", env });
+    const said = Promise.all([text(room.stdout!), text(room.stderr!)]);
+    const [status] = await once(room, "close");
+    expect([status, ...(await said)]).toEqual([32, "", "no mounts today\n"]);
+  } finally {
+    await rm(programs, { recursive: true });
+  }
+});

@@ -223,7 +223,8 @@ async function unmount(path: string): Promise<void> {
 
 /**
  * Ends the processes that have files open in a directory: a lab that was killed leaves some that it could not write down.
- * Those that only stand in it live on, and so do this one and whoever started it.
+ * Those that only stand in it live on, and so do this one, whoever started it, and what runs in rooms: by the same path
+ * they mean a directory of their own.
  */
 async function endUsersOf(directory: string): Promise<void> {
   for (const pid of await usersOf(directory)) {
@@ -236,7 +237,9 @@ async function endUsersOf(directory: string): Promise<void> {
 async function usersOf(directory: string): Promise<number[]> {
   const spared = await ancestors();
   const pids = (await readdir("/proc")).map(Number).filter((pid) => pid > 1 && !spared.includes(pid));
+  const here = await readlink("/proc/self/ns/pid");
   const isUser = async (pid: number) => {
+    if ((await readlink(`/proc/${pid}/ns/pid`).catch(() => "")) !== here) return false;
     const numbers = await readdir(`/proc/${pid}/fd`).catch(() => []);
     const links = ["exe", "root", ...numbers.map((number) => `fd/${number}`)];
     const targets = await Promise.all(links.map((link) => readlink(`/proc/${pid}/${link}`).catch(() => "")));
