@@ -12,6 +12,7 @@ import type {
   StoredKind,
   StoredSize,
 } from "../../src/drivers/images/image-store.ts";
+import { mapOf } from "../../src/drivers/images/kept-maps.ts";
 import type { Description } from "../../src/drivers/images/pool-catalogue.ts";
 import { layoutOf, readQcow2, type SparseContent } from "../../src/drivers/images/read-qcow2.ts";
 import { ApplianceError } from "../../src/errors.ts";
@@ -135,9 +136,10 @@ export class MemoryImageStore implements ImageStore {
       bytes,
       sparse: {
         sizeBytes: bytes.length,
-        extents: async (found) => {
-          for (const [offset, block] of blocksOfContent(bytes)) found(offset, block.length);
-        },
+        map: () =>
+          mapOf(bytes.length, async (found) => {
+            for (const [offset, block] of blocksOfContent(bytes)) found(offset, block.length);
+          }),
         read: async function* (ranges) {
           for (const { first, last } of ranges) yield bytes.subarray(first, last + 1);
         },

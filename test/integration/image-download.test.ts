@@ -125,4 +125,23 @@ describe.each([
     await rack.ceph!.signal("osd", "SIGCONT");
     await goOn(cut);
   });
+
+  it("is laid out as before whatever becomes of what lies below it, and anew once its image is flattened", async () => {
+    const etag = async () => /etag: (".*")/i.exec(await curl("-I"))?.[1];
+    const before = await etag();
+    const { id } = await rack.ingotJson<{ id: string }>("image", "show", "golden");
+    const { pool, conf, user } = rack.ceph ?? {};
+    const place = rack.ceph ? `rbd:${pool}/${id}:conf=${conf}:id=${user}` : at(`pool/images/${id}.raw`);
+    // zeros in a hole: the same content, in more room
+    await rack.network.run(["qemu-io", "-f", "raw", "-c", "write -P 0 200M 4M", place]);
+    expect(await etag()).toBe(before);
+    await curl("-o", at("again.qcow2"));
+    await run("cmp", [at("again.qcow2"), at("whole.qcow2")]);
+
+    await rack.ingot("image", "flatten", "golden");
+    expect(await etag()).not.toBe(before);
+    await curl("-o", at("again.qcow2"));
+    expect((await stat(at("again.qcow2"))).size).toBe((await stat(at("whole.qcow2"))).size + 4 * MIB);
+    await run("qemu-img", ["compare", "-f", "raw", "-F", "qcow2", at("golden.raw"), at("again.qcow2")]);
+  });
 });

@@ -2,16 +2,17 @@ import { type FileHandle, open } from "node:fs/promises";
 import { addAbortSignal, type Readable } from "node:stream";
 import { writtenExtents } from "../../net/file-extents.ts";
 import type { ByteRange, Layout } from "./image-store.ts";
+import type { FindExtents, KeptMaps } from "./kept-maps.ts";
 import { layoutOf, readQcow2, type SparseContent } from "./read-qcow2.ts";
 
 /** So much is read at a time. */
 const READ_BYTES = 512 * 1024;
 
-/** How a sparse file is laid out as qcow2; as ImageStore's `layout`. */
-export async function layoutOfFile(path: string): Promise<Layout> {
+/** How a sparse file, whose map is kept under its path, is laid out as qcow2; as ImageStore's `layout`. */
+export async function layoutOfFile(path: string, maps: KeptMaps): Promise<Layout> {
   const file = await open(path, "r");
   try {
-    return await layoutOf(await contentOf(file));
+    return await layoutOf(await contentOf(file, path, maps));
   } finally {
     await file.close();
   }
@@ -20,13 +21,14 @@ export async function layoutOfFile(path: string): Promise<Layout> {
 /** These bytes of a sparse file's qcow2 file. The file may be removed meanwhile. Fails as `readQcow2`. */
 export async function readFileAsQcow2(
   path: string,
+  maps: KeptMaps,
   digest: string,
   range: ByteRange,
   signal: AbortSignal,
 ): Promise<Readable> {
   const file = await open(path, "r");
   try {
-    const bytes = await readQcow2(await contentOf(file), digest, range);
+    const bytes = await readQcow2(await contentOf(file, path, maps), digest, range);
     bytes.on("close", () => void file.close());
     return addAbortSignal(signal, bytes);
   } catch (error) {
@@ -35,13 +37,14 @@ export async function readFileAsQcow2(
   }
 }
 
-async function contentOf(file: FileHandle): Promise<SparseContent> {
+async function contentOf(file: FileHandle, path: string, maps: KeptMaps): Promise<SparseContent> {
   const { size } = await file.stat();
+  const extents: FindExtents = async (found) => {
+    for await (const { offset, length } of writtenExtents(file)) found(offset, length);
+  };
   return {
     sizeBytes: size,
-    async extents(found) {
-      for await (const { offset, length } of writtenExtents(file)) found(offset, length);
-    },
+    map: () => maps.of(path, size, extents),
     read: (ranges) => bytesOf(file, ranges),
   };
 }

@@ -11,6 +11,7 @@ import { poolFull, refuseFull, roomForImports } from "./file-room.ts";
 import { flattenFile } from "./flatten-file.ts";
 import type { ImageStore, StoredKind, StoredSize } from "./image-store.ts";
 import { hashImage, importImage } from "./import-image.ts";
+import { KeptMaps } from "./kept-maps.ts";
 import { mountAbove } from "./mounts.ts";
 import { checkReflinks, PoolFiles } from "./pool-files.ts";
 import { poolUsage } from "./pool-usage.ts";
@@ -53,6 +54,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
   }
   const turns = new Turns();
   const ballast = new Ballast(directory);
+  const maps = new KeptMaps();
 
   /** One change at a time to an image or disk; the errors of the file system become ours. */
   const change = async <T>(
@@ -139,8 +141,13 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
           signal,
           checkFree,
         });
+        maps.forget(files.path(kind, id));
       }),
-    remove: (kind, id, signal) => change("remove", kind, id, signal, () => ballast.lend(() => files.remove(kind, id))),
+    remove: (kind, id, signal) =>
+      change("remove", kind, id, signal, async () => {
+        maps.forget(files.path(kind, id));
+        await ballast.lend(() => files.remove(kind, id));
+      }),
     import: (request, progress, signal) =>
       change("import", "image", request.image, signal, async () => {
         const existing = await openImage(request.image);
@@ -159,7 +166,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
     read: async ({ image, range, layout, compression }, signal) => {
       await checkThere("image", image);
       if (layout !== undefined) {
-        return readFileAsQcow2(files.path("image", image), layout, range, signal).catch((error) => {
+        return readFileAsQcow2(files.path("image", image), maps, layout, range, signal).catch((error) => {
           throw storeError(error, "read", signal);
         });
       }
@@ -169,7 +176,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
     },
     layout: async (image) => {
       await checkThere("image", image);
-      return layoutOfFile(files.path("image", image)).catch((error) => {
+      return layoutOfFile(files.path("image", image), maps).catch((error) => {
         throw storeError(error, "lay out");
       });
     },

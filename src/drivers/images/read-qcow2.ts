@@ -1,27 +1,27 @@
 import { Readable } from "node:stream";
 import { ApplianceError } from "../../errors.ts";
-import { CLUSTER_BYTES, ClusterMap } from "./formats/cluster-map.ts";
+import { CLUSTER_BYTES, type ClusterMap } from "./formats/cluster-map.ts";
 import { Qcow2Layout } from "./formats/qcow2-layout.ts";
 import type { ByteRange, Layout } from "./image-store.ts";
 
 /** The content of an image as a store has it. */
 export type SparseContent = {
   sizeBytes: number;
-  /** Calls `found` with each piece that may hold anything but zeros. */
-  extents(found: (offset: number, length: number) => void): Promise<void>;
+  /** Which clusters of it may hold anything but zeros. */
+  map(): Promise<ClusterMap>;
   /** The bytes of these ranges, in ascending order, one after the other. */
   read(ranges: Iterable<ByteRange>): AsyncIterable<Buffer>;
 };
 
 /** As ImageStore's `layout`. */
 export async function layoutOf(content: SparseContent): Promise<Layout> {
-  const map = await mapOf(content);
+  const map = await content.map();
   return { sizeBytes: new Qcow2Layout(map).sizeBytes, digest: map.digest };
 }
 
 /** These bytes of a content's qcow2 file. CONFLICT where that is laid out otherwise than its digest says. */
 export async function readQcow2(content: SparseContent, digest: string, range: ByteRange): Promise<Readable> {
-  const map = await mapOf(content);
+  const map = await content.map();
   if (map.digest !== digest) {
     throw new ApplianceError("CONFLICT", "the image is laid out anew since it was asked for as qcow2", {
       details: {
@@ -32,12 +32,6 @@ export async function readQcow2(content: SparseContent, digest: string, range: B
     });
   }
   return Readable.from(bytesOf(new Qcow2Layout(map), content, range), { objectMode: false });
-}
-
-async function mapOf(content: SparseContent): Promise<ClusterMap> {
-  const map = new ClusterMap(content.sizeBytes);
-  await content.extents((offset, length) => map.add(offset, length));
-  return map;
 }
 
 async function* bytesOf(

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CLUSTER_BYTES, ClusterMap } from "../../../src/drivers/images/formats/cluster-map.ts";
 import { qcow2SizeBytes } from "../../../src/drivers/images/formats/qcow2-header.ts";
 import { Qcow2Layout } from "../../../src/drivers/images/formats/qcow2-layout.ts";
+import { mapOf } from "../../../src/drivers/images/kept-maps.ts";
 import { layoutOf, readQcow2, type SparseContent } from "../../../src/drivers/images/read-qcow2.ts";
 
 const MIB = 1024 ** 2;
@@ -33,9 +34,10 @@ function sparse(sizeBytes: number, pieces: [offset: number, length: number][]): 
   return {
     bytes,
     sizeBytes,
-    extents: async (found) => {
-      for (const piece of pieces) found(...piece);
-    },
+    map: () =>
+      mapOf(sizeBytes, async (found) => {
+        for (const piece of pieces) found(...piece);
+      }),
     read: async function* (ranges) {
       for (const { first, last } of ranges) yield bytes.subarray(first, last + 1);
     },
@@ -82,8 +84,7 @@ describe("content as qcow2", () => {
       fc.asyncProperty(contents, async (content) => {
         const file = await wholeFile(content);
         expect(decode(file).equals(content.bytes)).toBe(true);
-        const map = new ClusterMap(content.sizeBytes);
-        await content.extents((...piece) => map.add(...piece));
+        const map = await content.map();
         // header, refcount table and block, L1 table, an L2 table where there is any
         expect(file.length / CLUSTER_BYTES).toBe(4 + map.tables.length + map.count);
       }),

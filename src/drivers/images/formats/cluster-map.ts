@@ -61,6 +61,11 @@ export class ClusterMap {
     return last ? last.before + countBits(last.bits) : 0;
   }
 
+  /** How much memory it takes. */
+  get bytes(): number {
+    return (1 + this.#bits.size) * (TABLE_CLUSTERS / 8);
+  }
+
   /** The same for the same clusters of a content of the same length. 16 hex digits. */
   get digest(): string {
     const hash = createHash("sha256").update(`${this.sizeBytes}`);

@@ -4,6 +4,7 @@ import { settled } from "../../settled.ts";
 import { Turns } from "../../turns.ts";
 import { compress } from "../compress.ts";
 import type { ByteRange, ImageStore, StoredKind } from "../image-store.ts";
+import { KeptMaps } from "../kept-maps.ts";
 import { layoutOf, readQcow2 } from "../read-qcow2.ts";
 import { discard, unlessRefused } from "./discard.ts";
 import { checkOneName } from "./one-name.ts";
@@ -36,6 +37,7 @@ export type RbdStoreOptions = {
 export function openRbdStore(options: RbdStoreOptions): ImageStore {
   const { pool, access, maxImageBytes = Number.MAX_SAFE_INTEGER } = options;
   const turns = new Turns();
+  const maps = new KeptMaps();
 
   /** One change at a time to an image or disk. */
   const change = async <T>(
@@ -151,9 +153,10 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
 
   const contentOf = async (image: string, signal: AbortSignal) => {
     checkId("image", image);
+    const sizeBytes = await checkThere("image", image, signal);
     return {
-      sizeBytes: await checkThere("image", image, signal),
-      extents: (found: (offset: number, length: number) => void) => pool.extents(image, found, signal),
+      sizeBytes,
+      map: () => maps.of(image, sizeBytes, (found) => pool.extents(image, found, signal)),
       read: (ranges: Iterable<ByteRange>) => pool.read(image, ranges, signal),
     };
   };
@@ -189,11 +192,13 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
       change(kind, id, "flatten", signal, async () => {
         await checkThere(kind, id, signal);
         await flattenRbd(pool, id, progress, signal);
+        maps.forget(id);
         await emptyTrash(pool, signal);
       }),
     remove: (kind, id, signal, markedDisk) =>
       change(kind, id, "remove", signal, async () => {
         await imports.forget(id);
+        maps.forget(id);
         // twice: a removal that was interrupted before may have left another behind this one, under its name
         for (const name of [NEW + id, OLD + id, id, id]) await discard(pool, name, signal);
         if (markedDisk !== undefined) await unlessRefused("none", pool.removeSnapshot(markedDisk, id, signal));
