@@ -285,10 +285,13 @@ describe("an upload of unknown length", () => {
   it("that a crash broke off keeps nobody from starting, where its folder is none any more", async () => {
     const { directory } = world.appliance.incoming;
     await world.parts.uploads.begin({ project: "default", name: "golden", ...RAW }, "test");
+    await world.parts.uploads.begin({ project: "default", name: "other", sizeBytes: 10, ...RAW }, "test");
     rmSync(directory, { recursive: true, force: true });
     writeFileSync(directory, "");
     await world.parts.uploads.start();
     await world.parts.uploads.stop();
+    expect(uploads()).toMatchObject([{ name: "other" }]);
+    await world.parts.uploads.remove("default", "other");
     expect(uploads()).toEqual([]);
     rmSync(directory);
   });
