@@ -160,7 +160,11 @@ export async function createVolumePool(cluster: CephCluster, pool: string): Prom
   await cluster.ceph("auth", "caps", `client.${cluster.user}`, "mon", "profile rbd", "osd", caps, "mgr", caps);
 }
 
-/** One copy of everything, small caches, and monitors that are in a hurry: nobody else votes. */
+/**
+ * One copy of everything, small caches, and monitors that are in a hurry: nobody else votes. The grace is for read leases,
+ * 0.8 of it: an OSD that was held still for longer than its leases leaves some placement groups without one for good
+ * (`laggy`), for nobody else is there to grant it.
+ */
 function configuration({ at, fsid, port, sizeBytes, keyring }: Configuration): string {
   return `[global]
 fsid = ${fsid}
@@ -184,6 +188,7 @@ mon_allow_pool_size_one = true
 mon_allow_pool_delete = true
 mon_warn_on_pool_no_redundancy = false
 osd_crush_chooseleaf_type = 0
+osd_heartbeat_grace = 3600
 [mon]
 mon_data = ${at("mon.a")}
 mon_memory_target = ${256 * MIB}
