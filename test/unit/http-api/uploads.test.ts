@@ -264,7 +264,8 @@ describe("an upload of unknown length", () => {
     const sent = putChunked(halting(10), "format=raw", "golden", "lab");
     await expect.poll(uploads, PATIENT).toHaveLength(1);
     expect((await api.request("/v1/projects/lab", { method: "DELETE" }, LOCAL)).status).toBe(204);
-    expect(await sent).toMatchObject({ status: 409, answer: { code: "CONFLICT" } });
+    // cut off in the middle, or before its first byte was looked at
+    expect(await sent).toMatchObject({ answer: { code: expect.stringMatching(/^(CONFLICT|NOT_FOUND)$/) } });
     nothingLeft();
     await projects.add({ name: "lab" }, "test");
     const begun = { ...RAW, project: "lab", name: "golden" };
