@@ -122,6 +122,7 @@ describe.each(POOLS)("by %s", (_, one) => {
     await cluster.rbd("create", "--size", "4M", "vms/web");
     await cluster.rbd("snap", "create", "--no-progress", "vms/web@golden");
     await cluster.rbd("clone", "--rbd-default-clone-format", "2", "vms/web@golden", "ingot/disk-web");
+    await cluster.rbd("image-meta", "set", "ingot/disk-web", "conf_rbd_cache", "false");
     const size = () => store.stat("disk", "disk-web", signal).then((stat) => stat?.sizeBytes, String);
     await expect.poll(size, { timeout: 20_000 }).toBe(4 * 1024 ** 2);
     await store.remove("disk", "disk-web", signal);
