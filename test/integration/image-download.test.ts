@@ -120,11 +120,12 @@ describe.each([
     await goOn(cut);
   });
 
-  it.runIf(storage === "rbd")("breaks off where the cluster hangs, and is the same when that goes on", async () => {
-    const cut = await broken(() => rack.ceph!.signal("osd", "SIGSTOP"));
-    await rack.ceph!.signal("osd", "SIGCONT");
-    await goOn(cut);
-  });
+  if (storage === "rbd")
+    it("breaks off where the cluster hangs, and is the same when that goes on", async () => {
+      const cut = await broken(() => rack.ceph!.signal("osd", "SIGSTOP"));
+      await rack.ceph!.signal("osd", "SIGCONT");
+      await goOn(cut);
+    });
 
   it("is laid out as before whatever becomes of what lies below it, and anew once its image is flattened", async () => {
     const etag = async () => /etag: (".*")/i.exec(await curl("-I"))?.[1];
