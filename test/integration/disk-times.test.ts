@@ -131,39 +131,39 @@ it("what would be more than a project may have is refused, and passes once there
   const { used } = await quota();
   expect(used.disks).toBe(0);
   const create = (name: string) => rack.ingot("disk", "create", name, "--size", "8M");
-  const refused = async (asked: Promise<unknown>, field: string) => {
+  const refused = async (ask: () => Promise<unknown>, field: string) => {
     const kept = await stored(rack);
     const reason = new RegExp(
       `ended with 7: [^]*project default may have \\d+ ${field}; it has \\d+, and wants \\d+ more`,
     );
-    await expect(asked).rejects.toThrow(reason);
+    await expect(ask()).rejects.toThrow(reason);
     expect(await stored(rack)).toEqual(kept);
   };
 
   await rack.ingot("quota", "set", "default", "--disks", "1");
   await create("one");
-  await refused(create("two"), "disks");
-  await refused(rack.ingot("provision", "node-1", "--image", "golden"), "disks");
+  await refused(() => create("two"), "disks");
+  await refused(() => rack.ingot("provision", "node-1", "--image", "golden"), "disks");
   // it counts as long as it can come back
   await rack.ingot("disk", "rm", "one", "--yes");
-  await refused(create("two"), "disks");
+  await refused(() => create("two"), "disks");
   await rack.ingot("disk", "purge", "one", "--yes");
   await rack.ingot("provision", "node-1", "--image", "golden");
   await livesOn("node-1");
   await rack.ingot("quota", "set", "default", "--disks", "none", "--images", String(used.images));
 
-  await refused(rack.ingot("disk", "snapshot", "node-1-1", "--as", "more"), "images");
-  await refused(rack.ingot("image", "copy", "golden", "more"), "images");
+  await refused(() => rack.ingot("disk", "snapshot", "node-1-1", "--as", "more"), "images");
+  await refused(() => rack.ingot("image", "copy", "golden", "more"), "images");
   await rack.ingot("image", "rm", "by-hand");
   await rack.ingot("disk", "snapshot", "node-1-1", "--as", "more");
 
   const { bytes } = (await quota()).used;
   await rack.ingot("quota", "set", "default", "--images", "none", "--bytes", `${bytes / MIB + 7}M`);
-  await refused(create("large"), "bytes");
+  await refused(() => create("large"), "bytes");
   const file = join(rack.importDirectory, "golden.raw");
   writeFileSync(file, Buffer.alloc(8 * MIB, "golden "));
   const anImport = ["image", "import", "large", "--file", file, "--format", "raw"];
-  await refused(rack.ingot(...anImport), "bytes");
+  await refused(() => rack.ingot(...anImport), "bytes");
   await rack.ingot("image", "rm", "more");
   await rack.ingot(...anImport);
   expect((await quota()).used.bytes).toBe(bytes + 4 * MIB);
