@@ -1,6 +1,6 @@
 import { readFileSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Operation } from "../../../src/cli/answers.ts";
+import type { Node, Operation } from "../../../src/cli/answers.ts";
 import { ApiClient } from "../../../src/cli/api-client.ts";
 import type { ClientFacts } from "./appliance.ts";
 
@@ -32,13 +32,13 @@ export async function ended(operation: Operation): Promise<Operation> {
   }
 }
 
-/** Waits until a step of the operation is in this state. */
-export async function reached(operation: Operation, step: string, state: string): Promise<void> {
+/** Waits until a step of the operation is in this state. Many that ask often would measure their own questions. */
+export async function reached(operation: Operation, step: string, state: string, everyMs = 1): Promise<void> {
   for (;;) {
     const now = await api.get<Operation>(`/v1/operations/${operation.id}`);
     if (now.steps.find((one) => one.name === step)?.state === state) return;
     if (now.state !== "running") throw new Error(`${now.summary}: ${now.state}: ${JSON.stringify(now.steps)}`);
-    await sleep(1);
+    await sleep(everyMs);
   }
 }
 
@@ -60,4 +60,13 @@ export async function switchOff(node: string): Promise<void> {
   const operation = await api.post<Operation>(`/v1/nodes/${node}/power`, { action: "off" });
   await confirm(node);
   await ended(operation);
+}
+
+/** Waits until the appliance has seen a node read so many bytes of its disk. */
+export async function hasRead(node: string, bytes: number): Promise<void> {
+  for (;;) {
+    const { boots } = await api.get<Node>(`/v1/nodes/${node}`);
+    if (boots && boots.readBytes >= bytes) return;
+    await sleep(50);
+  }
 }

@@ -2,11 +2,12 @@
 import type { Disk, Operation } from "../../../src/cli/answers.ts";
 import { type Attachment, fetchFrom, openDisk, readAttachment } from "../../lab/simulated/script.ts";
 import { nodeAddress, nodeMac } from "./appliance.ts";
-import { api, confirm, ended, facts, reached, switchOff } from "./client.ts";
+import { api, confirm, ended, facts, hasRead, reached, switchOff } from "./client.ts";
 import { median } from "./side-by-side.ts";
 
 const REPEATS = 10;
 const BATCH = 24;
+const KERNEL_SECTORS = 4096;
 const DISKS = "/v1/projects/default/disks";
 export const IMAGES = "/v1/projects/default/images";
 
@@ -45,10 +46,10 @@ export async function register(count: number): Promise<void> {
 }
 
 /** Provisions until the disk is readable from outside; the operation then waits at power-on. */
-async function attach(node: number, image: string): Promise<Attached> {
+async function attach(node: number, image: string, everyMs?: number): Promise<Attached> {
   const began = performance.now();
   const operation = await api.post<Operation>(`/v1/nodes/${name(node)}/provision`, { image });
-  await reached(operation, "write-boot-entry", "succeeded");
+  await reached(operation, "write-boot-entry", "succeeded", everyMs);
   const address = nodeAddress(node);
   const script = await fetchFrom(address, `http://${facts.server}/boot/${nodeMac(node)}`);
   const attachment = readAttachment(script);
@@ -65,7 +66,9 @@ async function boot({ node, operation, attachment }: Attached): Promise<void> {
   const localAddress = nodeAddress(node);
   await confirm(name(node));
   const firmware = await openDisk(attachment, localAddress);
-  for (let sector = 0; sector < 4096; sector += 256) await firmware.read(sector, 256);
+  for (let sector = 0; sector < KERNEL_SECTORS; sector += 256) await firmware.read(sector, 256);
+  // a batch's firmware must not be gone before the watch, which then has much to do, has looked
+  await hasRead(name(node), KERNEL_SECTORS * 512);
   const seen = reached(operation, "await-login", "succeeded");
   firmware.cut();
   const os = await openDisk(attachment, localAddress);
@@ -130,7 +133,7 @@ export async function releases(image: string): Promise<number> {
 export async function batch(image: string): Promise<number> {
   const nodes = Array.from({ length: BATCH }, (_, node) => node);
   const began = performance.now();
-  const attached = await Promise.all(nodes.map((node) => attach(node, image)));
+  const attached = await Promise.all(nodes.map((node) => attach(node, image, BATCH)));
   const milliseconds = performance.now() - began;
   await Promise.all(attached.map(boot));
   for (const node of nodes) await release(node);
