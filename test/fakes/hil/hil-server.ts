@@ -1,0 +1,139 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { actionRoutes } from "./action-routes.ts";
+import { Faults, withFault } from "./faults.ts";
+import { nodeRoutes, switchRoutes } from "./inventory-routes.ts";
+import { networkRoutes } from "./network-routes.ts";
+import { NetworkingDaemon } from "./networking-daemon.ts";
+import { obmRoutes } from "./obm-routes.ts";
+import { projectRoutes } from "./project-routes.ts";
+import { Reply, type Route, route, type Shape } from "./route.ts";
+import { userRoutes } from "./user-routes.ts";
+import { type Caller, HilError, missing, type Settings, World } from "./world.ts";
+
+/** One call as it came. */
+export type Seen = { method: string; path: string; body: string; authorization: string | undefined };
+
+/** A stateful double of HIL on loopback. What holds for it is proven by replaying exchanges with the real one. */
+export class HilServer {
+  readonly world: World;
+  readonly daemon: NetworkingDaemon;
+  readonly faults = new Faults();
+  readonly seen: Seen[] = [];
+  readonly #routes: Route[];
+  readonly #server = createServer((request, response) => void this.#serve(request, response));
+
+  constructor(settings: Partial<Settings> = {}, { daemon = true }: { daemon?: boolean } = {}) {
+    this.world = new World({ auth: "database", allocator: "vlan_pool", pool: [100, 109], ...settings });
+    this.daemon = new NetworkingDaemon(this.world, daemon);
+    const { auth, allocator } = this.world.settings;
+    const extensions = [`auth.${auth}`, `network_allocators.${allocator}`, "switches.dellnos9", "switches.mock"];
+    this.#routes = [
+      route("GET /active_extensions", {}, () => extensions.map((name) => `hil.ext.${name}`)),
+      ...(auth === "database" ? userRoutes : []),
+      ...[projectRoutes, actionRoutes, nodeRoutes, switchRoutes, networkRoutes, obmRoutes].flat(),
+    ];
+  }
+
+  async start(): Promise<this> {
+    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
+    return this;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** As one that is started anew: what it knows is kept, all connections are cut. */
+  restart(): void {
+    this.#server.closeAllConnections();
+  }
+
+  async stop(): Promise<void> {
+    this.daemon.stop();
+    await new Promise((resolve) => {
+      this.#server.close(resolve);
+      this.#server.closeAllConnections();
+    });
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const body = Buffer.concat(chunks).toString();
+    const { method = "", url = "" } = request;
+    this.seen.push({ method, path: url, body, authorization: request.headers.authorization });
+    const handle = () => this.#answer(request, body).then((reply) => () => send(response, reply));
+    const fault = this.faults.meet(`${method} ${url}`);
+    if (fault) await withFault(fault, handle, request, response);
+    else (await handle())();
+  }
+
+  async #answer(request: IncomingMessage, body: string): Promise<Reply> {
+    const method = request.method === "HEAD" ? "GET" : request.method;
+    const url = new URL(request.url ?? "", "http://hil");
+    const path = decodeURIComponent(url.pathname);
+    const here = this.#routes.filter(({ pattern }) => pattern.test(path));
+    if (here.length === 0) return new Reply(404);
+    if (method === "OPTIONS") return new Reply(200, { json: "" });
+    const found = here.find((candidate) => candidate.method === method);
+    if (!found) return new Reply(405);
+    try {
+      const swallowed = request.headers["content-type"] === "application/x-www-form-urlencoded";
+      const args = method === "GET" ? query(url, body) : parse(swallowed ? "" : body);
+      check(args, found);
+      const caller = this.#caller(request.headers.authorization);
+      const path_ = found.pattern.exec(path)?.slice(1) ?? [];
+      const json = await found.answer({ world: this.world, caller, path: path_, args });
+      return json instanceof Reply ? json : new Reply(200, { json: json ?? "" });
+    } catch (error) {
+      if (!(error instanceof HilError)) return new Reply(500);
+      return new Reply(error.status, { json: { type: error.type, msg: error.message } });
+    }
+  }
+
+  #caller(authorization: string | undefined): Caller {
+    if (this.world.settings.auth === "null") return { name: "", admin: true, projects: new Set() };
+    const [, encoded] = /^Basic (\S+)$/.exec(authorization ?? "") ?? [];
+    const [, name = "", password] = /^([^:]+):(.*)$/.exec(Buffer.from(encoded ?? "", "base64").toString()) ?? [];
+    if (password === undefined) throw new HilError("AuthorizationError", "Authentication failed.");
+    const user = this.world.users.get(name) ?? missing(`User ${name}`);
+    if (user.password !== password) throw new HilError("AuthorizationError", "Authentication failed.");
+    return { name, ...user };
+  }
+}
+
+function query({ searchParams }: URL, body: string): object {
+  if (body !== "") throw new HilError("ValidationError", "GET request made with a non-empty request body");
+  if ([...searchParams.values()].includes("")) throw new HilError("ValidationError", "Empty parameter specified");
+  return Object.fromEntries(searchParams);
+}
+
+function parse(body: string): object {
+  if (body === "") return {};
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(body);
+  } catch {
+    throw new HilError("ValidationError", "The request body is not valid JSON");
+  }
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) throw new Error("AttributeError");
+  return parsed;
+}
+
+function check(args: object, { shape, open }: { shape: Shape; open: boolean }): void {
+  const unknown = Object.keys(args).some((key) => !open && !(key in shape));
+  const wrong = Object.entries(shape).some(([key, type]) => {
+    const value = (args as Record<string, unknown>)[key];
+    if (value === undefined) return !type.endsWith("?");
+    return type !== "any" && (typeof value !== type.replace("?", "") || value === null);
+  });
+  if (unknown || wrong) throw new HilError("ValidationError", "Request arguments are not valid for this request");
+}
+
+/** Everything is said to be HTML; what is no answer of the API itself, is. */
+function send(response: ServerResponse, { status, json, location }: Reply): void {
+  response.writeHead(status, { "content-type": "text/html; charset=utf-8", ...(location && { location }) });
+  if (json === "") response.end();
+  else response.end(json === undefined ? `<!doctype html><title>${status}</title>` : `${JSON.stringify(json)}\n`);
+}
