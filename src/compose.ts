@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { TokenRegistry } from "./access/token-registry.ts";
+import { UserRegistry } from "./access/user-registry.ts";
 import { chosenOwners, leaseOwners, linkOwners } from "./boot/address-owners.ts";
 import { createBootAnswers } from "./boot/boot-answers.ts";
 import { BootArchive } from "./boot/boot-archive.ts";
@@ -134,12 +136,15 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   const poolWatch = new PoolWatch({ store: storage.images, space: storage.space, config, clock, log });
   const [images, disks] = [new ImageCatalogue(store), new DiskCatalogue(store)];
   const { catalogue } = storage;
+  const accessTokens = new TokenRegistry({ records: store, clock });
   const appliance: Appliance = {
     id,
     config,
     records: store,
     runner,
     projects: new ProjectRegistry({ records: store, clock }),
+    tokens: accessTokens,
+    users: new UserRegistry({ records: store, tokens: accessTokens, clock }),
     nodes,
     images,
     disks,

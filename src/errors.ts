@@ -9,6 +9,7 @@ export type ErrorKind =
   | "invalid" // the caller's input is wrong: 400
   | "unauthenticated" // 401
   | "forbidden" // 403
+  | "throttled" // too many attempts: 429
   | "not-found" // 404
   | "conflict" // the state of things forbids it now: 409
   | "unsupported" // this driver or build can't: 501
@@ -23,6 +24,7 @@ export const ERROR_KINDS = {
   CONFIG_INVALID: "invalid",
   UNAUTHENTICATED: "unauthenticated",
   FORBIDDEN: "forbidden",
+  THROTTLED: "throttled",
   NOT_FOUND: "not-found",
   EXISTS: "conflict",
   IN_USE: "conflict",
@@ -44,7 +46,7 @@ export const ERROR_KINDS = {
 export type ErrorCode = keyof typeof ERROR_KINDS;
 
 /**
- * Facts that go with an error: plain JSON, no secrets. By convention: `field`, `value`, `remedy`; `usedBy`, all that keeps it from going; `outage`, when something
+ * Facts that go with an error: plain JSON, no secrets. By convention: `field`, `value`, `remedy`; `operatorRemedy`, in its place for who may know of all projects; `usedBy`, all that keeps it from going; `outage`, when something
  * that the appliance can't be without is down, and all that helps is that it comes back; `absent`, when that is known not to run, so that it does nothing: what
  * only does not answer may still be at work; `luns`, those of a target that can't be served, while the rest of it is as it should be.
  */
@@ -52,6 +54,8 @@ export type ErrorDetails = {
   field?: string;
   value?: unknown;
   remedy?: string;
+  operatorRemedy?: string;
+  retryAfterSeconds?: number;
   usedBy?: { kind: string; name: string; project?: string }[];
   driver?: string;
   action?: string;

@@ -12,6 +12,7 @@ const OF_KIND: Record<ErrorKind, number> = {
   unsupported: 8,
   unauthenticated: 9,
   forbidden: 10,
+  throttled: 13,
 };
 /** The doctor found something failed. */
 export const UNHEALTHY = 11;
@@ -33,4 +34,5 @@ export const EXIT_CODES = `Exit codes:
   3 no such thing           10 not allowed
   4 not in this state       11 the doctor found something failed
   5 something is down       12 the operation is stuck
-  6 too late               130 interrupted; what was begun goes on`;
+  6 too late                13 too many failed to log in
+                           130 interrupted; what was begun goes on`;

@@ -356,16 +356,18 @@ export const configSchema = z
               .int()
               .min(0)
               .max(65535)
-              .default(8470)
+              .optional()
               .meta(restart)
-              .describe("Port; 0 turns the TCP listener off."),
+              .describe("Port; 0 turns the TCP listener off. Without it: 8470 with api.tokenFile, else off."),
           })
           .prefault({})
-          .describe("TCP listener of the admin API; needs a token. The unix socket obeys file mode instead."),
+          .describe(
+            "TCP listener of the admin API; needs a token or a password. The unix socket obeys file mode instead.",
+          ),
         tokenFile: path
           .optional()
           .meta(restart)
-          .describe("File with the admin token for the TCP listener; mode 0600. Without it the listener stays off."),
+          .describe("File with a token for the TCP listener that may do everything; mode 0600."),
       })
       .prefault({})
       .describe("Admin API."),

@@ -46,11 +46,7 @@ export class NodeRegistry {
   /** The node of this name or id; NOT_FOUND otherwise. */
   get(nameOrId: string): NodeRecord {
     const node = this.#nodes.get(nameOrId) ?? [...this.#nodes.values()].find((one) => one.name === nameOrId);
-    if (!node) {
-      throw new ApplianceError("NOT_FOUND", `there is no node "${nameOrId}"`, {
-        details: { field: "node", value: nameOrId, remedy: "ingot node list shows those that there are" },
-      });
-    }
+    if (!node) throw noSuchNode(nameOrId);
     return node;
   }
 
@@ -178,4 +174,11 @@ export class NodeRegistry {
       });
     }
   }
+}
+
+/** NOT_FOUND, in the words for a node that is nowhere. */
+export function noSuchNode(nameOrId: string): ApplianceError {
+  return new ApplianceError("NOT_FOUND", `there is no node "${nameOrId}"`, {
+    details: { field: "node", value: nameOrId, remedy: "ingot node list shows those that there are" },
+  });
 }

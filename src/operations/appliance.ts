@@ -1,3 +1,5 @@
+import type { TokenRegistry } from "../access/token-registry.ts";
+import type { UserRegistry } from "../access/user-registry.ts";
 import type { BootEventSink } from "../boot/boot-event.ts";
 import type { Timeline } from "../boot/timeline.ts";
 import type { Clock } from "../clock.ts";
@@ -37,6 +39,9 @@ export type Appliance = {
   records: Records;
   runner: OperationRunner;
   projects: ProjectRegistry;
+  /** Who may use the API. */
+  tokens: TokenRegistry;
+  users: UserRegistry;
   nodes: NodeRegistry;
   images: ImageCatalogue;
   disks: DiskCatalogue;

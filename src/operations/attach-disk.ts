@@ -1,6 +1,7 @@
 import type { DiskRecord } from "../disks/disk.ts";
 import { ApplianceError } from "../errors.ts";
 import type { NodeRecord } from "../nodes/node.ts";
+import { noSuchNode } from "../nodes/node-registry.ts";
 import { targetIqn } from "../values/iqn.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, dataDisksOf, detached, detachRemedy, freeLun, SECRETS } from "./attachment.ts";
@@ -57,12 +58,9 @@ function newAttachment(
   const { project, readOnly = false } = request;
   const disk = appliance.disks.get(project, request.disk);
   const node = appliance.nodes.get(request.node);
+  // a project's things are there for itself alone
+  if (node.project !== project) throw noSuchNode(request.node);
   for (const { id } of [disk, node]) appliance.runner.refuseHeld(id);
-  if (node.project !== project) {
-    throw new ApplianceError("CONFLICT", `node ${node.name} belongs to project ${node.project}`, {
-      details: { field: "node", value: node.name, remedy: `choose a node of project ${project}` },
-    });
-  }
   if (!bootEntryOf(appliance.records, node.id)) {
     throw new ApplianceError("CONFLICT", `node ${node.name} boots nothing, so it has no target to attach a disk to`, {
       details: {

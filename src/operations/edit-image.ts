@@ -1,6 +1,7 @@
 import type { ImageRecord } from "../images/image.ts";
 import { changedLabels } from "../images/labels.ts";
 import { parseDescription } from "../values/line.ts";
+import { parseName } from "../values/name.ts";
 import type { Appliance } from "./appliance.ts";
 import { checkQuota } from "./quota.ts";
 
@@ -33,13 +34,19 @@ export async function editImage(
 /** Whom an image is shared with, or no longer: named projects, or all there are. */
 export type Sharing = { projects: string[]; public: boolean };
 
-/** Lets other projects clone an image. NOT_FOUND, also for such a project; BUSY. */
+/**
+ * Lets other projects clone an image. NOT_FOUND, also for such a project, where the caller would see it; one that they do not
+ * see is taken at its word, since whether there is such a project is none of their business. INVALID; BUSY.
+ */
 export async function shareImage(
   appliance: Appliance,
   { project, image: name, ...sharing }: Sharing & { project: string; image: string },
+  sees: (project: string) => boolean,
 ): Promise<ImageRecord> {
   const image = appliance.images.get(project, name);
-  for (const one of sharing.projects) appliance.projects.get(one);
+  for (const one of sharing.projects) {
+    if (sees(parseName(one, "projects"))) appliance.projects.get(one);
+  }
   const others = new Set([...(image.sharedWith ?? []), ...sharing.projects]);
   others.delete(image.project);
   return changeImage(appliance, image, {

@@ -76,8 +76,8 @@ export class Holds {
     this.refuseHeld(thing);
     const user = [...(this.#users.get(thing) ?? [])].find(({ name }) => !this.#yields(name));
     if (!user) return;
-    const summary = user.kind === "operation" ? this.#find(user.name)?.summary : undefined;
-    throw new ApplianceError("BUSY", `${summary ?? user.kind} is under way (${user.name})`, {
+    // another project's may be at a shared image: what it does there is not for everybody
+    throw new ApplianceError("BUSY", `${user.kind} is under way (${user.name})`, {
       details: { ...(user.kind === "operation" ? { operation: user.name } : {}), remedy: "wait for it, or end it" },
     });
   }

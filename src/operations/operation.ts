@@ -23,6 +23,13 @@ export type OperationKind =
   | "reconcile"
   | "grow-pool";
 
+const APPLIANCE_WIDE: ReadonlySet<OperationKind> = new Set(["adopt", "reconcile", "grow-pool"]);
+
+/** Whether an operation is about the appliance as a whole, and no project's own. */
+export function isApplianceWide({ kind }: Pick<OperationRecord, "kind">): boolean {
+  return APPLIANCE_WIDE.has(kind);
+}
+
 /**
  * `running` and `undoing` go on after a restart. `done`: all steps succeeded. `undone`: failed or cancelled, and
  * nothing of it is left. `stuck`: neither forward nor back; a person must look, then `retry` goes on.

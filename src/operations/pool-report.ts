@@ -46,7 +46,8 @@ export async function checkPoolOpen(appliance: Appliance): Promise<void> {
       usedPercent,
       freeBytes: usage.freeBytes,
       largestDisks: disks.slice(0, FEW).map(describe),
-      remedy: idle
+      remedy: "remove disks that you need no more (ingot disk rm DISK --now), or ask for a larger pool",
+      operatorRemedy: idle
         ? `remove disks that nobody needs (ingot pool show lists the largest; ${describe(idle)} is on no node: ingot disk rm ${idle.name} --now), or: ${grow}`
         : `${disks.length > 0 ? `release a node with its disk (largest: ${disks.slice(0, FEW).map(describe).join(", ")}), or: ` : ""}${grow}`,
     },

@@ -6,8 +6,8 @@ import type { Uploads } from "./uploads.ts";
 import { describeUsers, type User } from "./users.ts";
 
 /**
- * Forgets a project, its quota, what was shared with it, and its uploads, whose senders are cut off: a later one of the
- * same name is another one. NOT_FOUND; IN_USE with `details.usedBy` while it owns anything or an operation works in it;
+ * Forgets a project, its quota, what was shared with it, the roles in it, and its uploads, whose senders are cut off: a
+ * later one of the same name is another one. NOT_FOUND; IN_USE with `details.usedBy` while it owns anything or an operation works in it;
  * CONFLICT for `default`.
  */
 export async function removeProject(appliance: Appliance, uploads: Uploads, name: string): Promise<void> {
@@ -43,5 +43,6 @@ export async function removeProject(appliance: Appliance, uploads: Uploads, name
       value: { ...image, sharedWith: image.sharedWith?.filter((one) => one !== name) },
     }));
   const own = ["projects", QUOTAS].map((collection) => ({ collection, key: name, value: null }));
-  await uploads.removeAll(name, [...own, ...unshared]);
+  const roles = [...appliance.tokens.withoutProject(name), ...appliance.users.withoutProject(name)];
+  await uploads.removeAll(name, [...own, ...unshared, ...roles]);
 }

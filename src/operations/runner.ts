@@ -141,11 +141,7 @@ export class OperationRunner {
   /** The record; NOT_FOUND otherwise. */
   get(id: string): OperationRecord {
     const operation = this.#operations.get(id);
-    if (!operation) {
-      throw new ApplianceError("NOT_FOUND", `there is no operation "${id}"`, {
-        details: { field: "operation", value: id, remedy: "ingot operation list shows those that are kept" },
-      });
-    }
+    if (!operation) throw noSuchOperation(id);
     return operation;
   }
 
@@ -467,4 +463,11 @@ function describeError(error: unknown): RecordedError {
 function without<T extends object, K extends keyof T>(value: T, key: K): Omit<T, K> {
   const { [key]: _, ...rest } = value;
   return rest;
+}
+
+/** NOT_FOUND, in the words for an operation that is nowhere. */
+export function noSuchOperation(id: string): ApplianceError {
+  return new ApplianceError("NOT_FOUND", `there is no operation "${id}"`, {
+    details: { field: "operation", value: id, remedy: "ingot operation list shows those that are kept" },
+  });
 }

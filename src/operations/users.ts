@@ -16,15 +16,21 @@ export function usersOfImage({ disks, runner }: Appliance, image: ImageRecord): 
       name: disk.name,
       ...(disk.project === image.project ? {} : { project: disk.project }),
     })),
-    ...runner.usersOf(image.id),
+    ...runner.usersOf(image.id).map((user) => {
+      const project = user.kind === "operation" ? runner.get(user.name).project : image.project;
+      return { ...user, ...(project === image.project ? {} : { project }) };
+    }),
   ];
 }
 
-/** `disk node-1-1, disk lab/node-2-1 and 3 more`. */
+/** `disk node-1-1, disk node-2-1 and 3 more, 2 of other projects`: who reads that may not know what others have. */
 export function describeUsers(users: readonly User[]): string {
-  const names = users
-    .slice(0, NAMED)
-    .map(({ kind, name, project }) => `${kind} ${project ? `${project}/${name}` : name}`);
-  const more = users.length - names.length;
-  return `${names.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+  const own = users.filter(({ project }) => project === undefined);
+  const named = own.slice(0, NAMED).map(({ kind, name }) => `${kind} ${name}`);
+  const more = own.length - named.length;
+  const others = users.length - own.length;
+  return [
+    ...(named.length > 0 ? [`${named.join(", ")}${more > 0 ? ` and ${more} more` : ""}`] : []),
+    ...(others > 0 ? [`${others} of other projects`] : []),
+  ].join(", ");
 }

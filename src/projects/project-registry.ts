@@ -29,9 +29,7 @@ export class ProjectRegistry {
   get(name: string): ProjectRecord {
     const project = name === DEFAULT_PROJECT ? BUILT_IN : this.#projects.get(name);
     if (project) return project;
-    throw new ApplianceError("NOT_FOUND", `there is no project "${name}"`, {
-      details: { field: "project", value: name, remedy: "ingot project list shows those that there are" },
-    });
+    throw noSuchProject(name);
   }
 
   /** Makes a project. EXISTS for a name in use, INVALID for what can't be a name. */
@@ -48,4 +46,11 @@ export class ProjectRegistry {
     await this.#records.commit([{ collection: "projects", key: name, value: project }]);
     return project;
   }
+}
+
+/** NOT_FOUND, in the words for a project that is nowhere. */
+export function noSuchProject(name: string): ApplianceError {
+  return new ApplianceError("NOT_FOUND", `there is no project "${name}"`, {
+    details: { field: "project", value: name, remedy: "ingot project list shows those that there are" },
+  });
 }

@@ -1,4 +1,5 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { Caller } from "../../access/caller.ts";
 import type { BootSession } from "../../boot/boot-session.ts";
 import type { DiscoveredMachine } from "../../boot/discovered.ts";
 import type { Config } from "../../config/schema.ts";
@@ -6,7 +7,6 @@ import type { Log } from "../../log.ts";
 import type { Appliance } from "../../operations/appliance.ts";
 import type { Uploads } from "../../operations/uploads.ts";
 import type { Mac } from "../../values/mac.ts";
-import type { Caller } from "./rights.ts";
 
 /** What the routes answer from. */
 export type ApiParts = {
@@ -29,6 +29,8 @@ export type ApiEnvironment = {
   Bindings: {
     /** Who is at the other end of the unix socket; undefined on TCP, where a token must tell. */
     localCaller?: Caller | undefined;
+    /** Where a request on TCP comes from. */
+    source?: string | undefined;
     /** Ends the connection that the request came on. */
     cutOff?: (() => void) | undefined;
     /** Lets the connection live while nothing moves on it, until this request is answered. */

@@ -3,11 +3,13 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import { ApplianceError } from "../../errors.ts";
+import { admit } from "./admission.ts";
 import type { Api, ApiEnvironment, ApiParts } from "./api.ts";
+import { authenticate, type Gate } from "./authenticate.ts";
 import { describeInput } from "./check-input.ts";
 import { describeProblem, respondProblem } from "./problem.ts";
-import { ROLES } from "./rights.ts";
-import { checkRights, rightOf, routeOf } from "./route.ts";
+import { checkRights, routeOf } from "./route.ts";
+import { addAccessRoutes } from "./routes/access.ts";
 import { addCatalogueRoutes } from "./routes/catalogue.ts";
 import { addDiskLifeRoutes } from "./routes/disk-life.ts";
 import { addDiskRoutes } from "./routes/disks.ts";
@@ -24,12 +26,11 @@ import { addProjectRoutes } from "./routes/projects.ts";
 import { addQuotaRoutes } from "./routes/quotas.ts";
 import { addSystemRoutes } from "./routes/system.ts";
 import { addUploadRoutes, isUpload } from "./routes/uploads.ts";
-import { authenticate, type Token } from "./token.ts";
 
 const BODY_BYTES = 1024 * 1024;
 
 /** The admin API as an application of requests and answers; `startApi` puts it on sockets. INTERNAL when a route states no right. */
-export function createApi(parts: ApiParts, token?: Token): Api {
+export function createApi(parts: ApiParts, gate: Gate): Api {
   const api: Api = new OpenAPIHono<ApiEnvironment>({
     defaultHook: (result, context) => {
       if (result.success) return;
@@ -53,16 +54,11 @@ export function createApi(parts: ApiParts, token?: Token): Api {
     log.info({ requestId, method, path, status: context.res.status, ms, requestedBy: caller }, "request answered");
   });
   api.use(async (context, next) => {
-    const caller = context.env.localCaller ?? authenticate(context.req.header("Authorization"), token);
+    const { localCaller, source } = context.env;
+    const caller = localCaller ?? (await authenticate(gate, context.req.header("Authorization"), source));
     context.set("caller", caller);
     const route = routeOf(api, context);
-    if (route && !ROLES[caller.role].has(rightOf(route))) {
-      throw new ApplianceError("FORBIDDEN", `${caller.name} may not do that: it needs ${rightOf(route)}`);
-    }
-    await next();
-  });
-  api.use("/v1/projects/:project/*", async (context, next) => {
-    parts.appliance.projects.get(context.req.param("project"));
+    if (route) admit(parts.appliance, caller, route, context.req.path);
     await next();
   });
   const limited = bodyLimit({
@@ -76,7 +72,7 @@ export function createApi(parts: ApiParts, token?: Token): Api {
 
   api.onError((error, context) => {
     const { requestId } = context.var;
-    const problem = describeProblem(error, requestId);
+    const problem = describeProblem(error, requestId, context.get("caller"));
     if (problem.status === 500) log.error({ requestId, err: error }, "request failed");
     return respondProblem(context, problem);
   });
@@ -87,6 +83,7 @@ export function createApi(parts: ApiParts, token?: Token): Api {
     });
   });
 
+  addAccessRoutes(api, parts);
   addNodeRoutes(api, parts);
   addNodeWorkRoutes(api, parts);
   addProjectRoutes(api, parts);

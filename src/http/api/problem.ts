@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { type Caller, holdsEverywhere, seesProject } from "../../access/caller.ts";
 import { ApplianceError, ERROR_KINDS, type ErrorCode, type ErrorKind, toApplianceError } from "../../errors.ts";
 
 /** The HTTP status of each family of errors. */
@@ -10,6 +11,7 @@ const STATUS: Record<ErrorKind, ContentfulStatusCode> = {
   invalid: 400,
   unauthenticated: 401,
   forbidden: 403,
+  throttled: 429,
   "not-found": 404,
   conflict: 409,
   internal: 500,
@@ -39,13 +41,14 @@ export const problemSchema = z
       )
       .optional()
       .openapi({ description: "IN_USE: all that uses it" }),
+    retryAfterSeconds: z.int().optional().openapi({ description: "THROTTLED: when to try again" }),
     requestId: z.string().openapi({ description: "Names this request in the log" }),
   })
   .openapi("Problem");
 export type Problem = z.infer<typeof problemSchema>;
 
-/** What the caller is told of an error. Nothing internal: for our own bugs only where to look. */
-export function describeProblem(error: unknown, requestId: string): Problem {
+/** What the caller is told of an error. Nothing internal: for our own bugs only where to look. Nothing of projects that they do not see. */
+export function describeProblem(error: unknown, requestId: string, caller?: Caller): Problem {
   const known = error instanceof HTTPException ? fromHttp(error) : toApplianceError(error);
   const status = error instanceof HTTPException ? error.status : STATUS[known.kind];
   const title = STATUS_CODES[status] ?? "Error";
@@ -59,17 +62,37 @@ export function describeProblem(error: unknown, requestId: string): Problem {
       requestId,
     };
   }
-  const { field, value, remedy, usedBy } = known.details;
-  return { title, status, detail: known.message, code: known.code, field, value, remedy, usedBy, requestId };
+  const { field, value, operatorRemedy, retryAfterSeconds } = known.details;
+  const isOperator = caller !== undefined && holdsEverywhere(caller, "system:read");
+  const remedy = (isOperator ? operatorRemedy : undefined) ?? known.details.remedy;
+  const isSeen = ({ project }: { project?: string }) =>
+    project === undefined || (caller !== undefined && seesProject(caller, project));
+  const usedBy = known.details.usedBy?.filter(isSeen);
+  return {
+    title,
+    status,
+    detail: known.message,
+    code: known.code,
+    field,
+    value,
+    remedy,
+    usedBy,
+    retryAfterSeconds,
+    requestId,
+  };
 }
 
 /** Answers a problem. */
 export function respondProblem(context: Context, problem: Problem): Response {
   // RFC 9110 15.5.2: a 401 names the scheme
   const challenge: Record<string, string> = problem.status === 401 ? { "WWW-Authenticate": "Bearer" } : {};
+  const { retryAfterSeconds } = problem;
+  const later: Record<string, string> =
+    retryAfterSeconds === undefined ? {} : { "Retry-After": String(retryAfterSeconds) };
   return context.body(JSON.stringify(problem), problem.status as ContentfulStatusCode, {
     "Content-Type": "application/problem+json",
     ...challenge,
+    ...later,
   });
 }
 

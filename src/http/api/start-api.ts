@@ -2,13 +2,17 @@ import type { IncomingMessage, Server } from "node:http";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import { createAdaptorServer } from "@hono/node-server";
+import type { Caller } from "../../access/caller.ts";
+import { FailedLogins } from "../../access/failed-logins.ts";
+import { LocalAuthenticator } from "../../access/local-authenticator.ts";
 import { peerUid } from "../../net/peer-uid.ts";
+import { AdminTokenFile } from "./admin-token-file.ts";
 import type { Api, ApiEnvironment, ApiParts } from "./api.ts";
 import { createApi } from "./create-api.ts";
 import { listenOnPath, listenOnPort } from "./listen.ts";
-import type { Caller } from "./rights.ts";
-import { readToken } from "./token.ts";
 
+/** Of a TCP listener for the token in api.tokenFile. */
+const DEFAULT_PORT = 8470;
 /** What answers that are under way get before they are cut. */
 const GRACE_MS = 2_000;
 
@@ -20,21 +24,25 @@ const PROBE_MS = 60_000;
 /** The API, listening. */
 export type RunningApi = {
   socketPath: string;
-  /** Where it listens for TCP; undefined without api.tokenFile. */
+  /** Where it listens for TCP, if it does. */
   tcp?: { address: string; port: number };
   /** Takes no more requests, ends those that wait, and removes the socket. */
   stop(): Promise<void>;
 };
 
 /**
- * Opens the admin API on `<runtimeDirectory>/api.sock`, and on TCP where api.tokenFile is given.
+ * Opens the admin API on `<runtimeDirectory>/api.sock`, and on TCP where api.listen.port or api.tokenFile is given.
  * A connection on which nothing moves for `silenceMs` is ended. LOCKED when another process listens there; INVALID for a
  * bad token file; INTERNAL when a route states no right.
  */
 export async function startApi(parts: ApiParts, silenceMs = SILENCE_MS): Promise<RunningApi> {
   const { config } = parts;
-  const token = config.api.tokenFile === undefined ? undefined : await readToken(config.api.tokenFile);
-  const api = createApi(parts, token);
+  const { tokenFile } = config.api;
+  const authenticators = [
+    ...(tokenFile === undefined ? [] : [await AdminTokenFile.read(tokenFile)]),
+    new LocalAuthenticator(parts.appliance),
+  ];
+  const api = createApi(parts, { authenticators, failedLogins: new FailedLogins(parts.appliance.clock) });
   const socketPath = join(config.runtimeDirectory, "api.sock");
   const servers: Server[] = [];
   const stopping = new AbortController();
@@ -52,9 +60,10 @@ export async function startApi(parts: ApiParts, silenceMs = SILENCE_MS): Promise
     const local = serve(api, silenceMs, (socket) => ({ ...bind(socket), localCaller: callerOf(socket) }));
     await listenOnPath(local, socketPath);
     servers.push(local);
-    if (!token || config.api.listen.port === 0) return { socketPath, stop };
-    const remote = serve(api, silenceMs, bind);
-    const tcp = await listenOnPort(remote, config.api.listen.address, config.api.listen.port);
+    const port = config.api.listen.port ?? (tokenFile === undefined ? 0 : DEFAULT_PORT);
+    if (port === 0) return { socketPath, stop };
+    const remote = serve(api, silenceMs, (socket) => ({ ...bind(socket), source: socket.remoteAddress }));
+    const tcp = await listenOnPort(remote, config.api.listen.address, port);
     servers.push(remote);
     return { socketPath, tcp, stop };
   } catch (error) {
@@ -77,7 +86,7 @@ function serve(api: Api, silenceMs: number, bindings: (socket: Socket) => ApiEnv
 /** File mode says who may use the unix socket: whoever can holds all rights. */
 function callerOf(socket: Socket): Caller {
   const uid = peerUid(socket);
-  return { name: uid === undefined ? "local" : `uid:${uid}`, role: "admin" };
+  return { name: uid === undefined ? "local" : `uid:${uid}`, grants: [{ role: "admin" }] };
 }
 
 function closeServer(server: Server): Promise<void> {

@@ -1,10 +1,13 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { FailedLogins } from "../../../src/access/failed-logins.ts";
+import { LocalAuthenticator } from "../../../src/access/local-authenticator.ts";
 import { DiscoveredMachines } from "../../../src/boot/discovered.ts";
 import type { Timeline } from "../../../src/boot/timeline.ts";
 import { systemClock } from "../../../src/clock.ts";
 import type { Api, ApiParts } from "../../../src/http/api/api.ts";
+import type { Gate } from "../../../src/http/api/authenticate.ts";
 import { createLog } from "../../../src/log.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { Uploads } from "../../../src/operations/uploads.ts";
@@ -14,7 +17,7 @@ import { World } from "../operations/world.ts";
 export const PATIENT = { timeout: 10_000 };
 
 /** Who asks on the unix socket. */
-export const LOCAL = { localCaller: { name: "local", role: "admin" as const } };
+export const LOCAL = { localCaller: { name: "local", grants: [{ role: "admin" as const }] } };
 
 /** How tests ask the API that `api` answers when they do: as the local admin, in JSON. */
 export function askerOf(api: () => Api) {
@@ -47,6 +50,7 @@ export class ApiWorld {
   readonly logged: string[] = [];
   readonly discovered: DiscoveredMachines;
   readonly parts: ApiParts;
+  readonly gate: Gate;
 
   private constructor(world: World, appliance: Appliance) {
     this.world = world;
@@ -63,6 +67,7 @@ export class ApiWorld {
       version: "0.0.0-test",
       log: createLog("info", { write: (line: string) => void this.logged.push(line) }),
     };
+    this.gate = { authenticators: [new LocalAuthenticator(appliance)], failedLogins: new FailedLogins(systemClock) };
   }
 
   static async start(): Promise<ApiWorld> {

@@ -10,7 +10,7 @@ import { createApi } from "../../../src/http/api/create-api.ts";
 import { startApi } from "../../../src/http/api/start-api.ts";
 import { ApiWorld, PATIENT } from "./api-world.ts";
 
-const LOCAL = { localCaller: { name: "local", role: "admin" as const } };
+const LOCAL = { localCaller: { name: "local", grants: [{ role: "admin" as const }] } };
 const PATH = "/v1/projects/default/images/golden";
 const SIZE = 1024 * 1024;
 
@@ -26,7 +26,7 @@ const usersOf = () => world.appliance.runner.usersOf(id);
 
 beforeEach(async () => {
   world = await ApiWorld.start();
-  api = createApi(world.parts);
+  api = createApi(world.parts, world.gate);
   const body = JSON.stringify({ name: "golden", path: "/import/golden.raw", format: "raw" });
   const headers = { "Content-Type": "application/json" };
   await api.request("/v1/projects/default/images", { method: "POST", headers, body }, LOCAL);

@@ -18,7 +18,7 @@ const node = (name: string, last: number, project: string) => ({
 
 beforeEach(async () => {
   world = await ApiWorld.start();
-  api = createApi(world.parts);
+  api = createApi(world.parts, world.gate);
   await over(ask("POST", IMAGES, { name: "golden", path: "/import/golden.raw", format: "raw" }));
 });
 afterEach(() => world.end());

@@ -22,7 +22,7 @@ const IMAGE = { name: "golden", path: "/import/golden.raw", format: "raw" };
 
 beforeEach(async () => {
   world = await ApiWorld.start();
-  api = createApi(world.parts);
+  api = createApi(world.parts, world.gate);
 });
 afterEach(() => world.end());
 

@@ -17,7 +17,7 @@ let api: Api;
 
 beforeEach(async () => {
   world = await ApiWorld.start();
-  api = createApi(world.parts);
+  api = createApi(world.parts, world.gate);
 });
 afterEach(() => world.end());
 

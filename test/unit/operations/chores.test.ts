@@ -111,8 +111,8 @@ describe("scheduled snapshots", () => {
     await appliance.projects.add({ name: "lab" }, "test");
     const mine: ((image: string) => Promise<{ id: string }>)[] = [
       (image) => editImage(appliance, { project, image, name: "before-the-upgrade" }),
-      (image) => shareImage(appliance, { project, image, projects: ["lab"], public: false }),
-      (image) => shareImage(appliance, { project, image, projects: [], public: true }),
+      (image) => shareImage(appliance, { project, image, projects: ["lab"], public: false }, () => true),
+      (image) => shareImage(appliance, { project, image, projects: [], public: true }, () => true),
       (image) => transferImage(appliance, { project, image, to: "lab" }),
     ];
     const kept: string[] = [];

@@ -152,7 +152,7 @@ describe("a closed pool", () => {
     for (const attempt of attempts) await expect(attempt()).rejects.toMatchObject(refused);
     const error = await attempts[0]!().catch((thrown) => thrown);
     expect(error.details.largestDisks).toEqual(["node-1-1 with 4.0 GiB", "node-2-1 with 3.0 GiB"]);
-    expect(error.details.remedy).toMatch(/release a node .*node-1-1 with 4\.0 GiB.*ingot pool grow/);
+    expect(error.details.operatorRemedy).toMatch(/release a node .*node-1-1 with 4\.0 GiB.*ingot pool grow/);
     expect(appliance.images.list().map(({ name }) => name)).toEqual(["golden"]);
     expect(appliance.disks.list()).toHaveLength(2);
   });
@@ -176,7 +176,9 @@ describe("a closed pool", () => {
     expect(await begin(deprovision(appliance, released, "test"))).toMatchObject({ state: "done" });
     const snapshot = () => snapshotDisk(appliance, { project, disk: "node-1-1", image: "snap" }, "test");
     await expect(snapshot()).rejects.toMatchObject({
-      details: { remedy: expect.stringContaining("node-2-1 with 3.0 GiB is on no node: ingot disk rm node-2-1") },
+      details: {
+        operatorRemedy: expect.stringContaining("node-2-1 with 3.0 GiB is on no node: ingot disk rm node-2-1"),
+      },
     });
     expect(await begin(removeDisk(appliance, { project, disk: "node-2-1" }, "test"))).toMatchObject({ state: "done" });
     world.space.usedBytes = 700;

@@ -2,6 +2,8 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
+import { TokenRegistry } from "../../../src/access/token-registry.ts";
+import { UserRegistry } from "../../../src/access/user-registry.ts";
 import { BootArchive } from "../../../src/boot/boot-archive.ts";
 import type { BootEntry } from "../../../src/boot/boot-entry.ts";
 import { Timeline } from "../../../src/boot/timeline.ts";
@@ -89,12 +91,15 @@ export class World {
     });
     const catalogue = failing(drivers.catalogue, (verb) => before(`catalogue.${verb}`));
     const { id } = this;
+    const tokens = new TokenRegistry({ records: store, clock: systemClock });
     const appliance: Appliance = {
       id,
       config,
       records: store,
       runner: new OperationRunner({ records: store, clock, log }),
       projects: new ProjectRegistry({ records: store, clock: systemClock }),
+      tokens,
+      users: new UserRegistry({ records: store, tokens, clock: systemClock }),
       nodes,
       images,
       disks,

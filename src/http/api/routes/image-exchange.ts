@@ -50,7 +50,7 @@ const routes = {
     request: { params, body: body(exportBody) },
     responses: ACCEPTED,
   }),
-  increment: describeRoute("image:write", {
+  increment: describeRoute("image:exchange", {
     method: "post",
     path: "/v1/projects/{project}/increments",
     request: { params: project, body: body(increment) },

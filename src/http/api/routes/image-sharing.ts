@@ -1,5 +1,8 @@
 import { z } from "@hono/zod-openapi";
+import { holdsIn, seesProject } from "../../../access/caller.ts";
 import { shareImage, transferImage, unshareImage } from "../../../operations/edit-image.ts";
+import { noSuchProject } from "../../../projects/project-registry.ts";
+import { forbidden } from "../admission.ts";
 import type { Api, ApiParts } from "../api.ts";
 import { describeRoute } from "../route.ts";
 import { imageSchema, viewImage } from "../views/image-view.ts";
@@ -39,14 +42,23 @@ const routes = {
 export function addImageSharingRoutes(api: Api, { appliance }: ApiParts): void {
   api.openapi(routes.share, async (c) => {
     const request = { ...c.req.valid("json"), ...c.req.valid("param") };
-    return c.json(viewImage(appliance, await shareImage(appliance, request)), 200);
+    return c.json(
+      viewImage(
+        appliance,
+        await shareImage(appliance, request, (name) => seesProject(c.var.caller, name)),
+        request.project,
+      ),
+      200,
+    );
   });
   api.openapi(routes.unshare, async (c) => {
     const request = { ...c.req.valid("json"), ...c.req.valid("param") };
-    return c.json(viewImage(appliance, await unshareImage(appliance, request)), 200);
+    return c.json(viewImage(appliance, await unshareImage(appliance, request), request.project), 200);
   });
   api.openapi(routes.transfer, async (c) => {
     const request = { ...c.req.valid("json"), ...c.req.valid("param") };
-    return c.json(viewImage(appliance, await transferImage(appliance, request)), 200);
+    if (!seesProject(c.var.caller, request.to)) throw noSuchProject(request.to);
+    if (!holdsIn(c.var.caller, "image:write", request.to)) throw forbidden(c.var.caller, "image:write");
+    return c.json(viewImage(appliance, await transferImage(appliance, request), request.to), 200);
   });
 }

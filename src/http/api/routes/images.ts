@@ -6,6 +6,7 @@ import { type ImportImageRequest, importImage } from "../../../operations/import
 import { removeImage } from "../../../operations/remove-image.ts";
 import { COMPRESSIONS, IMAGE_FORMATS } from "../../../values/image-format.ts";
 import { sha256Field } from "../../../values/zod.ts";
+import { demand } from "../admission.ts";
 import type { Api, ApiParts } from "../api.ts";
 import { exact } from "../fields.ts";
 import { describeRoute } from "../route.ts";
@@ -106,21 +107,25 @@ const routes = {
 export function addImageRoutes(api: Api, { appliance }: ApiParts): void {
   api.openapi(routes.list, (c) =>
     c.json(
-      appliance.images.listUsable(c.req.valid("param").project).map((image) => viewImage(appliance, image)),
+      appliance.images
+        .listUsable(c.req.valid("param").project)
+        .map((image) => viewImage(appliance, image, c.req.valid("param").project)),
       200,
     ),
   );
   api.openapi(routes.import, async (c) => {
     const request = exact({ ...c.req.valid("json"), ...c.req.valid("param") });
+    // what lies on the appliance is nobody's in particular
+    if (request.path !== undefined) demand(c.var.caller, "image:exchange");
     return accepted(c, appliance, await importImage(appliance, request as ImportImageRequest, c.var.caller.name));
   });
   api.openapi(routes.get, (c) => {
     const { project, image } = c.req.valid("param");
-    return c.json(viewImage(appliance, appliance.images.getUsable(project, image)), 200);
+    return c.json(viewImage(appliance, appliance.images.getUsable(project, image), project), 200);
   });
   api.openapi(routes.edit, async (c) => {
     const request = exact({ ...c.req.valid("json"), ...c.req.valid("param") });
-    return c.json(viewImage(appliance, await editImage(appliance, request)), 200);
+    return c.json(viewImage(appliance, await editImage(appliance, request), request.project), 200);
   });
   api.openapi(routes.copy, async (c) => {
     const request = { ...c.req.valid("json"), ...c.req.valid("param") };

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { holdsIn } from "../../../access/caller.ts";
 import { bootNic } from "../../../nodes/node.ts";
 import { removeNode } from "../../../operations/remove-node.ts";
 import { stallOf } from "../../../operations/stalls.ts";
@@ -50,11 +51,15 @@ const newNode = z
   .openapi("NewNode");
 
 const routes = {
-  list: describeRoute("node:read", {
-    method: "get",
-    path: "/v1/nodes",
-    responses: { 200: json("All nodes, by name", z.array(nodeSchema)) },
-  }),
+  list: describeRoute(
+    "node:read",
+    {
+      method: "get",
+      path: "/v1/nodes",
+      responses: { 200: json("The nodes of the caller's projects, by name", z.array(nodeSchema)) },
+    },
+    { forAll: true },
+  ),
   add: describeRoute("node:write", {
     method: "post",
     path: "/v1/nodes",
@@ -86,15 +91,18 @@ export function addNodeRoutes(api: Api, { appliance, boots }: ApiParts): void {
   const { nodes } = appliance;
   api.openapi(routes.list, (c) =>
     c.json(
-      nodes.list().map((node) => viewNode(appliance, node)),
+      nodes
+        .list()
+        .filter(({ project }) => holdsIn(c.var.caller, "node:read", project))
+        .map((node) => viewNode(appliance, node, c.var.caller)),
       200,
     ),
   );
   api.openapi(routes.add, async (c) => {
     const node = await nodes.add(exact(c.req.valid("json")), c.var.caller.name);
-    return c.json(viewNode(appliance, node), 201, { Location: `/v1/nodes/${node.name}` });
+    return c.json(viewNode(appliance, node, c.var.caller), 201, { Location: `/v1/nodes/${node.name}` });
   });
-  api.openapi(routes.get, (c) => c.json(viewNode(appliance, nodes.get(c.req.valid("param").node)), 200));
+  api.openapi(routes.get, (c) => c.json(viewNode(appliance, nodes.get(c.req.valid("param").node), c.var.caller), 200));
   api.openapi(routes.remove, async (c) => {
     await removeNode(appliance, c.req.valid("param").node);
     return c.body(null, 204);

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { retryOperation } from "../../../operations/retry-operation.ts";
 import { settledWithin } from "../../../operations/settled-within.ts";
+import { seesOperation } from "../admission.ts";
 import type { Api, ApiParts } from "../api.ts";
 import { describeRoute } from "../route.ts";
 import { operationSchema, viewOperation } from "../views/operation-view.ts";
@@ -25,11 +26,15 @@ const vouch = z.strictObject({
 });
 
 const routes = {
-  list: describeRoute("operation:read", {
-    method: "get",
-    path: "/v1/operations",
-    responses: { 200: json("Those that are kept, newest first", z.array(operationSchema)) },
-  }),
+  list: describeRoute(
+    "operation:read",
+    {
+      method: "get",
+      path: "/v1/operations",
+      responses: { 200: json("Those of the caller's projects that are kept, newest first", z.array(operationSchema)) },
+    },
+    { forAll: true },
+  ),
   get: describeRoute("operation:read", {
     method: "get",
     path: "/v1/operations/{operation}",
@@ -55,7 +60,10 @@ export function addOperationRoutes(api: Api, { appliance }: ApiParts): void {
   const { runner, clock } = appliance;
   api.openapi(routes.list, (c) =>
     c.json(
-      runner.list().map((operation) => viewOperation(appliance, operation)),
+      runner
+        .list()
+        .filter((operation) => seesOperation(c.var.caller, operation))
+        .map((operation) => viewOperation(appliance, operation)),
       200,
     ),
   );

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { seesProject } from "../../../access/caller.ts";
 import { removeProject } from "../../../operations/remove-project.ts";
 import type { ProjectRecord } from "../../../projects/project.ts";
 import type { Api, ApiParts } from "../api.ts";
@@ -19,11 +20,15 @@ const newProject = z.strictObject({ name: z.string(), description: z.string().op
 const params = z.object({ project: z.string() });
 
 const routes = {
-  list: describeRoute("project:read", {
-    method: "get",
-    path: "/v1/projects",
-    responses: { 200: json("All projects, by name", z.array(projectSchema)) },
-  }),
+  list: describeRoute(
+    "project:read",
+    {
+      method: "get",
+      path: "/v1/projects",
+      responses: { 200: json("The projects that there are for the caller, by name", z.array(projectSchema)) },
+    },
+    { forAll: true },
+  ),
   add: describeRoute("project:write", {
     method: "post",
     path: "/v1/projects",
@@ -40,7 +45,15 @@ const routes = {
 
 /** Who owns nodes, images and disks. */
 export function addProjectRoutes(api: Api, { appliance, uploads }: ApiParts): void {
-  api.openapi(routes.list, (c) => c.json(appliance.projects.list().map(viewProject), 200));
+  api.openapi(routes.list, (c) =>
+    c.json(
+      appliance.projects
+        .list()
+        .filter(({ name }) => seesProject(c.var.caller, name))
+        .map(viewProject),
+      200,
+    ),
+  );
   api.openapi(routes.add, async (c) => {
     const project = await appliance.projects.add(exact(c.req.valid("json")), c.var.caller.name);
     return c.json(viewProject(project), 201, { Location: `/v1/projects/${project.name}` });

@@ -17,11 +17,15 @@ const routes = {
     path: "/v1/system/doctor",
     responses: { 200: json("What is in order and what is not, each with its remedy", z.array(findingSchema)) },
   }),
-  openapi: describeRoute("system:read", {
-    method: "get",
-    path: "/v1/openapi.json",
-    responses: { 200: json("This description", z.record(z.string(), z.unknown())) },
-  }),
+  openapi: describeRoute(
+    "self:read",
+    {
+      method: "get",
+      path: "/v1/openapi.json",
+      responses: { 200: json("This description", z.record(z.string(), z.unknown())) },
+    },
+    { forAll: true },
+  ),
 };
 
 /** The appliance itself. */

@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import type { ImageRecord } from "../../../images/image.ts";
-import { nameFrom } from "../../../images/image-catalogue.ts";
+import { isUsableBy, nameFrom } from "../../../images/image-catalogue.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
 import { COMPRESSIONS, IMAGE_FORMATS } from "../../../values/image-format.ts";
 import { moment, momentSchema } from "./text.ts";
@@ -57,20 +57,22 @@ export const imageSchema = z
   })
   .openapi("Image");
 
-/** An image as the API shows it. */
-export function viewImage(appliance: Appliance, image: ImageRecord): z.infer<typeof imageSchema> {
+/** An image as the API shows it to a project: of one that others share with it, only what it takes to use it. */
+export function viewImage(appliance: Appliance, image: ImageRecord, viewer: string): z.infer<typeof imageSchema> {
   const { id, name, project, sizeBytes, sha256, phonesHome, ready, description, requestedBy } = image;
-  const { labels = {}, retired = false, isPublic = false, sharedWith = [] } = image;
+  const { labels = {}, retired = false, isPublic = false } = image;
+  const sharedWith = viewer === image.project ? (image.sharedWith ?? []) : [];
   return {
-    ...{ id, name, project, origin: viewOrigin(appliance, image), sizeBytes, sha256, phonesHome, ready },
+    ...{ id, name, project, origin: viewOrigin(appliance, image, viewer), sizeBytes, sha256, phonesHome, ready },
     ...{ description: description || undefined, labels, retired, public: isPublic, sharedWith },
     ...{ createdAt: moment(image.createdAt), requestedBy },
   };
 }
 
-function viewOrigin({ disks, images }: Appliance, { project, origin }: ImageRecord) {
+function viewOrigin({ disks, images }: Appliance, { project, origin }: ImageRecord, viewer: string) {
+  if (viewer !== project) return origin;
   if (origin.kind === "snapshot") return { ...origin, diskName: disks.find(origin.disk)?.name };
   if (origin.kind !== "copy") return origin;
   const copied = images.find(origin.image);
-  return { ...origin, imageName: copied && nameFrom(project, copied) };
+  return { ...origin, imageName: copied && isUsableBy(project, copied) ? nameFrom(project, copied) : undefined };
 }

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { type Caller, holdsEverywhere } from "../../../access/caller.ts";
 import type { BootEntry } from "../../../boot/boot-entry.ts";
 import type { NodeRecord } from "../../../nodes/node.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
@@ -71,8 +72,8 @@ export const nodeSchema = z
   })
   .openapi("Node");
 
-/** A node as the API shows it: with its boot, its stall and the operation that is at it. */
-export function viewNode(appliance: Appliance, node: NodeRecord): z.infer<typeof nodeSchema> {
+/** A node as the API shows it: with its boot, its stall and the operation that is at it. Where its BMC is, tenants need not know. */
+export function viewNode(appliance: Appliance, node: NodeRecord, caller: Caller): z.infer<typeof nodeSchema> {
   const { id, name, project, firmware, loader, requestedBy } = node;
   const stall = stallOf(appliance, id);
   return {
@@ -82,7 +83,7 @@ export function viewNode(appliance: Appliance, node: NodeRecord): z.infer<typeof
     nics: node.nics.map(({ mac, role, network, address }) => ({ mac, role, network, address })),
     firmware,
     loader,
-    power: viewPower(node.power),
+    power: holdsEverywhere(caller, "node:read") ? viewPower(node.power) : { driver: node.power.driver },
     boots: viewBootEntry(appliance, id),
     lastLoader: viewLoader(appliance, node),
     stall: stall && viewStall(stall),

@@ -1,0 +1,38 @@
+import type { Authenticator, Credentials } from "./authenticator.ts";
+import { type Caller, covers } from "./caller.ts";
+import { isPassword } from "./password.ts";
+import type { TokenRegistry } from "./token-registry.ts";
+import type { UserRegistry } from "./user-registry.ts";
+
+/** Knows the tokens and users of this appliance. */
+export class LocalAuthenticator implements Authenticator {
+  readonly #tokens: TokenRegistry;
+  readonly #users: UserRegistry;
+
+  constructor({ tokens, users }: { tokens: TokenRegistry; users: UserRegistry }) {
+    this.#tokens = tokens;
+    this.#users = users;
+  }
+
+  async authenticate(credentials: Credentials): Promise<Caller | undefined> {
+    return credentials.scheme === "bearer"
+      ? this.#byToken(credentials.token)
+      : this.#byPassword(credentials.user, credentials.password);
+  }
+
+  #byToken(text: string): Caller | undefined {
+    const token = this.#tokens.find(text);
+    if (!token) return undefined;
+    const name = `token:${token.name}`;
+    if (token.user === undefined) return { name, grants: token.grants };
+    const held = this.#users.find(token.user)?.grants ?? [];
+    return { name, grants: token.grants.filter((grant) => covers(held, grant)), user: token.user };
+  }
+
+  async #byPassword(name: string, password: string): Promise<Caller | undefined> {
+    if (!(await isPassword(password, this.#users.find(name)?.password))) return undefined;
+    // as they are now: it took its time
+    const user = this.#users.find(name);
+    return user && { name: `user:${name}`, grants: user.grants, user: name };
+  }
+}

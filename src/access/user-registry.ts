@@ -1,0 +1,90 @@
+import type { Clock } from "../clock.ts";
+import { ApplianceError } from "../errors.ts";
+import type { Change, Collection, Records } from "../store/records.ts";
+import { byName, parseName } from "../values/name.ts";
+import type { Grant } from "./caller.ts";
+import { digestPassword } from "./password.ts";
+import type { TokenRegistry } from "./token-registry.ts";
+import type { UserRecord } from "./user.ts";
+
+const USERS = "users";
+
+/** The people who may log in. */
+export class UserRegistry {
+  readonly #records: Records;
+  readonly #users: Collection<UserRecord>;
+  readonly #tokens: TokenRegistry;
+  readonly #clock: Clock;
+
+  constructor(dependencies: { records: Records; tokens: TokenRegistry; clock: Clock }) {
+    this.#records = dependencies.records;
+    this.#users = this.#records.collection(USERS);
+    this.#tokens = dependencies.tokens;
+    this.#clock = dependencies.clock;
+  }
+
+  /** All users by name. */
+  list(): UserRecord[] {
+    return [...this.#users.values()].sort(byName);
+  }
+
+  find(name: string): UserRecord | undefined {
+    return this.#users.get(name);
+  }
+
+  /** The user of this name; NOT_FOUND otherwise. */
+  get(name: string): UserRecord {
+    const user = this.#users.get(name);
+    if (user) return user;
+    throw new ApplianceError("NOT_FOUND", `there is no user "${name}"`, {
+      details: { field: "user", value: name, remedy: "ingot user list shows those that there are" },
+    });
+  }
+
+  /** Lets somebody log in. EXISTS for a name in use; INVALID for a name that can't be one, or a weak password. */
+  async add(request: { name: string; password: string; grants: Grant[] }, requestedBy: string): Promise<UserRecord> {
+    const name = parseName(request.name);
+    const password = await digestPassword(request.password);
+    if (this.#users.get(name)) {
+      throw new ApplianceError("EXISTS", `there is a user "${name}" already`, {
+        details: { field: "name", value: name, remedy: "choose another name, or change that user" },
+      });
+    }
+    const user: UserRecord = { name, grants: request.grants, password, createdAt: this.#clock.now(), requestedBy };
+    await this.#commit(user);
+    return user;
+  }
+
+  /** Changes a user's roles or password; tokens that they made for themselves hold no more than they do now. NOT_FOUND; INVALID. */
+  async change(name: string, changes: { password?: string; grants?: Grant[] }): Promise<UserRecord> {
+    this.get(name);
+    const password = changes.password === undefined ? undefined : await digestPassword(changes.password);
+    const changed: UserRecord = {
+      ...this.get(name),
+      ...(changes.grants ? { grants: changes.grants } : {}),
+      ...(password ? { password } : {}),
+    };
+    await this.#commit(changed);
+    return changed;
+  }
+
+  /** Removes a user, and the tokens that they made for themselves. NOT_FOUND. */
+  async remove(name: string): Promise<void> {
+    this.get(name);
+    await this.#records.commit([{ collection: USERS, key: name, value: null }, ...this.#tokens.withoutUser(name)]);
+  }
+
+  /** What takes a project out of what users hold. */
+  withoutProject(project: string): Change[] {
+    return this.list().flatMap((user) => {
+      const grants = user.grants.filter((grant) => !("project" in grant && grant.project === project));
+      return grants.length === user.grants.length
+        ? []
+        : [{ collection: USERS, key: user.name, value: { ...user, grants } }];
+    });
+  }
+
+  #commit(user: UserRecord): Promise<void> {
+    return this.#records.commit([{ collection: USERS, key: user.name, value: user }]);
+  }
+}
