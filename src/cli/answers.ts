@@ -56,6 +56,27 @@ export type Project = {
   requestedBy: string;
 };
 
+/** A role; without a project, over the whole appliance. */
+export type Grant = { role: "admin" | "operator" | "member" | "viewer"; project?: string | undefined };
+
+/** Who asks. */
+export type Self = { name: string; user?: string | undefined; grants: Grant[] };
+
+export type Token = {
+  id: string;
+  name: string;
+  user?: string | undefined;
+  grants: Grant[];
+  createdAt: string;
+  expiresAt?: string | undefined;
+  requestedBy: string;
+};
+
+/** As it is answered once. */
+export type TokenWithSecret = Token & { secret: string };
+
+export type User = { name: string; grants: Grant[]; createdAt: string; requestedBy: string };
+
 /** An upload that is not whole yet. */
 export type Upload = {
   name: string;

@@ -11,7 +11,7 @@ import { Readable } from "node:stream";
 import { ApplianceError, ERROR_KINDS, type ErrorCode } from "../errors.ts";
 
 /** Where the API is: the local unix socket, or a URL with a token. */
-export type Place = { socket: string } | { url: URL; token: string };
+export type Place = { socket: string } | { url: URL; token: string } | { url: URL; user: string; password: string };
 
 /** How the place was named on the command line and in the environment. */
 export type PlaceOptions = { socket?: string; url?: string; tokenFile?: string };
@@ -23,19 +23,30 @@ const SILENCE_MS = 90_000;
 /** The place that the options and the environment name. INVALID for a URL that is none, or comes without a token. */
 export function findPlace(options: PlaceOptions, environment: NodeJS.ProcessEnv): Place {
   if (options.url === undefined) return { socket: options.socket ?? environment.INGOT_SOCKET ?? DEFAULT_SOCKET };
-  const url = URL.canParse(options.url) ? new URL(options.url) : undefined;
-  if (!url || !/^https?:$/.test(url.protocol)) {
-    throw new ApplianceError("INVALID", `--url: "${options.url}" is no http or https URL`, {
-      details: { field: "--url", value: options.url, remedy: "write it like http://127.0.0.1:8470" },
-    });
-  }
+  const url = findUrl(options.url);
   const token = options.tokenFile === undefined ? environment.INGOT_TOKEN : readTokenFile(options.tokenFile);
   if (!token) {
     throw new ApplianceError("UNAUTHENTICATED", "--url needs a token", {
-      details: { remedy: "name its file with --token-file, or set INGOT_TOKEN" },
+      details: { remedy: "name its file with --token-file, or set INGOT_TOKEN; ingot login gets one with a password" },
     });
   }
   return { url, token };
+}
+
+/** The URL of an API. INVALID for one that is none. */
+export function findUrl(text = ""): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url && /^https?:$/.test(url.protocol)) return url;
+  throw new ApplianceError("INVALID", `--url: "${text}" is no http or https URL`, {
+    details: { field: "--url", value: text, remedy: "write it like http://127.0.0.1:8470" },
+  });
+}
+
+/** RFC 6750 2.1, RFC 7617 2. */
+function authorizationOf(place: Place): { Authorization?: string } {
+  if ("token" in place) return { Authorization: `Bearer ${place.token}` };
+  if (!("user" in place)) return {};
+  return { Authorization: `Basic ${Buffer.from(`${place.user}:${place.password}`).toString("base64")}` };
 }
 
 /** One appliance's API. Every call fails with the problem that the API answered, or UNAVAILABLE when nobody does. */
@@ -108,7 +119,7 @@ export class ApiClient {
       method,
       path,
       timeout: this.#silenceMs,
-      headers: { ...headers, ...("token" in place ? { Authorization: `Bearer ${place.token}` } : {}) },
+      headers: { ...headers, ...authorizationOf(place) },
       ...("socket" in place ? { socketPath: place.socket } : {}),
     };
   }
@@ -183,7 +194,7 @@ function describeSilence(place: Place, cause: NodeJS.ErrnoException): ApplianceE
   const remedy =
     "socket" in place
       ? "is ingotd running? systemctl status ingot; name another socket with --socket or INGOT_SOCKET"
-      : "is ingotd running there, with api.tokenFile and api.listen in its configuration?";
+      : "is ingotd running there, with api.listen.port or api.tokenFile in its configuration?";
   return new ApplianceError("UNAVAILABLE", `nobody answers on ${where} (${reason})`, { details: { remedy }, cause });
 }
 

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { addAccessCommands } from "./commands/access.ts";
 import { addCatalogueCommands } from "./commands/catalogue.ts";
 import { addDiskCommands } from "./commands/disk.ts";
 import { addImageCommands } from "./commands/image.ts";
@@ -56,6 +57,7 @@ ${EXIT_CODES}`,
   addProjectCommands(program, open);
   addCatalogueCommands(program, open);
   addQuotaCommands(program, open);
+  addAccessCommands(program, open);
   addSystemCommands(program, open);
   return program;
 }

@@ -14,7 +14,7 @@ export type CommonOptions = PlaceOptions & { json?: boolean; project?: string; w
 
 /** One run of one command: whom it asks and how it answers. */
 export class Session {
-  readonly api: ApiClient;
+  #api: ApiClient | undefined;
   readonly terminal: Terminal;
   /** Whose images and disks are meant. */
   readonly project: string;
@@ -22,9 +22,19 @@ export class Session {
 
   constructor(command: Command, terminal: Terminal) {
     this.#options = command.optsWithGlobals<CommonOptions>();
-    this.api = new ApiClient(findPlace(this.#options, process.env));
     this.terminal = terminal;
     this.project = this.#options.project ?? (process.env.INGOT_PROJECT || "default");
+  }
+
+  /** The API that the options name. INVALID; UNAUTHENTICATED without a token where it takes one. */
+  get api(): ApiClient {
+    this.#api ??= new ApiClient(findPlace(this.#options, process.env));
+    return this.#api;
+  }
+
+  /** A word to a person beside the answer. */
+  note(text: string): void {
+    if (!this.#options.json) this.terminal.err(printable(`${text}\n`));
   }
 
   /** The path of a thing in the project. */

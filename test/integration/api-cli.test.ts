@@ -319,12 +319,13 @@ describe("images", () => {
     expect((await ingot("image", "share", "golden")).err).toMatch(/remedy: name projects with --with/);
     await succeed("image", "share", "golden", "--with", "lab");
     const { out } = await begin(["image", "list"], { INGOT_PROJECT: "lab" }).ended;
-    expect(out).toMatch(/^default\/golden +1\.0 MiB .* own \+ 1 +\S.*$/m);
+    expect(out).toMatch(/^default\/golden +1\.0 MiB .* shared +\S.*$/m);
     for (const line of out.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
+    expect(await succeed("image", "list")).toMatch(/^golden .* own \+ 1 +/m);
     await succeed("provision", "node-1", "--image", "golden", "--disk-name", "root");
     const refused = await ingot("image", "rm", "golden");
     expect(refused.code).toBe(4);
-    expect(refused.err).toMatch(/used by disk lab\/root\n {2}disk lab\/root\nremedy: /);
+    expect(refused.err).toMatch(/used by 1 of other projects\n {2}disk lab\/root\nremedy: /);
     expect(await succeed("image", "unshare", "golden", "--with", "lab")).toContain("no longer shared with lab");
     expect(await succeed("image", "transfer", "golden", "--to", "lab")).toBe("image golden belongs to lab now\n");
     expect((await ingot("project", "rm", "lab")).err).toMatch(
@@ -674,6 +675,56 @@ describe("over TCP", () => {
       expect(await begin([...url, "node", "list"], { INGOT_TOKEN: token }).ended).toMatchObject({ code: 0 });
       const wrong = await begin([...url, "node", "list"], { INGOT_TOKEN: "x".repeat(32) }).ended;
       expect(wrong).toMatchObject({ code: 9, err: expect.stringContaining("the token is wrong") });
+    } finally {
+      await remote.stop();
+    }
+  });
+
+  it("lets tenants in by password, each to their own", async () => {
+    await succeed("project", "add", "lab");
+    await succeed("project", "add", "dev");
+    await succeed(...ADD, "--project", "dev");
+    const passwordFile = join(world.directory, "password");
+    writeFileSync(passwordFile, "correct horse battery\n", { mode: 0o600 });
+    const user = ["user", "add", "ada", "--password-file", passwordFile];
+    expect(await succeed("--project", "lab", ...user, "--role", "viewer")).toContain("viewer of lab");
+    expect(await succeed("--project", "dev", "user", "grant", "ada", "--role", "member")).toContain("member of dev");
+    const secret = await succeed("--project", "lab", "token", "add", "ci", "--role", "member", "--expires", "1d");
+    expect(await succeed("user", "list")).toMatch(/ada +viewer of lab, member of dev/);
+    const { parts } = world;
+    const runtimeDirectory = join(world.directory, "tcp");
+    mkdirSync(runtimeDirectory);
+    const listen = { address: "127.0.0.1" as never, port: 25_021 };
+    const remote = await startApi({ ...parts, config: { ...parts.config, runtimeDirectory, api: { listen } } });
+    try {
+      const url = ["--url", "http://127.0.0.1:25021"];
+      const saved = join(world.directory, "ada-token");
+      const login = [...url, "login", "--user", "ada", "--save", saved, "--password-file", passwordFile];
+      expect(await succeed(...login)).toContain("viewer of lab, member of dev");
+      expect((await stat(saved)).mode & 0o777).toBe(0o600);
+      const ada = [...url, "--token-file", saved];
+      expect(await succeed(...ada, "node", "list")).toContain("node-1");
+      expect(await succeed(...ada, "token", "list")).toContain("ada");
+      expect(await ingot(...ada, "status")).toMatchObject({
+        code: 10,
+        err: expect.stringContaining("needs system:read"),
+      });
+      expect(await ingot(...ada, "--project", "lab", "disk", "create", "x", "--size", "1G")).toMatchObject({
+        code: 10,
+      });
+      const ci = { INGOT_TOKEN: secret.trim() };
+      const asCi = (...args: string[]) => begin([...url, ...args], ci).ended;
+      expect((await asCi("whoami")).out).toBe("token:ci: member of lab\n");
+      expect((await asCi("node", "list")).out).not.toContain("node-1");
+      expect(await asCi("node", "show", "node-1")).toMatchObject({ code: 3 });
+      expect(await asCi("--project", "dev", "image", "list")).toMatchObject({ code: 3 });
+      await succeed("token", "revoke", "ci");
+      expect(await asCi("whoami")).toMatchObject({ code: 9 });
+      await succeed("user", "rm", "ada", "--yes");
+      expect(await ingot(...ada, "whoami")).toMatchObject({ code: 9 });
+      const again = await ingot(...login);
+      expect(again).toMatchObject({ code: 9, err: expect.stringContaining("user or password is wrong") });
+      expect(world.logged.join("")).not.toMatch(/correct horse/);
     } finally {
       await remote.stop();
     }

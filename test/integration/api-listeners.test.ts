@@ -119,8 +119,8 @@ describe("the TCP listener", () => {
   };
   const listen = { address: "127.0.0.1" as never, port: PORT };
 
-  it("stays off without a token file", async () => {
-    const { tcp } = await start({ listen });
+  it("stays off without a token file or a port", async () => {
+    const { tcp } = await start({ listen: { address: listen.address } });
     expect(tcp).toBeUndefined();
     await expect(ask({ port: PORT })).rejects.toMatchObject({ code: "ECONNREFUSED" });
   });

@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
-import { ApplianceError } from "../../errors.ts";
 import { parseBytes } from "../../values/bytes.ts";
+import { parseDuration } from "../../values/duration.ts";
 import type { Disk, Operation, OrphanDisk } from "../answers.ts";
 import { examples, type Open } from "../command.ts";
 import { formatAgo, formatBytes } from "../text/quantity.ts";
@@ -82,7 +82,7 @@ export function addDiskLifeCommands(disk: Command, open: Open): void {
         session.answer(disk, () => `no more snapshots of disk ${name} are taken\n`);
         return;
       }
-      const request = { everySeconds: parseEvery(every), keep: Number(keep) };
+      const request = { everySeconds: parseDuration(every ?? "", "--every"), keep: Number(keep) };
       const disk = await session.api.put<Disk>(path, request);
       session.answer(disk, () => `a snapshot of disk ${name} every ${every}; ${keep} of them stay\n`);
     });
@@ -99,16 +99,6 @@ export function addDiskLifeCommands(disk: Command, open: Open): void {
 }
 
 type ScheduleOptions = { every?: string; keep: string; off?: boolean };
-
-const SECONDS = { m: 60, h: 3600, d: 86_400 };
-
-function parseEvery(text = ""): number {
-  const [, count = "", unit = ""] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
-  if (count !== "") return Number(count) * SECONDS[unit as keyof typeof SECONDS];
-  throw new ApplianceError("INVALID", "--every: say how often", {
-    details: { field: "--every", value: text, remedy: "write it like 30m, 6h or 1d; --off ends a schedule" },
-  });
-}
 
 const ORPHAN_COLUMNS: Column<OrphanDisk>[] = [
   { title: "DISK", show: ({ name }) => name, cut: "end" },

@@ -147,7 +147,8 @@ const columnsFor = (project: string): Column<Image>[] => [
   { title: "PHONES HOME", show: ({ phonesHome }) => (phonesHome ? "yes" : "no") },
   {
     title: "FOR",
-    show: ({ retired, sharedWith, public: all }) => (retired ? "retired" : formatSharing(all, sharedWith)),
+    show: (one) =>
+      one.retired ? "retired" : one.project === project ? formatSharing(one.public, one.sharedWith) : "shared",
   },
   { title: "MADE", show: ({ createdAt }) => formatAgo(createdAt) },
 ];

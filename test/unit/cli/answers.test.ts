@@ -1,6 +1,7 @@
 import type { z } from "@hono/zod-openapi";
 import { describe, expectTypeOf, it } from "vitest";
 import type * as cli from "../../../src/cli/answers.ts";
+import type { selfSchema, tokenSchema, userSchema } from "../../../src/http/api/views/access-view.ts";
 import type { bootSchema } from "../../../src/http/api/views/boot-view.ts";
 import type { diskSchema } from "../../../src/http/api/views/disk-view.ts";
 import type { imageSchema } from "../../../src/http/api/views/image-view.ts";
@@ -24,5 +25,8 @@ describe("what the CLI reads", () => {
     expectTypeOf<z.infer<typeof discoveredSchema>>().toExtend<cli.Discovered>();
     expectTypeOf<z.infer<typeof statusSchema>>().toExtend<cli.Status>();
     expectTypeOf<z.infer<typeof findingSchema>>().toExtend<cli.Finding>();
+    expectTypeOf<z.infer<typeof selfSchema>>().toExtend<cli.Self>();
+    expectTypeOf<z.infer<typeof tokenSchema>>().toExtend<cli.Token>();
+    expectTypeOf<z.infer<typeof userSchema>>().toExtend<cli.User>();
   });
 });
