@@ -1,7 +1,8 @@
 /**
  * Who may talk to whom on layer 2: which project has a node, and which networks its NICs are in. Every verb is idempotent:
  * what is so already, is success; it returns when the change holds, read back where the isolator can tell.
- * All fail with UNAUTHENTICATED, UNAVAILABLE (no answer; retryable), TIMEOUT, UNSUPPORTED, DRIVER_FAILED.
+ * All fail with UNAUTHENTICATED, FORBIDDEN, UNAVAILABLE (no answer; retryable), TIMEOUT, UNSUPPORTED, DRIVER_FAILED.
+ * An attachment that failed says in its details what the NIC is in now (`holds`: networks, or "unknown").
  */
 export interface NetworkIsolator {
   /** All nodes that it knows, by name. */

@@ -1,0 +1,181 @@
+import { ApplianceError, isApplianceError } from "../../errors.ts";
+import { abortedError, driverFailed } from "../failure.ts";
+import { Turns } from "../turns.ts";
+import type { HilClient } from "./hil-client.ts";
+import { type HilPace, settle } from "./hil-settle.ts";
+import { HilAction, HilActionBegun, HilNetwork, HilNode, isolatedNode, vlanOf } from "./hil-views.ts";
+import type { Attachment, IsolatedNic } from "./network-isolator.ts";
+
+const LOOK_AFTER_FAILURE_MS = 5_000;
+
+/**
+ * The networks of NICs in HIL. It notes what is asked for, and a daemon of its own does it later: one action at a time
+ * for each NIC, those of different NICs at the same time. A failure says what the NIC is in (`holds`), and which action
+ * is left to be done (`pending`): HIL has no way to take one back.
+ */
+export class HilAttachments {
+  readonly #client: HilClient;
+  readonly #pace: HilPace;
+  readonly #turns = new Turns();
+
+  constructor(client: HilClient, pace: HilPace) {
+    this.#client = client;
+    this.#pace = pace;
+  }
+
+  async attach(attachment: Attachment, signal: AbortSignal): Promise<void> {
+    const { node, nic, network } = attachment;
+    await this.#change(`attach ${nic} of ${node} to ${network}`, attachment, signal, async (change, signal) => {
+      const { networks } = await this.#nic(attachment, signal);
+      if (networks.some((one) => one.network === network && one.channel === attachment.channel)) return { value: true };
+      const inTheWay = networks.find(
+        (one) => one.network === network || (one.channel === "native" && attachment.channel === "native"),
+      );
+      return inTheWay
+        ? await change.begin("detach_network", { network: inTheWay.network }, signal)
+        : await change.begin("connect_network", await this.#wanted(attachment, signal), signal);
+    });
+  }
+
+  /** Asks HIL to detach also what it does not show as attached: only so it tells of an attachment that is under way. */
+  async detach(attachment: Attachment, signal: AbortSignal): Promise<void> {
+    const { node, nic, network } = attachment;
+    await this.#change(`detach ${nic} of ${node} from ${network}`, attachment, signal, async (change, signal) => {
+      if (!change.isDone) {
+        try {
+          return await change.begin("detach_network", { network }, signal);
+        } catch (error) {
+          // Not attached, in HIL's three ways to say so: the NIC is in no such network, there is none, nobody has the node.
+          const not = ["INVALID", "NOT_FOUND", "CONFLICT"] as const;
+          if (!not.some((code) => isApplianceError(error, code))) throw error;
+          if (await this.#isIn(attachment, signal)) throw error;
+          return { value: true };
+        }
+      }
+      return (await this.#isIn(attachment, signal)) ? "HIL still shows the network on the NIC" : { value: true };
+    });
+  }
+
+  /** The body of a request to connect: without a channel it is the native one, whatever HIL calls that. */
+  async #wanted({ network, channel }: Attachment, signal: AbortSignal): Promise<Record<string, unknown>> {
+    if (channel === "native") return { network };
+    const action = `read network ${network}`;
+    const vlan = vlanOf(await this.#client.get(["network", network], HilNetwork, action, signal));
+    if (vlan !== undefined) return { network, channel: `vlan/${vlan}` };
+    throw new ApplianceError("UNSUPPORTED", `HIL has no tagged networks: ${network} has no VLAN`, {
+      details: { driver: "hil", network, remedy: "attach it native" },
+    });
+  }
+
+  /** Does the steps of one change in the NIC's turn; `step` is asked for the next once the action before it is DONE. */
+  async #change(
+    action: string,
+    attachment: Attachment,
+    signal: AbortSignal,
+    step: (change: Change, signal: AbortSignal) => Promise<{ value: true } | string>,
+  ): Promise<void> {
+    const { node, nic } = attachment;
+    const change = new Change(this.#client, action, attachment);
+    const run = async () => {
+      try {
+        await settle(action, this.#pace, signal, async (signal) => (await change.poll(signal)) ?? step(change, signal));
+      } catch (error) {
+        throw isApplianceError(error) ? await this.#withWhatHolds(error, attachment, change, signal) : error;
+      }
+    };
+    await this.#turns.take(`${node}/${nic}`, run, signal).catch((error) => {
+      throw isApplianceError(error) ? error : abortedError(signal, "hil", action);
+    });
+  }
+
+  async #withWhatHolds(error: ApplianceError, attachment: Attachment, change: Change, signal: AbortSignal) {
+    const soon = AbortSignal.any([signal, AbortSignal.timeout(LOOK_AFTER_FAILURE_MS)]);
+    const holds = await this.#nic(attachment, soon).then(
+      ({ networks }) => networks,
+      () => undefined,
+    );
+    const now = holds?.map(({ network, channel }) => `${network} (${channel})`).join(", ");
+    const told = holds ? `it is in ${now || "no network"} now` : "it is not known which networks it is in now";
+    const later = change.pending === undefined ? "" : ", and HIL may do the change later";
+    return new ApplianceError(error.code, `${error.message}; ${told}${later}`, {
+      details: {
+        ...error.details,
+        ...attachment,
+        holds: holds ?? "unknown",
+        ...(change.pending !== undefined && { pending: change.pending }),
+      },
+      retryable: error.retryable,
+      cause: error,
+    });
+  }
+
+  async #isIn(attachment: Attachment, signal: AbortSignal): Promise<boolean> {
+    const { networks } = await this.#nic(attachment, signal);
+    return networks.some(({ network }) => network === attachment.network);
+  }
+
+  async #nic({ node, nic }: Attachment, signal: AbortSignal): Promise<IsolatedNic> {
+    const shown = isolatedNode(await this.#client.get(["node", node], HilNode, `read node ${node}`, signal));
+    const found = shown.nics.find(({ name }) => name === nic);
+    if (found) return found;
+    const known = shown.nics.map(({ name }) => name).join(", ") || "none";
+    throw new ApplianceError("NOT_FOUND", `HIL knows no NIC ${nic} of ${node}`, {
+      details: { driver: "hil", node, nic, remedy: `NICs that it knows there: ${known}` },
+    });
+  }
+}
+
+/** One change of a NIC, and the action of HIL that it waits for. */
+class Change {
+  readonly #client: HilClient;
+  readonly #action: string;
+  readonly #attachment: Attachment;
+  /** Id of the action that HIL has still to do, as far as we know. */
+  pending: string | undefined;
+  /** Whether an action that we began was seen DONE. */
+  isDone = false;
+
+  constructor(client: HilClient, action: string, attachment: Attachment) {
+    this.#client = client;
+    this.#action = action;
+    this.#attachment = attachment;
+  }
+
+  /** Begins an action; answers what is waited for. Another one on that NIC comes first. */
+  async begin(verb: "connect_network" | "detach_network", body: Record<string, unknown>, signal: AbortSignal) {
+    const { node, nic } = this.#attachment;
+    this.isDone = false;
+    try {
+      const path = ["node", node, "nic", nic, verb];
+      const { json } = await this.#client.call({ method: "POST", path, body, action: this.#action }, signal);
+      const begun = HilActionBegun.safeParse(json);
+      // Whatever it began, the next look at the NIC tells.
+      if (begun.success) this.pending = begun.data.status_id;
+      return "HIL has not done it yet (PENDING)";
+    } catch (error) {
+      if (!isApplianceError(error, "CONFLICT") || error.details.hilError !== "BlockedError") throw error;
+      return error.message;
+    }
+  }
+
+  /** What is waited for; undefined when nothing is. DRIVER_FAILED for an action that ended in ERROR. */
+  async poll(signal: AbortSignal): Promise<string | undefined> {
+    if (this.pending === undefined) return undefined;
+    const path = ["networking_action", this.pending];
+    const status = await this.#client
+      .get(path, HilAction, this.#action, signal)
+      .then((answer) => answer.status)
+      .catch((error) => {
+        // HIL forgets an action once it took the next for that NIC, and hides it once the node is another's.
+        if (isApplianceError(error, "NOT_FOUND") || isApplianceError(error, "FORBIDDEN")) return "GONE" as const;
+        throw error;
+      });
+    if (status === "PENDING") return "HIL has not done it yet (PENDING)";
+    this.pending = undefined;
+    this.isDone = status === "DONE";
+    if (status !== "ERROR") return undefined;
+    throw driverFailed("hil", this.#action, "the switch refused it (HIL's action ended in ERROR)", {
+      details: { remedy: "look at the log of HIL's networking daemon, which has the switch's answer" },
+    });
+  }
+}

@@ -1,0 +1,60 @@
+import type { HilAccount } from "../../../src/drivers/isolation/hil-account.ts";
+import { HilServer } from "./hil-server.ts";
+import { OBMD_ADMIN_TOKEN, ObmdServer } from "./obmd-server.ts";
+
+export const PASSWORD = "battery-staple-9";
+
+/** HIL and OBMd with some nodes of two NICs each, the projects p and q, and the networks prov (public) and tenant (of p). */
+export type HilRack = {
+  hil: HilServer;
+  obmd: ObmdServer;
+  account: HilAccount;
+  stop(): Promise<void>;
+};
+
+/** `daemonMs`: how often HIL's networking daemon looks; never when absent. */
+export async function startHilRack({
+  nodes = 2,
+  daemonMs,
+  user = "admin",
+}: {
+  nodes?: number;
+  daemonMs?: number;
+  user?: "admin" | "tenant";
+} = {}): Promise<HilRack> {
+  const hil = await new HilServer({ pool: [100, 104] }).start();
+  const obmd = await new ObmdServer().start();
+  const { world } = hil;
+  world.users.set("admin", { password: PASSWORD, admin: true, projects: new Set() });
+  world.users.set("tenant", { password: PASSWORD, admin: false, projects: new Set(["p"]) });
+  for (const project of ["p", "q"]) world.projects.add(project);
+  world.networks.set("prov", { name: "prov", owner: "admin", access: null, id: "100" });
+  world.networks.set("tenant", { name: "tenant", owner: "p", access: ["p"], id: "101" });
+  world.switches.set("sw0", { name: "sw0", driver: "mock", hostname: "h", ports: new Set() });
+  for (let number = 1; number <= nodes; number++) {
+    const name = `n${number}`;
+    const nics = ["eth0", "eth1"].map((label, at) => {
+      const port = { switch: "sw0", port: `gi1/${number}/${at}` };
+      world.switches.get("sw0")?.ports.add(port.port);
+      return { label, macaddr: `52:54:00:00:0${at}:${(16 + number).toString(16)}`, port, networks: new Map() };
+    });
+    world.nodes.set(name, {
+      name,
+      project: null,
+      metadata: new Map(),
+      obmd: { uri: `${obmd.url}/node/${name}`, admin_token: OBMD_ADMIN_TOKEN },
+      nics: new Map(nics.map((nic) => [nic.label, nic])),
+    });
+    obmd.machines.set(name, { driver: "ipmi", power: "off" });
+  }
+  if (daemonMs !== undefined) hil.daemon.start(daemonMs);
+  return {
+    hil,
+    obmd,
+    account: { url: hil.url, credentials: { user, password: PASSWORD } },
+    stop: async () => {
+      await hil.stop();
+      await obmd.stop();
+    },
+  };
+}
