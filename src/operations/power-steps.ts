@@ -1,5 +1,5 @@
 import type { PowerControl } from "../drivers/power/power-control.ts";
-import { ApplianceError } from "../errors.ts";
+import { ApplianceError, isApplianceError } from "../errors.ts";
 import type { NodeRecord } from "../nodes/node.ts";
 import type { Appliance } from "./appliance.ts";
 import type { StepContext, StepResult } from "./operation.ts";
@@ -75,7 +75,7 @@ async function seenOff(appliance: Appliance, power: PowerControl, signal: AbortS
 
 /**
  * Asks the OS to shut down and waits until it did. Output `clean`: the OS went down in order. A node that is off
- * already, or whose OS does not answer, is not clean: nobody saw it sync.
+ * already, or whose OS does not answer, is not clean: nobody saw it sync. Nor is one whose BMC can't ask its OS.
  */
 export async function softOff(
   appliance: Appliance,
@@ -87,7 +87,12 @@ export async function softOff(
   if ((await power.status(context.signal)) === "off") return { output: { clean: false } };
   const seconds = appliance.config.operations.softOffSeconds;
   const began = appliance.clock.now();
-  await power.softOff(context.signal);
+  try {
+    await power.softOff(context.signal);
+  } catch (error) {
+    if (!isApplianceError(error, "UNSUPPORTED")) throw error;
+    return { output: { clean: false } };
+  }
   for (;;) {
     if ((await power.status(context.signal)) === "off") return { output: { clean: true } };
     const waited = (appliance.clock.now() - began) / 1000;

@@ -4,14 +4,16 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createPowerControls } from "../../src/drivers/power/create-power-controls.ts";
 import type { PowerControl } from "../../src/drivers/power/power-control.ts";
+import { isApplianceError } from "../../src/errors.ts";
+import { type HilRack, startHilRack } from "../fakes/hil/rack.ts";
 import { MemoryPower } from "../fakes/memory-power.ts";
 import { startBmc } from "../lab/bmc.ts";
 import { destroyEverything, findProcess, startProcess } from "../lab/lab-state.ts";
 import { runProgram } from "../lab/program.ts";
 
 /**
- * What every PowerControl must do, against the fake and against ipmitool talking to a real BMC (ipmi_sim) whose
- * machine is a process that does nothing; what only IPMI promises follows.
+ * What every PowerControl must do, against the fake, against ipmitool talking to a real BMC (ipmi_sim) whose machine is a
+ * process that does nothing, and against the double of HIL; what only IPMI promises follows.
  */
 
 const ADDRESS = "127.0.0.1";
@@ -24,6 +26,7 @@ const hasty = createPowerControls({ confirm: async () => {}, callSeconds: 0.5 })
 
 const directory = join(tmpdir(), "hdp-power-contract");
 const machine = join(directory, "n1");
+let rack: HilRack;
 
 const account = (changes: { port?: number; user?: string; password?: string } = {}) =>
   ({ driver: "ipmi", address: ADDRESS, port: PORT, user: "admin", password: PASSWORD, ...changes }) as const;
@@ -31,6 +34,7 @@ const ipmi = (changes: Parameters<typeof account>[0] = {}) => controls(account(c
 const runs = async () => (await findProcess(directory, "n1.qemu")) !== undefined;
 
 beforeAll(async () => {
+  rack = await startHilRack();
   await destroyEverything(directory);
   mkdirSync(machine, { recursive: true });
   // The chassis takes any program for a machine.
@@ -48,12 +52,20 @@ beforeAll(async () => {
   });
 });
 
-afterAll(() => destroyEverything(directory));
+afterAll(async () => {
+  await rack.stop();
+  await destroyEverything(directory);
+});
 
 const implementations: [name: string, make: () => PowerControl][] = [
   ["the fake", () => new MemoryPower()],
   ["ipmi", () => ipmi()],
+  ["hil", () => controls({ driver: "hil", node: "n1", hil: rack.account })],
 ];
+
+function unlessUnsupported(error: unknown): void {
+  if (!isApplianceError(error, "UNSUPPORTED")) throw error;
+}
 
 describe.each(implementations)("power control: %s", (_name, make) => {
   it("does every verb, and does it twice without harm", async () => {
@@ -65,7 +77,7 @@ describe.each(implementations)("power control: %s", (_name, make) => {
     expect(await power.status(signal())).toBe("on");
     for (let time = 0; time < 2; time++) await power.reset(signal());
     expect(await power.status(signal())).toBe("on");
-    for (let time = 0; time < 2; time++) await power.softOff(signal());
+    for (let time = 0; time < 2; time++) await power.softOff(signal()).catch(unlessUnsupported);
     for (let time = 0; time < 2; time++) await power.setBootDevice("disk", "bios", signal());
     await power.off(signal());
     expect(await power.status(signal())).toBe("off");

@@ -1,4 +1,6 @@
+import { HilClient } from "../isolation/hil-client.ts";
 import { Turns } from "../turns.ts";
+import { HilPower } from "./hil.ts";
 import { IpmiPower } from "./ipmi.ts";
 import type { CipherSuite } from "./ipmitool.ts";
 import { type ConfirmByOperator, ManualPower } from "./manual.ts";
@@ -9,6 +11,8 @@ export type PowerDependencies = {
   confirm: ConfirmByOperator;
   /** Deadline of one call to a BMC, once it is its turn. Default 30. */
   callSeconds?: number;
+  /** Deadline of one call through HIL, whose OBMd takes all calls one by one, about 10 s each. Default 120. */
+  obmSeconds?: number;
 };
 
 /** The power of the machine behind an account. Cheap: ask anew for each use. */
@@ -18,12 +22,13 @@ export type PowerControls = (account: BmcAccount) => PowerControl;
  * Makes the power controls of a process; once, because what is known of a BMC is shared by all who ask for it: whose
  * turn it is, which cipher suite it takes, what an operator confirmed.
  */
-export function createPowerControls({ confirm, callSeconds = 30 }: PowerDependencies): PowerControls {
+export function createPowerControls({ confirm, callSeconds = 30, obmSeconds = 120 }: PowerDependencies): PowerControls {
   const turns = new Turns();
   const suites = new Map<string, CipherSuite>();
   const confirmed = new Map<string, "on" | "off">();
-  return (account) =>
-    account.driver === "manual"
-      ? new ManualPower(account.node, confirm, confirmed)
-      : new IpmiPower(account, { turns, suites, callSeconds });
+  return (account) => {
+    if (account.driver === "manual") return new ManualPower(account.node, confirm, confirmed);
+    if (account.driver === "ipmi") return new IpmiPower(account, { turns, suites, callSeconds });
+    return new HilPower(account.node, new HilClient(account.hil, { callSeconds }), { turns, obmSeconds });
+  };
 }

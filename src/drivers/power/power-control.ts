@@ -1,3 +1,5 @@
+import type { HilAccount } from "../isolation/hil-account.ts";
+
 /** Power and boot device of one machine through its BMC. Every verb is idempotent; one call at a time per BMC. */
 export interface PowerControl {
   /**
@@ -21,4 +23,5 @@ export interface PowerControl {
 /** How to reach one BMC: plain values, the password already read. */
 export type BmcAccount =
   | { driver: "ipmi"; address: string; port: number; user: string; password: string }
+  | { driver: "hil"; node: string; hil: HilAccount }
   | { driver: "manual"; node: string };

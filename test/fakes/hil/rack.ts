@@ -19,7 +19,7 @@ export async function startHilRack({
   user = "admin",
 }: {
   nodes?: number;
-  daemonMs?: number;
+  daemonMs?: number | undefined;
   user?: "admin" | "tenant";
 } = {}): Promise<HilRack> {
   const hil = await new HilServer({ pool: [100, 104] }).start();
