@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { z } from "zod";
 import { ApplianceError, isApplianceError } from "../../errors.ts";
 import { abortedError, driverFailed } from "../failure.ts";
@@ -20,7 +19,6 @@ export type HilAnswer = { status: number; json: unknown; location: string | unde
 
 /** In which HIL's shortest call is answered, and which needs no right but to be known. */
 const WHO_AM_I: HilCall = { method: "GET", path: ["nodes", "free"], action: "ask HIL whether it knows us" };
-const RETRY_MS = 250;
 
 /**
  * One HIL over HTTP. A call has a deadline of its own. Fails with UNAUTHENTICATED (HIL does not know us), FORBIDDEN (it
@@ -45,7 +43,7 @@ export class HilClient {
     return this.#base.slice(0, -"/v0".length);
   }
 
-  /** Asks for something, once more when the connection broke: HIL may have been restarted. */
+  /** Asks for something, once more when the connection broke: it may have been one that HIL had left long ago. */
   async get<Shape extends z.ZodType>(
     path: string[],
     shape: Shape,
@@ -53,26 +51,33 @@ export class HilClient {
     signal: AbortSignal,
   ): Promise<z.output<Shape>> {
     const call: HilCall = { method: "GET", path, action };
-    const { json } = await this.call(call, signal).catch(async (error) => {
+    const { json } = await this.call(call, signal).catch((error) => {
       if (!isApplianceError(error, "UNAVAILABLE")) throw error;
-      await sleep(RETRY_MS, undefined, { signal }).catch(() => {});
-      return await this.call(call, signal);
+      return this.call(call, signal);
     });
     const parsed = shape.safeParse(json);
     if (parsed.success) return parsed.data;
-    throw driverFailed("hil", action, `${this.url} answered something else than HIL does`, {
-      details: { remedy: "look whether HIL, of its last version, is at that address" },
-      retryable: true,
-    });
+    throw this.#notHil(action);
   }
 
   /** Does one call, once. */
   async call(call: HilCall, signal: AbortSignal): Promise<HilAnswer> {
     const { status, text, location } = await this.#send(call, signal);
     const json = parse(text);
-    if (status < 300 || status === 307) return { status, json, location };
+    if (status === 307) return { status, json, location };
+    if (status < 300) {
+      if (json === undefined && text !== "") throw this.#notHil(call.action);
+      return { status, json, location };
+    }
     const refusal = refusalOf(status, json);
     throw refusalError(call.action, this.url, refusal, await this.#isKnown(refusal, signal));
+  }
+
+  #notHil(action: string): ApplianceError {
+    return driverFailed("hil", action, `${this.url} answered something else than HIL does`, {
+      details: { remedy: "look whether HIL, of its last version, is at that address" },
+      retryable: true,
+    });
   }
 
   /**

@@ -1,11 +1,12 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-/** What goes wrong with one call, once. */
+/** What goes wrong with one call, once, or with all of them from there on. */
 export type Fault = {
   /** Which call: method and path; the next of them all when absent. */
   call?: RegExp;
   /** Calls of that kind that still go well before it. Default 0. */
   after?: number;
+  always?: boolean;
   /** Whether the call is done before its answer goes wrong. Default false. */
   done?: boolean;
   /** `conflict`: 409 of an action that another one began; `delay`: right, but late by `delayMs`. */
@@ -23,6 +24,10 @@ export class Faults {
     this.#waiting.push({ ...fault });
   }
 
+  clear(): void {
+    this.#waiting.length = 0;
+  }
+
   get left(): number {
     return this.#waiting.length;
   }
@@ -36,7 +41,7 @@ export class Faults {
       fault.after = (fault.after ?? 0) - 1;
       return undefined;
     }
-    this.#waiting.splice(index, 1);
+    if (!fault.always) this.#waiting.splice(index, 1);
     return fault;
   }
 }
