@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { TokenRegistry } from "./access/token-registry.ts";
 import { UserRegistry } from "./access/user-registry.ts";
+import { AuditLog } from "./audit/audit-log.ts";
 import { chosenOwners, leaseOwners, linkOwners } from "./boot/address-owners.ts";
 import { createBootAnswers } from "./boot/boot-answers.ts";
 import { BootArchive } from "./boot/boot-archive.ts";
@@ -41,6 +42,7 @@ import { LastDrift, watchDrift } from "./operations/drift-watch.ts";
 import { createFlattenDeep } from "./operations/flatten-deep.ts";
 import { Incoming } from "./operations/incoming.ts";
 import { innerAddresses } from "./operations/inner-addresses.ts";
+import type { OperationRecord } from "./operations/operation.ts";
 import { OperatorRequests } from "./operations/operator-requests.ts";
 import { PoolWatch } from "./operations/pool-watch.ts";
 import { Presence } from "./operations/presence.ts";
@@ -132,7 +134,18 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   const standings = new Map(config.networks.map((one) => [one.name, new DhcpStanding(one, clock, log)]));
   const operatorRequests = new OperatorRequests(clock);
   const powerControls = createPowerControls({ confirm: operatorRequests.ask });
-  const runner = new OperationRunner({ records: store, clock, log: log.child({ component: "operations" }) });
+  const audit = await AuditLog.open({
+    directory: join(config.stateDirectory, "audit"),
+    clock,
+    maxBytes: config.audit.maxBytes,
+  });
+  stops.push(() => audit.close());
+  const runner = new OperationRunner({
+    records: store,
+    clock,
+    log: log.child({ component: "operations" }),
+    onSettled: auditOperations(audit, log),
+  });
   const poolWatch = new PoolWatch({ store: storage.images, space: storage.space, config, clock, log });
   const [images, disks] = [new ImageCatalogue(store), new DiskCatalogue(store)];
   const { catalogue } = storage;
@@ -241,7 +254,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   stops.push(() => appliance.mirror.stop());
   stops.push(watchDrift(appliance));
 
-  const api = await startApi({ appliance, uploads, boots: timeline, discovered, ...options });
+  const api = await startApi({ appliance, uploads, audit, boots: timeline, discovered, ...options });
   stops.push(() => api.stop());
 
   stops.push(startWatchdog({ notifier, environment, clock, log, probes }));
@@ -268,6 +281,16 @@ async function bootTokenKey(store: Store): Promise<Buffer> {
   const key = randomBytes(32);
   await store.commit([{ collection: "settings", key: "bootTokens", value: { key: key.toString("hex") } }]);
   return key;
+}
+
+/** What came of long changes goes into the audit log; that they did something is in their own records too. */
+function auditOperations(audit: AuditLog, log: Log): (operation: OperationRecord) => void {
+  return ({ id, summary, project, requestedBy, state, error }) => {
+    const note = { who: requestedBy, operation: id, summary, project, state, ...(error ? { code: error.code } : {}) };
+    audit
+      .append({ kind: "operation", ...note })
+      .catch((err) => log.error({ err, audit: note }, "end of an operation not in the audit log"));
+  };
 }
 
 function bmcAccount(node: NodeRecord, environment: NodeJS.ProcessEnv): BmcAccount {

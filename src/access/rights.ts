@@ -20,10 +20,18 @@ export const RIGHTS = [
   "self:write",
   "access:read",
   "access:write",
+  "audit:read",
 ] as const;
 export type Right = (typeof RIGHTS)[number];
 
-const SETTINGS: readonly Right[] = ["project:write", "image:exchange", "system:write", "access:read", "access:write"];
+const SETTINGS: readonly Right[] = [
+  "project:write",
+  "image:exchange",
+  "system:write",
+  "access:read",
+  "access:write",
+  "audit:read",
+];
 const SELF: readonly Right[] = ["self:read", "self:write"];
 const VIEWER: readonly Right[] = ["node:read", "project:read", "image:read", "disk:read", "operation:read", ...SELF];
 

@@ -77,6 +77,31 @@ export type TokenWithSecret = Token & { secret: string };
 
 export type User = { name: string; grants: Grant[]; createdAt: string; requestedBy: string };
 
+/** A line of the audit log. */
+export type AuditEntry = {
+  seq: number;
+  at: string;
+  kind: "request" | "answer" | "operation" | "gap";
+  who?: string | undefined;
+  from?: string | undefined;
+  method?: string | undefined;
+  path?: string | undefined;
+  status?: number | undefined;
+  code?: string | undefined;
+  operation?: string | undefined;
+  summary?: string | undefined;
+  state?: string | undefined;
+  why?: string | undefined;
+};
+
+export type AuditVerdict = {
+  lines: number;
+  first?: number | undefined;
+  last?: number | undefined;
+  head: string;
+  faults: string[];
+};
+
 /** An upload that is not whole yet. */
 export type Upload = {
   name: string;

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { addAccessCommands } from "./commands/access.ts";
+import { addAuditCommands } from "./commands/audit.ts";
 import { addCatalogueCommands } from "./commands/catalogue.ts";
 import { addDiskCommands } from "./commands/disk.ts";
 import { addImageCommands } from "./commands/image.ts";
@@ -58,6 +59,7 @@ ${EXIT_CODES}`,
   addCatalogueCommands(program, open);
   addQuotaCommands(program, open);
   addAccessCommands(program, open);
+  addAuditCommands(program, open);
   addSystemCommands(program, open);
   return program;
 }

@@ -343,6 +343,15 @@ export const configSchema = z
       })
       .prefault({})
       .describe("Deadlines of operations."),
+    audit: z
+      .strictObject({
+        maxBytes: byteCount
+          .default(1024 ** 3)
+          .meta(restart)
+          .describe("Room for the audit log in stateDirectory; its oldest files go when it is longer."),
+      })
+      .prefault({})
+      .describe("Who did what."),
     api: z
       .strictObject({
         listen: z

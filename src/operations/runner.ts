@@ -56,14 +56,22 @@ export class OperationRunner {
   readonly #procedures = new Map<OperationKind, Procedure<any>>();
   readonly #running = new Map<string, Running>();
   readonly #holds: Holds;
+  readonly #onSettled: (operation: OperationRecord) => void;
   #stopping = false;
 
-  constructor(dependencies: { records: Records; clock: Clock; log: Log }) {
+  constructor(dependencies: {
+    records: Records;
+    clock: Clock;
+    log: Log;
+    /** Told of each operation that is over or stuck. */
+    onSettled?: (operation: OperationRecord) => void;
+  }) {
     this.#records = dependencies.records;
     this.#operations = this.#records.collection("operations");
     this.#holds = new Holds((id) => this.#operations.get(id));
     this.#clock = dependencies.clock;
     this.#log = dependencies.log;
+    this.#onSettled = dependencies.onSettled ?? (() => {});
   }
 
   register<Plan>(procedure: Procedure<Plan>): void {
@@ -277,6 +285,7 @@ export class OperationRunner {
           state: canUnwind ? "undoing" : "stuck",
           ...(canUnwind ? {} : { stuckWhile: "running" as const }),
         });
+        if (!canUnwind) this.#onSettled(this.get(id));
         return false;
       }
     }
@@ -298,6 +307,7 @@ export class OperationRunner {
         this.#log.error({ operation: id, step: step.name, code: failure.code, reason: failure.message }, "undo failed");
         const operation = this.#withStep(id, index, { state: "failed", error: failure });
         await this.#commit({ ...operation, state: "stuck", stuckWhile: "undoing" });
+        this.#onSettled(this.get(id));
         return false;
       }
     }
@@ -402,6 +412,7 @@ export class OperationRunner {
       { operation: id, kind: operation.kind, state, ms: this.#clock.now() - operation.createdAt },
       "operation ended",
     );
+    this.#onSettled(this.get(id));
   }
 
   /** The changes that drop the oldest ended operations beyond those kept. */

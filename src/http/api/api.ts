@@ -1,8 +1,10 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Caller } from "../../access/caller.ts";
+import type { AuditLog } from "../../audit/audit-log.ts";
 import type { BootSession } from "../../boot/boot-session.ts";
 import type { DiscoveredMachine } from "../../boot/discovered.ts";
 import type { Config } from "../../config/schema.ts";
+import type { ErrorCode } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { Appliance } from "../../operations/appliance.ts";
 import type { Uploads } from "../../operations/uploads.ts";
@@ -12,6 +14,7 @@ import type { Mac } from "../../values/mac.ts";
 export type ApiParts = {
   appliance: Appliance;
   uploads: Uploads;
+  audit: AuditLog;
   /** The boots of a NIC, newest first. */
   boots: { boots(mac: Mac): readonly BootSession[] };
   /** Machines that nobody registered. */
@@ -38,7 +41,12 @@ export type ApiEnvironment = {
     /** Aborted when the API stops: nobody is kept waiting then. */
     stopping?: AbortSignal | undefined;
   };
-  Variables: { requestId: string; caller: Caller };
+  Variables: {
+    requestId: string;
+    caller: Caller;
+    /** What went wrong, as the audit log has it. */
+    failure?: ErrorCode;
+  };
 };
 
 export type Api = OpenAPIHono<ApiEnvironment>;

@@ -5,11 +5,13 @@ import { HTTPException } from "hono/http-exception";
 import { ApplianceError } from "../../errors.ts";
 import { admit } from "./admission.ts";
 import type { Api, ApiEnvironment, ApiParts } from "./api.ts";
+import { auditAnswer, auditRequest } from "./audited.ts";
 import { authenticate, type Gate } from "./authenticate.ts";
 import { describeInput } from "./check-input.ts";
 import { describeProblem, respondProblem } from "./problem.ts";
 import { checkRights, routeOf } from "./route.ts";
 import { addAccessRoutes } from "./routes/access.ts";
+import { addAuditRoutes } from "./routes/audit.ts";
 import { addCatalogueRoutes } from "./routes/catalogue.ts";
 import { addDiskLifeRoutes } from "./routes/disk-life.ts";
 import { addDiskRoutes } from "./routes/disks.ts";
@@ -45,6 +47,7 @@ export function createApi(parts: ApiParts, gate: Gate): Api {
     const requestId = randomUUID();
     context.set("requestId", requestId);
     await next();
+    await auditAnswer(parts, context);
     context.header("X-Request-Id", requestId);
     // an idle connection would keep the server from closing
     if (context.env.stopping?.aborted) context.header("Connection", "close");
@@ -57,6 +60,7 @@ export function createApi(parts: ApiParts, gate: Gate): Api {
     const { localCaller, source } = context.env;
     const caller = localCaller ?? (await authenticate(gate, context.req.header("Authorization"), source));
     context.set("caller", caller);
+    await auditRequest(parts, context);
     const route = routeOf(api, context);
     if (route) admit(parts.appliance, caller, route, context.req.path);
     await next();
@@ -73,6 +77,7 @@ export function createApi(parts: ApiParts, gate: Gate): Api {
   api.onError((error, context) => {
     const { requestId } = context.var;
     const problem = describeProblem(error, requestId, context.get("caller"));
+    context.set("failure", problem.code);
     if (problem.status === 500) log.error({ requestId, err: error }, "request failed");
     return respondProblem(context, problem);
   });
@@ -84,6 +89,7 @@ export function createApi(parts: ApiParts, gate: Gate): Api {
   });
 
   addAccessRoutes(api, parts);
+  addAuditRoutes(api, parts);
   addNodeRoutes(api, parts);
   addNodeWorkRoutes(api, parts);
   addProjectRoutes(api, parts);

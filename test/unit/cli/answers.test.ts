@@ -2,6 +2,7 @@ import type { z } from "@hono/zod-openapi";
 import { describe, expectTypeOf, it } from "vitest";
 import type * as cli from "../../../src/cli/answers.ts";
 import type { selfSchema, tokenSchema, userSchema } from "../../../src/http/api/views/access-view.ts";
+import type { auditSchema, verdictSchema } from "../../../src/http/api/views/audit-view.ts";
 import type { bootSchema } from "../../../src/http/api/views/boot-view.ts";
 import type { diskSchema } from "../../../src/http/api/views/disk-view.ts";
 import type { imageSchema } from "../../../src/http/api/views/image-view.ts";
@@ -27,6 +28,8 @@ describe("what the CLI reads", () => {
     expectTypeOf<z.infer<typeof findingSchema>>().toExtend<cli.Finding>();
     expectTypeOf<z.infer<typeof selfSchema>>().toExtend<cli.Self>();
     expectTypeOf<z.infer<typeof tokenSchema>>().toExtend<cli.Token>();
+    expectTypeOf<z.infer<typeof auditSchema>>().toExtend<cli.AuditEntry>();
+    expectTypeOf<z.infer<typeof verdictSchema>>().toExtend<cli.AuditVerdict>();
     expectTypeOf<z.infer<typeof userSchema>>().toExtend<cli.User>();
   });
 });

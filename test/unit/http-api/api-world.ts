@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FailedLogins } from "../../../src/access/failed-logins.ts";
 import { LocalAuthenticator } from "../../../src/access/local-authenticator.ts";
+import { AuditLog } from "../../../src/audit/audit-log.ts";
 import { DiscoveredMachines } from "../../../src/boot/discovered.ts";
 import type { Timeline } from "../../../src/boot/timeline.ts";
 import { systemClock } from "../../../src/clock.ts";
@@ -46,13 +47,14 @@ export async function read(response: Response | Promise<Response>): Promise<any>
 /** An appliance on in-memory drivers with a real store, and what the API needs of it. */
 export class ApiWorld {
   readonly world: World;
-  readonly directory = mkdtempSync(join(tmpdir(), "ingot-api-"));
+  readonly directory: string;
   readonly logged: string[] = [];
   readonly discovered: DiscoveredMachines;
   readonly parts: ApiParts;
   readonly gate: Gate;
 
-  private constructor(world: World, appliance: Appliance) {
+  private constructor(world: World, appliance: Appliance, audit: AuditLog, directory: string) {
+    this.directory = directory;
     this.world = world;
     this.discovered = new DiscoveredMachines((mac) => appliance.nodes.findByMac(mac) !== undefined);
     const config = { ...appliance.config, runtimeDirectory: this.directory };
@@ -60,6 +62,7 @@ export class ApiWorld {
       // the world's own clock hurries; people who wait for an answer do not
       appliance: { ...appliance, clock: systemClock },
       uploads: new Uploads(appliance),
+      audit,
       boots: appliance.boots as Timeline,
       discovered: this.discovered,
       config,
@@ -72,7 +75,9 @@ export class ApiWorld {
 
   static async start(): Promise<ApiWorld> {
     const world = new World();
-    return new ApiWorld(world, await world.start());
+    const directory = mkdtempSync(join(tmpdir(), "ingot-api-"));
+    const audit = await AuditLog.open({ directory: join(directory, "audit"), clock: systemClock, maxBytes: 1024 ** 2 });
+    return new ApiWorld(world, await world.start(), audit, directory);
   }
 
   get appliance(): Appliance {
@@ -81,6 +86,7 @@ export class ApiWorld {
 
   async end(): Promise<void> {
     await this.world.end();
+    await this.parts.audit.close();
     rmSync(this.directory, { recursive: true, force: true });
   }
 }

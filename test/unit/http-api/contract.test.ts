@@ -4,7 +4,7 @@ import { ApplianceError } from "../../../src/errors.ts";
 import type { Api } from "../../../src/http/api/api.ts";
 import { createApi } from "../../../src/http/api/create-api.ts";
 import { checkRights } from "../../../src/http/api/route.ts";
-import { ApiWorld, PATIENT } from "./api-world.ts";
+import { ApiWorld } from "./api-world.ts";
 
 let world: ApiWorld;
 let api: Api;
@@ -183,7 +183,7 @@ describe("what is shown", () => {
   it("never holds CHAP credentials or what a password file holds", async () => {
     await send("POST", "/v1/nodes", NODE);
     await send("POST", "/v1/projects/default/images", { name: "golden", path: "/import/x", format: "raw" });
-    await expect.poll(() => world.appliance.images.list()[0]?.ready, PATIENT).toBe(true);
+    await world.appliance.runner.settled(world.appliance.runner.list()[0]?.id ?? "");
     await send("POST", "/v1/nodes/node-1/provision", { image: "golden" });
     const [begun] = world.appliance.runner.list();
     await world.appliance.runner.settled(begun?.id ?? "");

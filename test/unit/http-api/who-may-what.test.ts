@@ -27,7 +27,7 @@ const GRANTS: Record<Role, Grant[]> = {
 /** What a route that changes things is for: nobody else of these may. */
 const MEMBERS = /provision|deprovision|power|disks|images|uploads|operations/;
 const ADMINS =
-  /^(POST|DELETE) \/v1\/projects(\/:project)?$|^PATCH .*\/quota$|^POST \/v1\/system|^POST \/v1\/pool|\/export$|\/rbd-imports$|\/increments$|\/v1\/users/;
+  /^(POST|DELETE) \/v1\/projects(\/:project)?$|^PATCH .*\/quota$|^POST \/v1\/system|^POST \/v1\/pool|\/export$|\/rbd-imports$|\/increments$|\/v1\/users|\/v1\/audit/;
 
 const node = (name: string, project: string, mac: string) => ({
   name,
@@ -280,5 +280,38 @@ function descriptionOf(method: string, path: string): RouteConfig {
 }
 
 async function problemOf(answer: Response): Promise<{ code?: string; requestId?: string }> {
-  return answer.headers.get("Content-Type")?.includes("json") ? JSON.parse((await answer.text()) || "{}") : {};
+  return answer.headers.get("Content-Type")?.match(/^application\/(problem\+)?json(;|$)/)
+    ? JSON.parse((await answer.text()) || "{}")
+    : {};
 }
+
+describe("the audit log", () => {
+  it("has who asked for what, what they got, and who was not let in; and no password", async () => {
+    await ask("POST", "/v1/users", { name: "ada", password: "correct horse battery", grants: [] });
+    await as("member", "DELETE", "/v1/nodes/blue-node");
+    await as("viewer", "POST", "/v1/nodes/crimson-node/power", { action: "off" });
+    await api.request("/v1/nodes", { headers: { Authorization: "Bearer wrong" } }, { source: "192.0.2.9" });
+    const entries: { [fact: string]: unknown }[] = await read(as("admin", "GET", "/v1/audit?limit=1000"));
+    const about = (path: string, who: string) =>
+      entries
+        .filter((one) => one.path === path && one.who === who)
+        .map(({ kind, status, code }) => [kind, status, code].filter((one) => one !== undefined));
+    expect(about("/v1/users", "local")).toEqual([["answer", 201], ["request"]]);
+    expect(about("/v1/nodes/blue-node", "token:member").slice(0, 2)).toEqual([
+      ["answer", 404, "NOT_FOUND"],
+      ["request"],
+    ]);
+    expect(about("/v1/nodes/crimson-node/power", "token:viewer").slice(0, 2)).toEqual([
+      ["answer", 403, "FORBIDDEN"],
+      ["request"],
+    ]);
+    expect(entries).toContainEqual(
+      expect.objectContaining({ from: "192.0.2.9", status: 401, code: "UNAUTHENTICATED" }),
+    );
+    const [provisioned] = await read(as("admin", "GET", `/v1/audit?operation=${names.crimson?.operation}`));
+    expect(provisioned).toMatchObject({ path: "/v1/nodes/crimson-node/provision", project: "crimson", from: "local" });
+    expect(JSON.stringify(entries)).not.toContain("correct horse");
+    expect(await read(as("admin", "GET", "/v1/audit/verdict"))).toMatchObject({ faults: [] });
+    expect(await read(as("admin", "GET", "/v1/audit?project=blue&who=local"))).not.toEqual([]);
+  });
+});
