@@ -223,6 +223,7 @@ describe("actions", () => {
     await expect.poll(() => rack.hil.seen.some(({ path }) => path.endsWith("detach_network"))).toBe(true);
     rack.hil.daemon.start(5);
     await detached;
+    await expect.poll(() => node("n1").nics.get("eth0")?.action?.status).toBe("DONE");
     expect(networks("n1")).toEqual({});
   });
 
