@@ -18,6 +18,7 @@ import { type Clock, systemClock } from "./clock.ts";
 import type { Config } from "./config/schema.ts";
 import { DhcpStanding } from "./dhcp/standing.ts";
 import { DiskCatalogue } from "./disks/disk-catalogue.ts";
+import { readHilAccount } from "./drivers/isolation/hil-account.ts";
 import { createPowerControls } from "./drivers/power/create-power-controls.ts";
 import type { BmcAccount } from "./drivers/power/power-control.ts";
 import { ApplianceError } from "./errors.ts";
@@ -185,7 +186,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     traffic: new DiskTraffic(),
     tcpPeers,
     unarmedRequests: new WeakMap(),
-    powerOf: (node) => powerControls(bmcAccount(node, environment)),
+    powerOf: (node) => powerControls(bmcAccount(node, config, environment)),
     operatorRequests,
     clock,
     log,
@@ -293,8 +294,11 @@ function auditOperations(audit: AuditLog, log: Log): (operation: OperationRecord
   };
 }
 
-function bmcAccount(node: NodeRecord, environment: NodeJS.ProcessEnv): BmcAccount {
+function bmcAccount(node: NodeRecord, { isolation }: Config, environment: NodeJS.ProcessEnv): BmcAccount {
   if (node.power.driver === "manual") return { driver: "manual", node: node.name };
+  if (node.power.driver === "hil") {
+    return { driver: "hil", node: node.power.hilNode ?? node.name, hil: readHilAccount(isolation.hil) };
+  }
   const { driver, address, port, user, passwordFile, passwordEnvironment } = node.power;
   const password = passwordFile ? readPassword(node, passwordFile) : environment[passwordEnvironment ?? ""];
   if (password === undefined) {

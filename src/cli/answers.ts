@@ -10,7 +10,8 @@ export type Node = {
   firmware: "bios" | "uefi";
   loader: "auto" | "ours";
   power: {
-    driver: "ipmi" | "manual";
+    driver: "ipmi" | "hil" | "manual";
+    hilNode?: string | undefined;
     address?: string | undefined;
     port?: number | undefined;
     user?: string | undefined;

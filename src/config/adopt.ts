@@ -20,7 +20,9 @@ function adoptMapping(schema: z.core.$ZodType, live: Mapping, next: Mapping, pre
     const key = prefix ? `${prefix}.${name}` : name;
     const inner = unwrap(outer);
     const [before, after] = [live[name], next[name]];
-    if (inner instanceof z.ZodObject) return adoptMapping(inner, before as Mapping, after as Mapping, key);
+    // a section that came or went is taken as a whole, below
+    if (inner instanceof z.ZodObject && before !== undefined && after !== undefined)
+      return adoptMapping(inner, before as Mapping, after as Mapping, key);
     if (isNamedList(inner)) return adoptNamed(unwrap(inner.element), before as Mapping[], after as Mapping[], key);
     if (isDeepStrictEqual(before, after)) return [];
     if (factsOf(outer).restart === true) return [key];

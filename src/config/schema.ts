@@ -3,7 +3,7 @@ import { z } from "zod";
 import { type Ipv4, parseIpv4, parseSubnet, type Subnet } from "../values/ipv4.ts";
 import { NAME_PATTERN } from "../values/name.ts";
 import { parsed } from "../values/zod.ts";
-import { type Misfit, networkMisfits, networksMisfits } from "./cross-checks.ts";
+import { hilMisfits, type Misfit, networkMisfits, networksMisfits } from "./cross-checks.ts";
 
 /**
  * The whole configuration, one schema. The README's table of keys is generated
@@ -352,6 +352,22 @@ export const configSchema = z
       })
       .prefault({})
       .describe("Who did what."),
+    isolation: z
+      .strictObject({
+        hil: z
+          .strictObject({
+            url: z.url({ protocol: /^https?$/ }).describe("Where HIL is, as `http://hil.example:5000`."),
+            user: z.string().min(1).optional().describe("HIL's user for Ingot; best an admin there."),
+            passwordFile: path.optional().describe("File with that user's password; mode 0400."),
+            tokenFile: path
+              .optional()
+              .describe("File with a token to send as `X-Auth-Token`, in place of user and password; mode 0400."),
+          })
+          .optional()
+          .describe("HIL, the Hardware Isolation Layer, for nodes whose power it controls."),
+      })
+      .prefault({})
+      .describe("Services that separate nodes from each other."),
     api: z
       .strictObject({
         listen: z
@@ -383,6 +399,7 @@ export const configSchema = z
   })
   .superRefine((config, context) => {
     report(networksMisfits(config.networks), context, ["networks"]);
+    if (config.isolation.hil) report(hilMisfits(config.isolation.hil), context, ["isolation", "hil"]);
     if (config.pool.directory === config.stateDirectory) {
       const message = `the pool can't be the state directory; a full pool would stop the journal, name another`;
       report([{ path: ["pool", "directory"], message }], context);

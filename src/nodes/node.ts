@@ -15,6 +15,11 @@ export type Nic = {
 export type NodePower =
   | { driver: "manual" }
   | {
+      driver: "hil";
+      /** What HIL calls the node; absent where that is its name here. */
+      hilNode?: string;
+    }
+  | {
       driver: "ipmi";
       address: string;
       port: number;

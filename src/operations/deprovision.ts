@@ -78,7 +78,7 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
 
   const askOff: Step<DeprovisionPlan> = {
     name: "soft-off",
-    deadlineSeconds: () => appliance.config.operations.softOffSeconds + appliance.config.operations.bmcSeconds,
+    deadlineSeconds: (plan) => appliance.config.operations.softOffSeconds + powerSeconds(appliance, nodeOf(plan)),
     run: (context) => softOff(appliance, nodeOf(context.plan), context),
   };
 

@@ -8,6 +8,6 @@ export function innerAddresses({ config, nodes }: Pick<Appliance, "config" | "no
     (addresses ?? []).map(({ address }) => address),
   );
   const subnets = config.networks.flatMap((one) => [one.subnet, ...one.relayedSubnets.map(({ subnet }) => subnet)]);
-  const bmcs = nodes.list().flatMap(({ power }) => (power.driver === "manual" ? [] : [power.address]));
+  const bmcs = nodes.list().flatMap(({ power }) => (power.driver === "ipmi" ? [power.address] : []));
   return [...own, ...subnets.map(formatSubnet), ...bmcs];
 }

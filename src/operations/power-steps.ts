@@ -8,8 +8,12 @@ const LOOK_EVERY_MS = 1000;
 /** A person answers for a node without a BMC: by tomorrow. */
 const OPERATOR_SECONDS = 24 * 3600;
 
+/** HIL does those of a whole rack one by one, some 10 s each. */
+const HIL_SECONDS = 15 * 60;
+
 /** How long one power action on this node may take. */
 export function powerSeconds(appliance: Appliance, node: NodeRecord): number {
+  if (node.power.driver === "hil") return Math.max(HIL_SECONDS, appliance.config.operations.bmcSeconds);
   return node.power.driver === "manual" ? OPERATOR_SECONDS : appliance.config.operations.bmcSeconds;
 }
 

@@ -41,7 +41,10 @@ export function addNodeCommands(program: Command, open: Open): void {
     .option("--address <ipv4>", "fixed address there; one is chosen otherwise")
     .addOption(choice("--loader <which>", "use a capable iPXE in its firmware, or always ours", ["auto", "ours"]))
     .option("--data-mac <mac...>", "addresses of its other NICs")
-    .option("--bmc <url>", "its BMC, ipmi://user@host[:port]; without one, power is switched by hand")
+    .option(
+      "--bmc <url>",
+      "its BMC, ipmi://user@host[:port], or hil://NODE through HIL; without one, power is switched by hand",
+    )
     .option("--bmc-password-file <file>", "file on the appliance with the BMC's password")
     .option("--bmc-password-env <name>", "variable of ingotd with the BMC's password")
     .addHelpText(
@@ -142,6 +145,15 @@ function describeNode(name: string, options: AddOptions): object {
 function describePower({ bmc, bmcPasswordFile, bmcPasswordEnv }: AddOptions): object {
   if (bmc === undefined) return { driver: "manual" };
   const place = parseBmcUrl(bmc);
+  if (place.driver === "hil") {
+    if (bmcPasswordFile === undefined && bmcPasswordEnv === undefined) return place;
+    throw new ApplianceError("INVALID", "--bmc hil:// takes no password: HIL has the BMC's", {
+      details: {
+        field: "--bmc-password-file",
+        remedy: "leave it out; HIL's own account is isolation.hil in the configuration",
+      },
+    });
+  }
   if ((bmcPasswordFile === undefined) === (bmcPasswordEnv === undefined)) {
     throw new ApplianceError("INVALID", "--bmc needs a password", {
       details: { field: "--bmc-password-file", remedy: "give --bmc-password-file FILE or --bmc-password-env NAME" },
@@ -172,13 +184,14 @@ function formatNode(node: Node, width: number): string {
   );
   const password = power.passwordFile ?? (power.passwordEnvironment && `$${power.passwordEnvironment}`);
   const bmc = power.driver === "ipmi" && `ipmi://${power.user}@${power.address}:${power.port}, password in ${password}`;
+  const hil = power.driver === "hil" && `through HIL, as ${power.hilNode ?? name}`;
   const facts = formatFacts({
     node: name,
     id,
     ...Object.fromEntries(nicTexts.map((text, index) => [`NIC ${index + 1}`, text])),
     firmware: loader === "ours" ? `${firmware}, always our loader` : firmware,
     loader: lastLoader && [lastLoader.file, lastLoader.why].filter(Boolean).join(": "),
-    power: bmc || "by hand",
+    power: bmc || hil || "by hand",
     boots: boots
       ? `disk ${boots.disk}${boots.once ? " (once)" : ""}${boots.address ? ` at ${boots.address}` : ""} on ${boots.network}`
       : "nothing",

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { ApplianceError } from "../../errors.ts";
 
 /** Where HIL is, and as whom it is asked: plain values, secrets already read. Without credentials: HIL that asks for none. */
@@ -30,4 +31,37 @@ export function hilRequests({ url, credentials }: HilAccount): { base: string; h
 
 function invalid(field: string, message: string, remedy: string): ApplianceError {
   return new ApplianceError("CONFIG_INVALID", `${field}: ${message}`, { details: { field, driver: "hil", remedy } });
+}
+
+/** How the configuration names HIL. Secrets are in files, and read when needed. */
+export type HilPlace = {
+  url: string;
+  user?: string | undefined;
+  passwordFile?: string | undefined;
+  tokenFile?: string | undefined;
+};
+
+/** The account of a place. INVALID for none, and for a file that can't be read. */
+export function readHilAccount(place: HilPlace | undefined): HilAccount {
+  if (!place) {
+    throw new ApplianceError("INVALID", "the configuration does not say where HIL is", {
+      details: { field: "isolation.hil", driver: "hil", remedy: "set isolation.hil, with url, user and passwordFile" },
+    });
+  }
+  const { url, user, passwordFile, tokenFile } = place;
+  if (tokenFile !== undefined) return { url, credentials: { token: readSecret("tokenFile", tokenFile) } };
+  if (user === undefined || passwordFile === undefined) return { url };
+  return { url, credentials: { user, password: readSecret("passwordFile", passwordFile) } };
+}
+
+function readSecret(key: string, file: string): string {
+  try {
+    return readFileSync(file, "utf8").replace(/\r?\n$/, "");
+  } catch (cause) {
+    const field = `isolation.hil.${key}`;
+    throw new ApplianceError("INVALID", `${field}: the file can't be read`, {
+      cause,
+      details: { field, value: file, driver: "hil", remedy: "let the user that runs ingotd read it (mode 0400)" },
+    });
+  }
 }

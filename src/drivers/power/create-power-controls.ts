@@ -11,7 +11,7 @@ export type PowerDependencies = {
   confirm: ConfirmByOperator;
   /** Deadline of one call to a BMC, once it is its turn. Default 30. */
   callSeconds?: number;
-  /** Deadline of one call through HIL, whose OBMd takes all calls one by one, about 10 s each. Default 120. */
+  /** Deadline of one call to the OBMd of HIL, once it is its turn; one takes about 10 s. Default 60. */
   obmSeconds?: number;
 };
 
@@ -22,7 +22,7 @@ export type PowerControls = (account: BmcAccount) => PowerControl;
  * Makes the power controls of a process; once, because what is known of a BMC is shared by all who ask for it: whose
  * turn it is, which cipher suite it takes, what an operator confirmed.
  */
-export function createPowerControls({ confirm, callSeconds = 30, obmSeconds = 120 }: PowerDependencies): PowerControls {
+export function createPowerControls({ confirm, callSeconds = 30, obmSeconds = 60 }: PowerDependencies): PowerControls {
   const turns = new Turns();
   const suites = new Map<string, CipherSuite>();
   const confirmed = new Map<string, "on" | "off">();

@@ -7,10 +7,10 @@ import type { PowerControl } from "./power-control.ts";
 
 type Verb = { method: "GET" | "PUT" | "POST"; verb: string; body?: Record<string, unknown>; action: string };
 
-/** What all that go through HIL share. */
+/** What all that go through HIL share: whose turn it is at a node, and at an OBMd, which has one lock for all its nodes. */
 export type HilPowerShared = {
   turns: Turns;
-  /** Deadline of one verb, once it is its turn. */
+  /** Deadline of one call to OBMd, once it is its turn. */
   obmSeconds: number;
 };
 
@@ -78,21 +78,22 @@ export class HilPower implements PowerControl {
     });
   }
 
-  /** Does one verb in the BMC's turn, and answers what OBMd said. The OBM is enabled when it is not, or when its token is dead. */
+  /** Does one verb in the node's turn, and answers what OBMd said. The OBM is enabled when it is not, or when its token is dead. */
   async #do(verb: Verb, signal: AbortSignal): Promise<string> {
-    const { turns, obmSeconds } = this.#shared;
-    const run = async () => {
-      const deadline = AbortSignal.any([signal, AbortSignal.timeout(obmSeconds * 1000)]);
+    return await this.#inTurn(`${this.#client.url} ${this.#node}`, verb, signal, async () => {
       for (let isEnabled = false; ; isEnabled = true) {
-        const address = await this.#address(verb, deadline);
-        const answer = address === undefined ? undefined : await this.#follow(verb, address, deadline);
+        const address = await this.#address(verb, signal);
+        const answer = address === undefined ? undefined : await this.#follow(verb, address, signal);
         if (answer !== undefined) return answer;
         if (isEnabled) throw this.#failed(verb, "OBMd does not take the token that it gave HIL", true);
-        await this.#enable(deadline);
+        await this.#enable(signal);
       }
-    };
-    return await turns.take(`${this.#client.url} ${this.#node}`, run, signal).catch((error) => {
-      throw isApplianceError(error) || !signal.aborted ? error : abortedError(signal, "hil", verb.action);
+    });
+  }
+
+  #inTurn<T>(key: string, { action }: Verb, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+    return this.#shared.turns.take(key, run, signal).catch((error) => {
+      throw isApplianceError(error) || !signal.aborted ? error : abortedError(signal, "hil", action);
     });
   }
 
@@ -119,8 +120,16 @@ export class HilPower implements PowerControl {
     }
   }
 
-  /** Sends the verb where HIL said, without our credentials; undefined when the token in that address is dead. */
-  async #follow({ method, body, action }: Verb, address: string, signal: AbortSignal): Promise<string | undefined> {
+  /** Sends the verb where HIL said, in its turn; undefined when the token in that address is dead. */
+  #follow(verb: Verb, address: string, signal: AbortSignal): Promise<string | undefined> {
+    return this.#inTurn(new URL(address).origin, verb, signal, () => {
+      const deadline = AbortSignal.timeout(this.#shared.obmSeconds * 1000);
+      return this.#send(verb, address, AbortSignal.any([signal, deadline]));
+    });
+  }
+
+  /** Without our credentials: the address alone is the right. */
+  async #send({ method, body, action }: Verb, address: string, signal: AbortSignal): Promise<string | undefined> {
     try {
       const answer = await fetch(address, {
         method,

@@ -7,6 +7,8 @@ import type { Check, Finding } from "./finding.ts";
 /** Each question may be a process of its own. */
 const AT_A_TIME = 32;
 const BMC_MS = 8_000;
+/** OBMd, behind HIL, may take that for one look. */
+const HIL_MS = 16_000;
 
 /** Whether the BMC of each node answers its account. */
 export const bmcCheck: Check = {
@@ -24,7 +26,8 @@ async function lookAt(appliance: Appliance, node: NodeRecord, signal: AbortSigna
     const remedy = `too many BMCs are slow; ask it alone: ingot node power ${node.name}`;
     return { ...about, state: "warning", message: "was not asked in time", remedy };
   }
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(BMC_MS)]);
+  const patience = node.power.driver === "hil" ? HIL_MS : BMC_MS;
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(patience)]);
   try {
     const power = await withDeadline(appliance.powerOf(node).status(deadline), deadline);
     return { ...about, state: "ok", message: `answers: power is ${power}` };
@@ -34,7 +37,7 @@ async function lookAt(appliance: Appliance, node: NodeRecord, signal: AbortSigna
     return {
       ...about,
       state: "failed",
-      message: deadline.aborted ? `no answer within ${BMC_MS / 1000} s` : message,
+      message: deadline.aborted ? `no answer within ${patience / 1000} s` : message,
       remedy,
     };
   }

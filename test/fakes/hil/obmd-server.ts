@@ -15,9 +15,6 @@ export class ObmdServer {
   readonly machines = new Map<string, Machine>();
   readonly faults = new Faults();
   readonly seen: Seen[] = [];
-  /** How many calls were under way at once, at most. */
-  busiest = 0;
-  #busy = 0;
   readonly #server = createServer((request, response) => void this.#serve(request, response));
 
   async start(): Promise<this> {
@@ -43,8 +40,6 @@ export class ObmdServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    this.busiest = Math.max(this.busiest, ++this.#busy);
-    response.once("close", () => this.#busy--);
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const body = Buffer.concat(chunks).toString();

@@ -9,7 +9,14 @@ describe("the address of a BMC", () => {
     expect(parseBmcUrl("ipmi://a%40b@h")).toMatchObject({ user: "a@b" });
   });
 
+  it("names a node of HIL", () => {
+    expect(parseBmcUrl("hil://rack3-07")).toEqual({ driver: "hil", hilNode: "rack3-07" });
+  });
+
   it.each([
+    "hil://",
+    "hil://user@node",
+    "hil://a/b",
     "admin@10.0.0.7",
     "redfish://admin@h",
     "ipmi://10.0.0.7",

@@ -37,6 +37,15 @@ it("takes over what may change at once, in the objects that everybody holds", ()
   expect(live.chap).toBe("mutual");
 });
 
+it("takes over a section that came, changed and went", () => {
+  const live = config();
+  const hil = (url: string) => config({ isolation: { hil: { url } } });
+  for (const next of [hil("http://one:5000"), hil("http://two:5000"), config()]) {
+    expect(adoptConfig(live, next)).toEqual([]);
+    expect(live).toEqual(next);
+  }
+});
+
 it("names what waits for a restart and leaves it as it is", () => {
   const live = config();
   const next = config(
@@ -81,5 +90,9 @@ it("the documented keys without a restart are those that are read anew at each u
     "operations.readySeconds",
     "operations.softOffSeconds",
     "operations.bmcSeconds",
+    "isolation.hil.url",
+    "isolation.hil.user",
+    "isolation.hil.passwordFile",
+    "isolation.hil.tokenFile",
   ]);
 });

@@ -91,18 +91,20 @@ describe("power through HIL", () => {
     expect(enables()).toBe(3);
   });
 
-  it("makes one call at a time for a BMC, and those of different ones at the same time", async () => {
-    const node = await start();
-    await Promise.all([node, power("n2")].map((one) => one.status(signal())));
-    rack.obmd.busiest = 0;
-    for (let time = 0; time < 4; time++) rack.obmd.faults.add({ answer: "delay", delayMs: 50 });
-    await Promise.all([node.on(signal()), node.status(signal()), node.status(signal()), node.off(signal())]);
-    expect(rack.obmd.busiest).toBe(1);
-    // n1's hangs, n2's is done
-    rack.obmd.faults.add({ call: /n1/, answer: "hang" });
-    const hanging = failure(power("n1", 1).status(signal()));
-    expect(await power("n2").status(signal())).toBe("off");
+  it("makes one call at a time for all nodes of an OBMd, each with a deadline from its turn on", async () => {
+    await start();
+    rack.obmd.faults.add({ call: /power_status/, answer: "hang" });
+    const controls = createPowerControls({ confirm: async () => {}, callSeconds: 1, obmSeconds: 0.5 });
+    const [first, second] = ["n1", "n2"].map((node) => controls({ driver: "hil", node, hil: rack.account }));
+    const hanging = failure(first!.status(signal()));
+    await expect.poll(() => rack.obmd.faults.left).toBe(0);
+    const asked = () => rack.obmd.seen.filter(({ path }) => path.includes("n2/power_status")).length;
+    const waiting = second!.status(signal());
+    await expect.poll(enables).toBe(2);
+    expect(asked()).toBe(0);
     expect(await hanging).toMatchObject({ code: "TIMEOUT" });
+    expect(await waiting).toBe("off");
+    expect(asked()).toBe(1);
   });
 
   it("lets its node be freed, though the OBM was enabled", async () => {

@@ -46,6 +46,13 @@ describe("nodes", () => {
     expect(await read(ask("GET", "/v1/nodes"))).toEqual([]);
   });
 
+  it("may have their power in HIL, under a name of their own there", async () => {
+    const power = { driver: "hil", hilNode: "rack3-07" };
+    expect(await read(ask("POST", "/v1/nodes", { ...NODE, power }))).toMatchObject({ power });
+    const slash = { ...NODE, name: "node-2", power: { driver: "hil", hilNode: "a/b" } };
+    expect((await ask("POST", "/v1/nodes", slash)).status).toBe(400);
+  });
+
   it("are provisioned, shown with what they boot, and released", async () => {
     await ask("POST", "/v1/nodes", NODE);
     await over(ask("POST", "/v1/projects/default/images", IMAGE));

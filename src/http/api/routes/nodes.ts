@@ -24,6 +24,14 @@ const newNic = z.strictObject({
 
 const newPower = z.discriminatedUnion("driver", [
   z.strictObject({ driver: z.literal("manual") }),
+  z.strictObject({
+    driver: z.literal("hil"),
+    hilNode: z
+      .string()
+      .regex(/^[^/]+$/, "name a node of HIL; no slash is in one")
+      .optional()
+      .openapi({ description: "What HIL calls the node; without it, its name here" }),
+  }),
   z
     .strictObject({
       driver: z.literal("ipmi"),

@@ -25,7 +25,8 @@ export const nodeSchema = z
     firmware: z.enum(["bios", "uefi"]),
     loader: z.enum(["auto", "ours"]),
     power: z.object({
-      driver: z.enum(["ipmi", "manual"]),
+      driver: z.enum(["ipmi", "hil", "manual"]),
+      hilNode: z.string().optional().openapi({ description: "What HIL calls the node, where that is another name" }),
       address: z.string().optional(),
       port: z.int().optional(),
       user: z.string().optional(),
@@ -102,7 +103,7 @@ function viewLoader({ boots }: Appliance, { nics }: NodeRecord): z.infer<typeof 
 }
 
 function viewPower(power: NodeRecord["power"]): z.infer<typeof nodeSchema>["power"] {
-  if (power.driver === "manual") return { driver: power.driver };
+  if (power.driver !== "ipmi") return { ...power };
   const { driver, address, port, user, passwordFile, passwordEnvironment } = power;
   return { driver, address, port, user, passwordFile, passwordEnvironment };
 }
