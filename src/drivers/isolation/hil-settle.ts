@@ -2,8 +2,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ApplianceError, isApplianceError } from "../../errors.ts";
 import { abortedError } from "../failure.ts";
 
-/** How long HIL may take, and how often it is asked: not more often than four times a second, since each answer costs it much. */
+/** How long HIL may take, and how soon it is asked again at first; then in twice, at most four times that. Each answer costs it much. */
 export type HilPace = { actionSeconds: number; pollMs: number };
+
+const SLOWEST = 4;
 
 /** Calls without an answer, or with a failure of HIL's own, that are borne in a row. */
 const FAILURES = 3;
@@ -23,7 +25,7 @@ export async function settle<T>(
   const deadline = AbortSignal.any([signal, own]);
   let waitingFor = "no answer from HIL";
   let failures = 0;
-  for (;;) {
+  for (let waits = 0; ; waits++) {
     try {
       const outcome = await turn(deadline);
       if (typeof outcome !== "string") return outcome.value;
@@ -35,7 +37,7 @@ export async function settle<T>(
         waitingFor = error.message;
       }
     }
-    await sleep(pollMs * 2 ** failures, undefined, { signal: deadline }).catch(() => {});
+    await sleep(pollMs * Math.min(2 ** waits, SLOWEST), undefined, { signal: deadline }).catch(() => {});
     if (signal.aborted) throw abortedError(signal, "hil", action);
     if (own.aborted) throw stuck(action, actionSeconds, waitingFor);
   }

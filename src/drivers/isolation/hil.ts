@@ -1,4 +1,3 @@
-import pLimit from "p-limit";
 import { ApplianceError, isApplianceError } from "../../errors.ts";
 import { HilAttachments } from "./hil-attachments.ts";
 import type { HilClient } from "./hil-client.ts";
@@ -6,9 +5,6 @@ import { disableObm } from "./hil-obm.ts";
 import { type HilPace, settle } from "./hil-settle.ts";
 import { HilNames, HilNetwork, HilNode, isolatedNode, vlanOf } from "./hil-views.ts";
 import type { Attachment, IsolatedNode, NetworkIsolator, NetworkSpec } from "./network-isolator.ts";
-
-/** HIL looks at each password anew, at great cost. */
-const AT_ONCE = 4;
 
 /**
  * Networks by HIL, the Hardware Isolation Layer, for which a daemon of its own sets up switches. Also FORBIDDEN, when HIL
@@ -28,14 +24,13 @@ export class HilIsolator implements NetworkIsolator {
   /** Without those of projects that HIL hides from its user. */
   async nodes(signal: AbortSignal): Promise<IsolatedNode[]> {
     const names = await this.#client.get(["nodes", "all"], HilNames, "list HIL's nodes", signal);
-    const atOnce = pLimit(AT_ONCE);
-    const nodes = await atOnce.map(names, (name) =>
+    const nodes = names.map((name) =>
       this.node(name, signal).catch((error) => {
         if (isApplianceError(error, "NOT_FOUND") || isApplianceError(error, "FORBIDDEN")) return [];
         throw error;
       }),
     );
-    return nodes.flat();
+    return (await Promise.all(nodes)).flat();
   }
 
   async node(name: string, signal: AbortSignal): Promise<IsolatedNode> {

@@ -20,6 +20,9 @@ export class HilServer {
   readonly daemon: NetworkingDaemon;
   readonly faults = new Faults();
   readonly seen: Seen[] = [];
+  /** How many calls were under way at once, at most. */
+  busiest = 0;
+  #busy = 0;
   readonly #routes: Route[];
   readonly #server = createServer((request, response) => void this.#serve(request, response));
 
@@ -58,6 +61,8 @@ export class HilServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.busiest = Math.max(this.busiest, ++this.#busy);
+    response.once("close", () => this.#busy--);
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const body = Buffer.concat(chunks).toString();

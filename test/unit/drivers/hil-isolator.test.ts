@@ -195,6 +195,15 @@ describe("actions", () => {
     expect(refused).toBe(2 * names.length);
   });
 
+  it("are asked for ever more slowly", async () => {
+    const hil = await start({ daemonMs: undefined, actionSeconds: 0.5 });
+    node("n1").project = "p";
+    expect(await failure(hil.ensureAttached(native("prov"), signal()))).toMatchObject({ code: "TIMEOUT" });
+    // half a second in steps of 5, 10, and then 20 ms
+    const polls = rack.hil.seen.filter(({ path }) => path.includes("networking_action")).length;
+    expect(polls).toBeLessThan(28);
+  });
+
   it("wait for one that another began on that NIC", async () => {
     const hil = await start({ daemonMs: undefined });
     const other = isolator(rack.account);
@@ -334,6 +343,15 @@ describe("answers", () => {
 });
 
 describe("requests", () => {
+  it("are four at once at most, each with its deadline from its turn on", async () => {
+    const hil = await start({ nodes: 8, callSeconds: 0.3 });
+    rack.hil.faults.add({ answer: "hang", always: true });
+    const began = [...rack.hil.world.nodes.keys()].map((name) => failure(hil.node(name, signal())));
+    for (const error of await Promise.all(began)) expect(error.code).toBe("TIMEOUT");
+    expect(rack.hil.seen).toHaveLength(8);
+    expect(rack.hil.busiest).toBe(4);
+  });
+
   it("are of the shapes that HIL was seen to take", async () => {
     const hil = await start();
     await hil.nodes(signal());
