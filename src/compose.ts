@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { TokenRegistry } from "./access/token-registry.ts";
 import { UserRegistry } from "./access/user-registry.ts";
 import { AuditLog } from "./audit/audit-log.ts";
+import { alignTenures, keepTenures } from "./audit/keep-tenures.ts";
 import { chosenOwners, leaseOwners, linkOwners } from "./boot/address-owners.ts";
 import { createBootAnswers } from "./boot/boot-answers.ts";
 import { BootArchive } from "./boot/boot-archive.ts";
@@ -114,11 +115,13 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   stops.push(await lockDirectory(config.stateDirectory));
   const store = await Store.open(config.stateDirectory, log.child({ component: "store" }), options.store);
   stops.push(() => store.close());
+  await alignTenures(store, clock);
+  const records = keepTenures(store, clock);
   const id = await applianceId(store);
   const storage = createStorageClient(join(config.runtimeDirectory, "storaged.sock"), { as: id });
   stops.push(() => storage.close());
 
-  const nodes = new NodeRegistry({ records: store, config, clock });
+  const nodes = new NodeRegistry({ records, config, clock });
   const findNode: FindNode = (mac) => nodes.findByMac(mac);
   const isNode = (mac: Mac) => findNode(mac) !== undefined;
   const archive = new BootArchive(store, log.child({ component: "boots" }));
@@ -128,7 +131,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   const leases = new LeaseTable(config.networks, store, nodes, clock);
   stops.push(sweepLeases(leases, clock, log.child({ component: "leases" })));
 
-  const sinks: BootEventSink[] = [timeline.sink, discovered.sink, noteOsUp(findNode, store, log), logBoot(log)];
+  const sinks: BootEventSink[] = [timeline.sink, discovered.sink, noteOsUp(findNode, records, log), logBoot(log)];
   const bootEvents: BootEventSink = (event) => {
     for (const sink of sinks) sink(event);
   };
@@ -142,7 +145,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   });
   stops.push(() => audit.close());
   const runner = new OperationRunner({
-    records: store,
+    records,
     clock,
     log: log.child({ component: "operations" }),
     onSettled: auditOperations(audit, log),
@@ -150,15 +153,15 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   const poolWatch = new PoolWatch({ store: storage.images, space: storage.space, config, clock, log });
   const [images, disks] = [new ImageCatalogue(store), new DiskCatalogue(store)];
   const { catalogue } = storage;
-  const accessTokens = new TokenRegistry({ records: store, clock });
+  const accessTokens = new TokenRegistry({ records, clock });
   const appliance: Appliance = {
     id,
     config,
-    records: store,
+    records,
     runner,
-    projects: new ProjectRegistry({ records: store, clock }),
+    projects: new ProjectRegistry({ records, clock }),
     tokens: accessTokens,
-    users: new UserRegistry({ records: store, tokens: accessTokens, clock }),
+    users: new UserRegistry({ records, tokens: accessTokens, clock }),
     nodes,
     images,
     disks,
@@ -215,7 +218,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   const answers = createBootAnswers({
     findNode,
     owners: chosenOwners((network) => (standings.get(network)?.givesAddresses ? leased : linked)),
-    records: store,
+    records,
     config: () => config,
     bootOf: (client, via) => timeline.bootOf(client, via),
     clock,

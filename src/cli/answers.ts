@@ -103,6 +103,22 @@ export type AuditVerdict = {
   faults: string[];
 };
 
+/** Who had a node or a disk, from when to when. */
+export type Tenure = {
+  kind: "node" | "disk";
+  project: string;
+  node?: string | undefined;
+  disk: string;
+  diskName?: string | undefined;
+  address?: string | undefined;
+  requestedBy?: string | undefined;
+  operation?: string | undefined;
+  since: string;
+  until?: string | undefined;
+};
+
+export type Usage = { month: string; project: string; nodeHours: number; gibHours: number };
+
 /** An upload that is not whole yet. */
 export type Upload = {
   name: string;

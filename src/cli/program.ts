@@ -15,6 +15,7 @@ import { addProjectCommands } from "./commands/project.ts";
 import { addProvisionCommands } from "./commands/provision.ts";
 import { addQuotaCommands } from "./commands/quota.ts";
 import { addSystemCommands } from "./commands/system.ts";
+import { addUsageCommands } from "./commands/usage.ts";
 import { EXIT_CODES } from "./exit-codes.ts";
 import { Session } from "./session.ts";
 import type { Terminal } from "./terminal.ts";
@@ -60,6 +61,7 @@ ${EXIT_CODES}`,
   addQuotaCommands(program, open);
   addAccessCommands(program, open);
   addAuditCommands(program, open);
+  addUsageCommands(program, open);
   addSystemCommands(program, open);
   return program;
 }

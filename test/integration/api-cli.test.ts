@@ -656,6 +656,27 @@ describe("help", () => {
   });
 });
 
+describe("who had what", () => {
+  it("is told of a node, its address and its disk, and added up", async () => {
+    await succeed(...IMPORT);
+    await succeed(...ADD);
+    await succeed("provision", "node-1", "--image", "golden", "--disk-name", "root");
+    const shown = await succeed("who", "--node", "node-1");
+    expect(shown).toMatch(/^default +\S+ +node-1 +root +10\.20\.0\.\d+ /m);
+    for (const line of shown.split("\n")) expect(line.length, line).toBeLessThanOrEqual(80);
+    expect(await succeed("who", "--node", "node-1", "--at", "2020-01-01")).toBe("nobody had that then\n");
+    expect(await json("who", "--disk", "root")).toMatchObject([{ kind: "disk", node: "node-1" }]);
+    expect(await ingot("who", "--node", "node-1", "--at", "yesterday")).toMatchObject({ code: 2 });
+    expect(await ingot("who")).toMatchObject({ code: 2, err: expect.stringContaining("node, address or disk") });
+    await succeed("deprovision", "node-1");
+    expect(await succeed("who", "--node", "node-1")).toBe("nobody had that then\n");
+    expect(await succeed("usage", "--csv")).toMatch(
+      /^month,project,node_hours,gib_hours\r\n\d{4}-\d\d,default,0\.0\d\d,/,
+    );
+    expect(await succeed("usage")).toMatch(/default/);
+  });
+});
+
 describe("over TCP", () => {
   it("asks with a token, from a file or the environment", async () => {
     const token = "0123456789abcdef0123456789abcdef";
@@ -725,6 +746,16 @@ describe("over TCP", () => {
       const again = await ingot(...login);
       expect(again).toMatchObject({ code: 9, err: expect.stringContaining("user or password is wrong") });
       expect(world.logged.join("")).not.toMatch(/correct horse/);
+      expect(await succeed("audit", "verify")).toMatch(/^entries 1 to \d+ are one unbroken chain/);
+      const listed = await succeed("audit", "list", "--who", "token:ci", "--since", "1h");
+      expect(listed).not.toContain("local");
+      const all = await succeed("audit", "list");
+      expect(all).toMatch(/local +local +DELETE \/users\/ada +204/);
+      for (const line of all.split("\n")) expect(line.length, line).toBeLessThanOrEqual(80);
+      const exported = join(world.directory, "audit.jsonl");
+      await succeed("audit", "export", exported);
+      expect((await readFile(exported, "utf8")).split("\n").length).toBeGreaterThan(10);
+      expect((await ingot("audit", "export", exported)).code).not.toBe(0);
     } finally {
       await remote.stop();
     }

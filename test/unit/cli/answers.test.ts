@@ -10,6 +10,7 @@ import type { discoveredSchema, leaseSchema } from "../../../src/http/api/views/
 import type { nodeSchema } from "../../../src/http/api/views/node-view.ts";
 import type { operationSchema, operatorRequestSchema } from "../../../src/http/api/views/operation-view.ts";
 import type { findingSchema, statusSchema } from "../../../src/http/api/views/system-view.ts";
+import type { tenureSchema, usageSchema } from "../../../src/http/api/views/tenure-view.ts";
 import type { uploadSchema } from "../../../src/http/api/views/upload-view.ts";
 
 /** Judged by the type checker: the CLI shares no code with the API, so this is what holds the two together. */
@@ -30,6 +31,8 @@ describe("what the CLI reads", () => {
     expectTypeOf<z.infer<typeof tokenSchema>>().toExtend<cli.Token>();
     expectTypeOf<z.infer<typeof auditSchema>>().toExtend<cli.AuditEntry>();
     expectTypeOf<z.infer<typeof verdictSchema>>().toExtend<cli.AuditVerdict>();
+    expectTypeOf<z.infer<typeof tenureSchema>>().toExtend<cli.Tenure>();
+    expectTypeOf<z.infer<typeof usageSchema>>().toExtend<cli.Usage>();
     expectTypeOf<z.infer<typeof userSchema>>().toExtend<cli.User>();
   });
 });

@@ -315,3 +315,19 @@ describe("the audit log", () => {
     expect(await read(as("admin", "GET", "/v1/audit?project=blue&who=local"))).not.toEqual([]);
   });
 });
+
+describe("tenures", () => {
+  it("tell who has a node, an address and a disk, and what that adds up to", async () => {
+    const who = (query: string) => read(as("admin", "GET", `/v1/audit/who?${query}`));
+    const [node] = await who("node=crimson-node");
+    expect(node).toMatchObject({ project: "crimson", requestedBy: "local", operation: names.crimson?.operation });
+    expect(await who(`address=${node.address}`)).toEqual([node]);
+    expect(await who("disk=crimson-disk")).toMatchObject([{ kind: "disk", project: "crimson", node: "crimson-node" }]);
+    expect(await who("node=crimson-node&at=2020-01-01T00:00:00Z")).toEqual([]);
+    expect(await read(as("admin", "GET", "/v1/audit/who"))).toMatchObject({ code: "INVALID" });
+    const own = await read(as("member", "GET", "/v1/usage"));
+    expect(own).toMatchObject([{ project: "crimson" }]);
+    expect(own[0].nodeHours).toBeGreaterThan(0);
+    expect(await read(as("admin", "GET", "/v1/usage"))).toHaveLength(2);
+  });
+});

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import { TokenRegistry } from "../../../src/access/token-registry.ts";
 import { UserRegistry } from "../../../src/access/user-registry.ts";
+import { keepTenures } from "../../../src/audit/keep-tenures.ts";
 import { BootArchive } from "../../../src/boot/boot-archive.ts";
 import type { BootEntry } from "../../../src/boot/boot-entry.ts";
 import { Timeline } from "../../../src/boot/timeline.ts";
@@ -81,7 +82,8 @@ export class World {
     const config = newConfig();
     const clock: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 5), signal) };
     const store = await Store.open(this.directory, log, wrapJournal ? { wrapJournal } : {});
-    const nodes = new NodeRegistry({ records: store, config, clock: systemClock });
+    const records = keepTenures(store, systemClock);
+    const nodes = new NodeRegistry({ records, config, clock: systemClock });
     const isNode = (mac: Parameters<NodeRegistry["findByMac"]>[0]) => nodes.findByMac(mac) !== undefined;
     const timeline = new Timeline({ archive: new BootArchive(store, log), isNode, clock: systemClock });
     const [images, disks] = [new ImageCatalogue(store), new DiskCatalogue(store)];
@@ -95,8 +97,8 @@ export class World {
     const appliance: Appliance = {
       id,
       config,
-      records: store,
-      runner: new OperationRunner({ records: store, clock, log }),
+      records,
+      runner: new OperationRunner({ records, clock, log }),
       projects: new ProjectRegistry({ records: store, clock: systemClock }),
       tokens,
       users: new UserRegistry({ records: store, tokens, clock: systemClock }),

@@ -1,9 +1,15 @@
 import { Readable } from "node:stream";
 import { z } from "@hono/zod-openapi";
+import { holdsIn } from "../../../access/caller.ts";
+import { TENURES, type Tenure } from "../../../audit/tenure.ts";
+import { tenuresAt, usageOf } from "../../../audit/usage.ts";
 import { verifyChain } from "../../../audit/verify.ts";
+import { parseIpv4 } from "../../../values/ipv4.ts";
 import type { Api, ApiParts } from "../api.ts";
+import { written } from "../fields.ts";
 import { describeRoute } from "../route.ts";
 import { auditSchema, verdictSchema } from "../views/audit-view.ts";
+import { tenureSchema, usageSchema, viewTenure } from "../views/tenure-view.ts";
 import { json } from "./answers.ts";
 
 const query = z.strictObject({
@@ -13,6 +19,25 @@ const query = z.strictObject({
   operation: z.string().optional(),
   since: z.iso.datetime().optional(),
   until: z.iso.datetime().optional(),
+});
+
+const whoQuery = z
+  .strictObject({
+    node: z.string().optional().openapi({ description: "Name or id" }),
+    address: written(parseIpv4).optional(),
+    disk: z.string().optional().openapi({ description: "Name or id" }),
+    at: z.iso.datetime({ offset: true }).optional().openapi({ description: "By default now" }),
+  })
+  .refine(({ node, address, disk }) => [node, address, disk].filter((one) => one !== undefined).length === 1, {
+    path: ["node"],
+    error: "say of what: node, address or disk, one of them",
+  });
+const usageQuery = z.strictObject({
+  month: z
+    .string()
+    .regex(/^\d{4}-(0[1-9]|1[0-2])$/, "write it like 2026-11")
+    .optional()
+    .openapi({ description: "In UTC; by default the one that lasts" }),
 });
 
 const routes = {
@@ -38,10 +63,29 @@ const routes = {
     path: "/v1/audit/verdict",
     responses: { 200: json("Whether it is one unbroken chain", verdictSchema) },
   }),
+  who: describeRoute("audit:read", {
+    method: "get",
+    path: "/v1/audit/who",
+    request: { query: whoQuery },
+    responses: {
+      200: json("Who had that then: none, or one; several for a name that several have", z.array(tenureSchema)),
+    },
+  }),
+  usage: describeRoute(
+    "project:read",
+    {
+      method: "get",
+      path: "/v1/usage",
+      request: { query: usageQuery },
+      responses: { 200: json("What the caller's projects had in a month", z.array(usageSchema)) },
+    },
+    { forAll: true },
+  ),
 };
 
-/** Who did what, and what came of it. */
-export function addAuditRoutes(api: Api, { audit }: ApiParts): void {
+/** Who did what, and what came of it; who had what, and how much of it. */
+export function addAuditRoutes(api: Api, { audit, appliance }: ApiParts): void {
+  const tenures = appliance.records.collection<Tenure>(TENURES);
   api.openapi(routes.list, async (c) => {
     const { limit, who, project, operation, since, until } = c.req.valid("query");
     const found = await audit.last(
@@ -64,4 +108,26 @@ export function addAuditRoutes(api: Api, { audit }: ApiParts): void {
     return c.body(body, 200, { "Content-Type": "application/jsonl" }) as never;
   });
   api.openapi(routes.verify, async (c) => c.json(await verifyChain(audit.lines()), 200));
+  api.openapi(routes.who, (c) => {
+    const { node, address, disk, at } = c.req.valid("query");
+    const fits = (one: Tenure) =>
+      one.kind === "disk"
+        ? disk !== undefined && [one.disk, one.diskName].includes(disk)
+        : (node !== undefined && [one.node, one.nodeName].includes(node)) ||
+          (address !== undefined && one.address === address);
+    const found = tenuresAt(tenures, at === undefined ? appliance.clock.now() : Date.parse(at), fits);
+    return c.json(
+      found.map((one) => viewTenure(appliance, one)),
+      200,
+    );
+  });
+  api.openapi(routes.usage, (c) => {
+    const now = appliance.clock.now();
+    const { month = new Date(now).toISOString().slice(0, 7) } = c.req.valid("query");
+    const usage = usageOf(tenures, month, now);
+    return c.json(
+      usage.filter(({ project }) => holdsIn(c.var.caller, "project:read", project)),
+      200,
+    );
+  });
 }
