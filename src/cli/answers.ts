@@ -83,6 +83,7 @@ export type AuditEntry = {
   seq: number;
   at: string;
   kind: "request" | "answer" | "operation" | "gap";
+  requestId?: string | undefined;
   who?: string | undefined;
   from?: string | undefined;
   method?: string | undefined;

@@ -671,7 +671,7 @@ describe("who had what", () => {
     await succeed("deprovision", "node-1");
     expect(await succeed("who", "--node", "node-1")).toBe("nobody had that then\n");
     expect(await succeed("usage", "--csv")).toMatch(
-      /^month,project,node_hours,gib_hours\r\n\d{4}-\d\d,default,0\.0\d\d,/,
+      /^month,project,node_hours,gib_hours\n\d{4}-\d\d,default,0\.0\d\d,/,
     );
     expect(await succeed("usage")).toMatch(/default/);
   });
@@ -750,12 +750,12 @@ describe("over TCP", () => {
       const listed = await succeed("audit", "list", "--who", "token:ci", "--since", "1h");
       expect(listed).not.toContain("local");
       const all = await succeed("audit", "list");
-      expect(all).toMatch(/local +local +DELETE \/users\/ada +204/);
+      expect(all).toMatch(/uid:\d+ +DELETE \/users\/ada +204/);
       for (const line of all.split("\n")) expect(line.length, line).toBeLessThanOrEqual(80);
       const exported = join(world.directory, "audit.jsonl");
       await succeed("audit", "export", exported);
       expect((await readFile(exported, "utf8")).split("\n").length).toBeGreaterThan(10);
-      expect((await ingot("audit", "export", exported)).code).not.toBe(0);
+      expect(await ingot("audit", "export", exported)).toMatchObject({ code: 2 });
     } finally {
       await remote.stop();
     }

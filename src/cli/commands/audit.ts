@@ -1,13 +1,14 @@
-import { createWriteStream } from "node:fs";
+import { type FileHandle, open as openFile } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import type { Command } from "commander";
+import { ApplianceError } from "../../errors.ts";
 import { parseDuration } from "../../values/duration.ts";
 import type { AuditEntry, AuditVerdict } from "../answers.ts";
 import { examples, type Open } from "../command.ts";
 import { CommandEnd } from "../command-end.ts";
 import { UNHEALTHY } from "../exit-codes.ts";
 import { formatMoment } from "../text/quantity.ts";
-import type { Column } from "../text/table.ts";
+import { type Column, formatTable } from "../text/table.ts";
 
 type ListOptions = { who?: string; since?: string; operation?: string; limit: string };
 
@@ -30,7 +31,13 @@ export function addAuditCommands(program: Command, open: Open): void {
       const asked = Object.entries({ who, operation, limit, project, since: from }).filter(([, value]) => value);
       const query = new URLSearchParams(asked as [string, string][]);
       const entries = await session.api.get<AuditEntry[]>(`/v1/audit?${query}`);
-      session.answerTable(entries.reverse(), COLUMNS, "no such entries");
+      entries.reverse();
+      // what was answered needs no second line; asked and not answered is a crash, or under way
+      const answered = new Set(entries.filter(({ kind }) => kind === "answer").map(({ requestId }) => requestId));
+      const told = entries.filter(({ kind, requestId }) => kind !== "request" || !answered.has(requestId));
+      const text = () =>
+        told.length === 0 ? "no such entries\n" : formatTable(COLUMNS, told, session.terminal.columns);
+      session.answer(entries, text);
     });
 
   audit
@@ -39,8 +46,9 @@ export function addAuditCommands(program: Command, open: Open): void {
     .addHelpText("after", examples("ingot audit export audit.jsonl"))
     .action(async (file: string, _: object, command: Command) => {
       const session = open(command);
+      const target = await createFile(file);
       const { body } = await session.api.fetch("/v1/audit/lines", {});
-      await pipeline(body, createWriteStream(file, { mode: 0o600, flags: "wx" }));
+      await pipeline(body, target.createWriteStream());
       session.answer({ file }, () => `the audit log is in ${file}\n`);
     });
 
@@ -61,11 +69,26 @@ export function addAuditCommands(program: Command, open: Open): void {
     });
 }
 
+async function createFile(file: string): Promise<FileHandle> {
+  try {
+    return await openFile(file, "wx", 0o600);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new ApplianceError("INVALID", `${file} can't be made (${code})`, {
+      details: {
+        field: "file",
+        value: file,
+        remedy: "name a file that is not there, in a directory that you may write",
+      },
+      cause,
+    });
+  }
+}
+
 const COLUMNS: Column<AuditEntry>[] = [
   { title: "AT", show: ({ at }) => formatMoment(at) },
-  { title: "WHO", show: ({ who }) => who ?? "-", cut: "end" },
-  { title: "FROM", show: ({ from }) => from ?? "" },
-  { title: "WHAT", show: formatWhat, cut: "end" },
+  { title: "WHO", show: ({ who, from }) => who ?? from ?? "-", cut: "end" },
+  { title: "WHAT", show: formatWhat, cut: "middle" },
   { title: "RESULT", show: formatResult },
 ];
 

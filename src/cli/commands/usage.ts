@@ -57,12 +57,12 @@ const USAGE: Column<Usage>[] = [
   { title: "GIB-HOURS", show: ({ gibHours }) => gibHours.toFixed(1), align: "right" },
 ];
 
-/** RFC 4180. Names of projects hold neither commas nor quotes. */
+/** Names of projects hold neither commas nor quotes. */
 function formatCsv(rows: Usage[]): string {
   const lines = rows.map(({ month, project, nodeHours, gibHours }) =>
     [month, project, nodeHours.toFixed(3), gibHours.toFixed(3)].join(","),
   );
-  return ["month,project,node_hours,gib_hours", ...lines].map((line) => `${line}\r\n`).join("");
+  return ["month,project,node_hours,gib_hours", ...lines].map((line) => `${line}\n`).join("");
 }
 
 function parseMoment(text: string): string {
