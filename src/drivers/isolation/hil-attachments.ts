@@ -1,9 +1,10 @@
 import { ApplianceError, isApplianceError } from "../../errors.ts";
-import { abortedError, driverFailed } from "../failure.ts";
+import { abortedError } from "../failure.ts";
 import { Turns } from "../turns.ts";
+import { HilChange } from "./hil-change.ts";
 import type { HilClient } from "./hil-client.ts";
 import { type HilPace, settle } from "./hil-settle.ts";
-import { HilAction, HilActionBegun, HilNetwork, HilNode, isolatedNode, vlanOf } from "./hil-views.ts";
+import { HilNetwork, HilNode, isolatedNode, vlanOf } from "./hil-views.ts";
 import type { Attachment, IsolatedNic } from "./network-isolator.ts";
 
 const LOOK_AFTER_FAILURE_MS = 5_000;
@@ -72,10 +73,10 @@ export class HilAttachments {
     action: string,
     attachment: Attachment,
     signal: AbortSignal,
-    step: (change: Change, signal: AbortSignal) => Promise<{ value: true } | string>,
+    step: (change: HilChange, signal: AbortSignal) => Promise<{ value: true } | string>,
   ): Promise<void> {
     const { node, nic } = attachment;
-    const change = new Change(this.#client, action, attachment);
+    const change = new HilChange(this.#client, action, attachment);
     const run = async () => {
       try {
         await settle(action, this.#pace, signal, async (signal) => (await change.poll(signal)) ?? step(change, signal));
@@ -88,7 +89,7 @@ export class HilAttachments {
     });
   }
 
-  async #withWhatHolds(error: ApplianceError, attachment: Attachment, change: Change, signal: AbortSignal) {
+  async #withWhatHolds(error: ApplianceError, attachment: Attachment, change: HilChange, signal: AbortSignal) {
     const soon = AbortSignal.any([signal, AbortSignal.timeout(LOOK_AFTER_FAILURE_MS)]);
     const holds = await this.#nic(attachment, soon).then(
       ({ networks }) => networks,
@@ -121,61 +122,6 @@ export class HilAttachments {
     const known = shown.nics.map(({ name }) => name).join(", ") || "none";
     throw new ApplianceError("NOT_FOUND", `HIL knows no NIC ${nic} of ${node}`, {
       details: { driver: "hil", node, nic, remedy: `NICs that it knows there: ${known}` },
-    });
-  }
-}
-
-/** One change of a NIC, and the action of HIL that it waits for. */
-class Change {
-  readonly #client: HilClient;
-  readonly #action: string;
-  readonly #attachment: Attachment;
-  /** Id of the action that HIL has still to do, as far as we know. */
-  pending: string | undefined;
-  /** Whether an action that we began was seen DONE. */
-  isDone = false;
-
-  constructor(client: HilClient, action: string, attachment: Attachment) {
-    this.#client = client;
-    this.#action = action;
-    this.#attachment = attachment;
-  }
-
-  /** Begins an action; answers what is waited for. Another one on that NIC comes first. */
-  async begin(verb: "connect_network" | "detach_network", body: Record<string, unknown>, signal: AbortSignal) {
-    const { node, nic } = this.#attachment;
-    this.isDone = false;
-    try {
-      const path = ["node", node, "nic", nic, verb];
-      const { json } = await this.#client.call({ method: "POST", path, body, action: this.#action }, signal);
-      const begun = HilActionBegun.safeParse(json);
-      // Whatever it began, the next look at the NIC tells.
-      if (begun.success) this.pending = begun.data.status_id;
-      return "HIL has not done it yet (PENDING)";
-    } catch (error) {
-      if (!isApplianceError(error, "CONFLICT") || error.details.hilError !== "BlockedError") throw error;
-      return error.message;
-    }
-  }
-
-  /** What is waited for; undefined when nothing is. DRIVER_FAILED for an action that ended in ERROR. */
-  async poll(signal: AbortSignal): Promise<string | undefined> {
-    if (this.pending === undefined) return undefined;
-    const path = ["networking_action", this.pending];
-    const status = await this.#client
-      .get(path, HilAction, this.#action, signal)
-      .then((answer) => answer.status)
-      .catch((error) => {
-        // HIL forgets an action once it took the next for that NIC, and hides it once the node is another's.
-        if (isApplianceError(error, "NOT_FOUND") || isApplianceError(error, "FORBIDDEN")) return "GONE" as const;
-        throw error;
-      });
-    if (status === "PENDING") return "HIL has not done it yet (PENDING)";
-    this.pending = undefined;
-    this.isDone = status === "DONE";
-    if (status !== "ERROR") return undefined;
-    throw driverFailed("hil", this.#action, "the switch refused it (HIL's action ended in ERROR)", {
-      details: { remedy: "look at the log of HIL's networking daemon, which has the switch's answer" },
     });
   }
 }

@@ -43,7 +43,7 @@ export class HilIsolator implements NetworkIsolator {
     let given = false;
     let seen = 0;
     await settle(action, this.#pace, signal, async (signal) => {
-      const owner = await this.#owner(node, signal);
+      const { project: owner } = await this.#look(node, signal);
       if (owner === project) return !given || ++seen > 1 ? { value: true } : "whether it stays with the project";
       if (owner !== undefined) throw belongsTo(action, node, owner);
       given = true;
@@ -55,10 +55,9 @@ export class HilIsolator implements NetworkIsolator {
   async free(node: string, project: string, signal: AbortSignal): Promise<void> {
     const action = `free ${node}`;
     await settle(action, this.#pace, signal, async (signal) => {
-      const owner = await this.#owner(node, signal);
+      const { project: owner, nics } = await this.#look(node, signal);
       if (owner === undefined) return { value: true };
       if (owner !== project) throw belongsTo(action, node, owner);
-      const { nics } = await this.node(node, signal);
       const attached = nics.flatMap(({ name, networks }) => networks.map(({ network }) => `${name} in ${network}`));
       if (attached.length > 0) {
         throw new ApplianceError("CONFLICT", `${action}: it is attached: ${attached.join(", ")}`, {
@@ -105,12 +104,12 @@ export class HilIsolator implements NetworkIsolator {
     return this.#attachments.detach(attachment, signal);
   }
 
-  /** The project that has a node, `another` when HIL hides which; undefined when it is free. */
-  async #owner(node: string, signal: AbortSignal): Promise<string | undefined> {
+  /** A node, also one that HIL hides: that is another project's. */
+  async #look(node: string, signal: AbortSignal): Promise<IsolatedNode> {
     try {
-      return (await this.node(node, signal)).project;
+      return await this.node(node, signal);
     } catch (error) {
-      if (isApplianceError(error, "FORBIDDEN")) return "another project";
+      if (isApplianceError(error, "FORBIDDEN")) return { name: node, project: "another project", nics: [] };
       throw error;
     }
   }
