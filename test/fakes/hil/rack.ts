@@ -4,7 +4,7 @@ import { OBMD_ADMIN_TOKEN, ObmdServer } from "./obmd-server.ts";
 
 export const PASSWORD = "battery-staple-9";
 
-/** HIL and OBMd with some nodes of two NICs each, the projects p and q, and the networks prov (public) and tenant (of p). */
+/** HIL and OBMd with some nodes (n1, n2, of two NICs each), the projects p and q, red and blue, and the networks prov (public) and tenant (of p). */
 export type HilRack = {
   hil: HilServer;
   obmd: ObmdServer;
@@ -12,13 +12,13 @@ export type HilRack = {
   stop(): Promise<void>;
 };
 
-/** `daemonMs`: how often HIL's networking daemon looks; never when absent. */
+/** `nodes`: how many, or their NICs by name. `daemonMs`: how often HIL's networking daemon looks; never when absent. */
 export async function startHilRack({
   nodes = 2,
   daemonMs,
   user = "admin",
 }: {
-  nodes?: number;
+  nodes?: number | Record<string, string[]>;
   daemonMs?: number | undefined;
   user?: "admin" | "tenant";
 } = {}): Promise<HilRack> {
@@ -27,16 +27,16 @@ export async function startHilRack({
   const { world } = hil;
   world.users.set("admin", { password: PASSWORD, admin: true, projects: new Set() });
   world.users.set("tenant", { password: PASSWORD, admin: false, projects: new Set(["p"]) });
-  for (const project of ["p", "q"]) world.projects.add(project);
+  for (const project of ["p", "q", "red", "blue"]) world.projects.add(project);
   world.networks.set("prov", { name: "prov", owner: "admin", access: null, id: "100" });
   world.networks.set("tenant", { name: "tenant", owner: "p", access: ["p"], id: "101" });
   world.switches.set("sw0", { name: "sw0", driver: "mock", hostname: "h", ports: new Set() });
-  for (let number = 1; number <= nodes; number++) {
-    const name = `n${number}`;
-    const nics = ["eth0", "eth1"].map((label, at) => {
-      const port = { switch: "sw0", port: `gi1/${number}/${at}` };
+  const rack = typeof nodes === "number" ? numbered(nodes) : nodes;
+  for (const [index, [name, labels]] of Object.entries(rack).entries()) {
+    const nics = labels.map((label, at) => {
+      const port = { switch: "sw0", port: `gi1/${index}/${at}` };
       world.switches.get("sw0")?.ports.add(port.port);
-      return { label, macaddr: `52:54:00:00:0${at}:${(16 + number).toString(16)}`, port, networks: new Map() };
+      return { label, macaddr: `52:54:00:00:0${at}:${(17 + index).toString(16)}`, port, networks: new Map() };
     });
     world.nodes.set(name, {
       name,
@@ -58,3 +58,6 @@ export async function startHilRack({
     },
   };
 }
+
+const numbered = (count: number): Record<string, string[]> =>
+  Object.fromEntries(Array.from({ length: count }, (_, index) => [`n${index + 1}`, ["eth0", "eth1"]]));
