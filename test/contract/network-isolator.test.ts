@@ -1,6 +1,9 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { HilIsolator } from "../../src/drivers/isolation/hil.ts";
+import { HilClient } from "../../src/drivers/isolation/hil-client.ts";
 import type { Attachment, NetworkIsolator } from "../../src/drivers/isolation/network-isolator.ts";
 import { NoIsolator } from "../../src/drivers/isolation/none.ts";
+import { startHilRack } from "../fakes/hil/rack.ts";
 import { MemoryIsolator } from "../fakes/memory-isolator.ts";
 
 /** What every NetworkIsolator must do. Each is made anew with projects red and blue, and nodes that nobody has. */
@@ -10,7 +13,15 @@ const NODES = { n1: ["n1-a", "n1-b"], n2: ["n2-a"] };
 
 const implementations: [name: string, make: () => Promise<NetworkIsolator>][] = [
   ["the fake", async () => new MemoryIsolator(NODES)],
+  ["hil", () => overHil()],
 ];
+
+/** HIL's double, whose networking daemon looks more often than the real one. */
+async function overHil(): Promise<NetworkIsolator> {
+  const rack = await startHilRack({ nodes: NODES, daemonMs: 5 });
+  onTestFinished(() => rack.stop());
+  return new HilIsolator(new HilClient(rack.account), { actionSeconds: 20, pollMs: 5 });
+}
 
 const on = (network: string, channel: Attachment["channel"] = "native", nic = "n1-a"): Attachment => ({
   node: nic.slice(0, 2),
