@@ -23,7 +23,7 @@ describe("the table of keys", () => {
     expect(row("networks[].pool[].from")).toMatchObject({ type: "IPv4 address", fallback: "required" });
     expect(row("loaders.bios")).toMatchObject({ fallback: '`["undionly.kpxe","ipxe.pxe"]`' });
     expect(row("loaders.uefi-arm64")).toMatchObject({ fallback: "none" });
-    expect(row("api.listen.port")).toMatchObject({ type: "0 to 65535", fallback: "`8470`", restart: true });
+    expect(row("api.listen.port")).toMatchObject({ type: "0 to 65535", fallback: "none", restart: true });
   });
 
   it("describes every key, in cells that Markdown can hold", () => {

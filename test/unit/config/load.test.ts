@@ -56,7 +56,7 @@ describe("a good file", () => {
       stateDirectory: "/var/lib/ingot",
       chap: "one-way",
       loaders: { bios: ["undionly.kpxe", "ipxe.pxe"] },
-      api: { listen: { address: "127.0.0.1", port: 8470 } },
+      api: { listen: { address: "127.0.0.1" } },
     });
     expect(config.networks[0]).toMatchObject({
       subnet: { network: "10.20.0.0", prefix: 24 },
