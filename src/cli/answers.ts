@@ -359,6 +359,11 @@ export type Drift = { kind: string; id: string; subject: string; message: string
 
 /** What a project has, and may have. */
 export type Quota = {
-  used: { disks: number; images: number; bytes: number };
-  limits: { disks?: number | undefined; images?: number | undefined; bytes?: number | undefined };
+  used: { nodes: number; disks: number; images: number; bytes: number };
+  limits: {
+    nodes?: number | undefined;
+    disks?: number | undefined;
+    images?: number | undefined;
+    bytes?: number | undefined;
+  };
 };

@@ -102,6 +102,7 @@ function newProvision(
   const image = request.image === undefined ? undefined : cloneableImage(appliance, node.project, request.image);
   const disk = image ? newDisk(appliance, node, image, request, requestedBy) : existingDisk(appliance, node, request);
   const takenFrom = image ? undefined : disk.node;
+  checkQuota(appliance, node.project, { nodes: takenFrom === undefined ? 1 : 0 });
   const moved = takenFrom === undefined ? [] : dataDisksOf(appliance.records, takenFrom);
   const data = newDataDisks(appliance, node, request.data ?? [], disk, moved);
   const nic = bootNic(node);

@@ -4,10 +4,10 @@ import type { Appliance } from "./appliance.ts";
 
 /** The collection of what projects may have. */
 export const QUOTAS = "quotas";
-const FIELDS = ["disks", "images", "bytes"] as const;
+const FIELDS = ["nodes", "disks", "images", "bytes"] as const;
 
-/** How much of something: `bytes` as nodes see it, disks and images together. */
-export type Amounts = { disks: number; images: number; bytes: number };
+/** How much of something: `nodes` that are provisioned at a time; `bytes` as nodes see it, disks and images together. */
+export type Amounts = { nodes: number; disks: number; images: number; bytes: number };
 /** What a project may have at most; what is left out has no limit. Collection "quotas", keyed by project. */
 export type QuotaRecord = Partial<Amounts>;
 
@@ -19,7 +19,9 @@ export function quotaOf({ disks, images, records }: Parts, project: string): { u
   const ownImages = images.list(project);
   const bytes = [...ownDisks, ...ownImages].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const limits = (records.collection(QUOTAS) as Collection<QuotaRecord>).get(project) ?? {};
-  return { used: { disks: ownDisks.length, images: ownImages.length, bytes }, limits };
+  // a node that is being provisioned has its disk on record already
+  const nodes = new Set(ownDisks.flatMap(({ node, dataLun }) => (node === undefined || dataLun ? [] : [node]))).size;
+  return { used: { nodes, disks: ownDisks.length, images: ownImages.length, bytes }, limits };
 }
 
 /**
@@ -41,7 +43,7 @@ export function checkQuota(parts: Parts, project: string, more: Partial<Amounts>
           value: wanted,
           used: used[field],
           limit,
-          remedy: `remove disks or images of it (deleted disks count until they are purged), or ingot quota set ${project} --${field} N`,
+          remedy: `${field === "nodes" ? "release a node of it" : "remove disks or images of it (deleted disks count until they are purged)"}, or have the limit raised: ingot quota set ${project} --${field} N`,
         },
       },
     );

@@ -7,7 +7,7 @@ import { path } from "../session.ts";
 import { formatFacts } from "../text/facts.ts";
 import { formatBytes } from "../text/quantity.ts";
 
-type Limits = { disks?: string; images?: string; bytes?: string };
+type Limits = { nodes?: string; disks?: string; images?: string; bytes?: string };
 
 /** `ingot quota …` */
 export function addQuotaCommands(program: Command, open: Open): void {
@@ -26,13 +26,18 @@ export function addQuotaCommands(program: Command, open: Open): void {
   quota
     .command("set <project>")
     .description("limit what a project may have; what it has already stays")
-    .option("--disks <n>", "so many disks, or none: no limit")
+    .option("--nodes <n>", "so many nodes provisioned at a time, or none: no limit")
+    .option("--disks <n>", "so many disks, or none")
     .option("--images <n>", "so many images, or none")
     .option("--bytes <size>", "all of them together, as nodes see them, as 2T, or none")
-    .addHelpText("after", examples("ingot quota set lab --disks 20 --bytes 2T", "ingot quota set lab --disks none"))
-    .action(async (project: string, { disks, images, bytes }: Limits, command: Command) => {
+    .addHelpText(
+      "after",
+      examples("ingot quota set lab --nodes 8 --disks 20 --bytes 2T", "ingot quota set lab --disks none"),
+    )
+    .action(async (project: string, { nodes, disks, images, bytes }: Limits, command: Command) => {
       const session = open(command);
       const request = {
+        nodes: limit("--nodes", nodes),
         disks: limit("--disks", disks),
         images: limit("--images", images),
         bytes: limit("--bytes", bytes),
@@ -56,6 +61,7 @@ function formatQuota({ used, limits }: Quota): string {
   const of = (has: string, limit: string | undefined) =>
     limit === undefined ? `${has}, no limit` : `${has} of ${limit}`;
   return formatFacts({
+    "nodes provisioned": of(String(used.nodes), limits.nodes?.toString()),
     disks: of(String(used.disks), limits.disks?.toString()),
     images: of(String(used.images), limits.images?.toString()),
     bytes: of(formatBytes(used.bytes), limits.bytes === undefined ? undefined : formatBytes(limits.bytes)),

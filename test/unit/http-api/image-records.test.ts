@@ -138,6 +138,22 @@ describe("projects", () => {
     expect(await read(ask("POST", "/v1/nodes", node("node-1", 1, "lab")))).toMatchObject({ code: "NOT_FOUND" });
   });
 
+  it("may have so many nodes provisioned at a time", async () => {
+    await ask("POST", "/v1/projects", { name: "lab" });
+    for (const at of [1, 2]) await ask("POST", "/v1/nodes", node(`node-${at}`, at, "lab"));
+    await over(ask("POST", "/v1/projects/lab/images", { name: "own", path: "/import/own.raw", format: "raw" }));
+    await ask("PATCH", "/v1/projects/lab/quota", { nodes: 1 });
+    const provision = (name: string) => ask("POST", `/v1/nodes/${name}/provision`, { image: "own" });
+    // the first counts from its beginning
+    const first = provision("node-1");
+    await first;
+    expect(await read(provision("node-2"))).toMatchObject({ code: "QUOTA", field: "nodes" });
+    expect((await read(ask("GET", "/v1/projects/lab/quota"))).used.nodes).toBe(1);
+    await over(first);
+    await over(ask("POST", "/v1/nodes/node-1/deprovision", { disk: "keep" }));
+    expect(await over(provision("node-2"))).toMatchObject({ state: "done" });
+  });
+
   it("take their quota along", async () => {
     await ask("POST", "/v1/projects", { name: "lab" });
     await ask("PATCH", "/v1/projects/lab/quota", { images: 0 });

@@ -9,15 +9,20 @@ const params = z.object({ project: z.string() });
 const amount = z.int().min(0);
 const quotaSchema = z
   .object({
-    used: z.object({ disks: amount, images: amount, bytes: amount }).openapi({
+    used: z.object({ nodes: amount, disks: amount, images: amount, bytes: amount }).openapi({
       description: "With what is being made, and with deleted disks until they are purged",
     }),
-    limits: z.object({ disks: amount.optional(), images: amount.optional(), bytes: amount.optional() }),
+    limits: z.object({
+      nodes: amount.optional(),
+      disks: amount.optional(),
+      images: amount.optional(),
+      bytes: amount.optional(),
+    }),
   })
   .openapi("Quota");
 const limit = amount.nullable().optional();
 const quotaChange = z
-  .strictObject({ disks: limit, images: limit, bytes: limit })
+  .strictObject({ nodes: limit, disks: limit, images: limit, bytes: limit })
   .openapi("QuotaChange", { description: "null takes a limit away; what is left out stays" });
 
 const routes = {
