@@ -68,6 +68,7 @@ const PACKAGES: Record<string, string[]> = {
     "kea-dhcp4-server",
     "tshark",
     "nftables",
+    "openvswitch-switch",
   ],
   e2e: E2E,
   "e2e-rbd": E2E,

@@ -1,19 +1,64 @@
-import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { HilIsolator } from "../../src/drivers/isolation/hil.ts";
 import { HilClient } from "../../src/drivers/isolation/hil-client.ts";
 import type { Attachment, NetworkIsolator } from "../../src/drivers/isolation/network-isolator.ts";
 import { NoIsolator } from "../../src/drivers/isolation/none.ts";
+import { OvsIsolator } from "../../src/drivers/isolation/ovs.ts";
+import { Ovsdb } from "../../src/drivers/isolation/ovsdb.ts";
 import { startHilRack } from "../fakes/hil/rack.ts";
 import { MemoryIsolator } from "../fakes/memory-isolator.ts";
+import { Namespaces } from "../integration/namespaces.ts";
+import { destroyEverything } from "../lab/lab-state.ts";
+import { OpenVswitch } from "../lab/open-vswitch.ts";
 
 /** What every NetworkIsolator must do. Each is made anew with projects red and blue, and nodes that nobody has. */
 
 const signal = () => AbortSignal.timeout(30_000);
 const NODES = { n1: ["n1-a", "n1-b"], n2: ["n2-a"] };
 
+const directory = join(tmpdir(), "ingot-isolator-contract");
+let spaces: Namespaces;
+let ovs: OpenVswitch;
+let ovsdb: Ovsdb;
+
+beforeAll(async () => {
+  await destroyEverything(directory);
+  spaces = new Namespaces("ovs-contract");
+  ovs = new OpenVswitch({ stateDirectory: directory, namespace: "ovs-contract" });
+  await ovs.start();
+  ovsdb = new Ovsdb({ address: { socket: ovs.socket } });
+});
+
+afterAll(async () => {
+  await ovsdb?.close();
+  await destroyEverything(directory);
+  await spaces?.remove();
+});
+
+async function ovsSubject(): Promise<NetworkIsolator> {
+  await ovs.vsctl("--if-exists", "del-br", "rack");
+  await ovs.vsctl("add-br", "rack", "--", "set", "bridge", "rack", "datapath_type=netdev");
+  // As an installer leaves them: closed.
+  for (const port of Object.values(NODES).flat()) {
+    const closed = ["vlan_mode=trunk", "trunks=4095", "protected=true"];
+    const internal = ["--", "set", "interface", port, "type=internal"];
+    await ovs.vsctl("add-port", "rack", port, ...closed, ...internal);
+  }
+  const cabled = Object.entries(NODES).map(([name, nics]) => [name, nics.map((nic) => ({ nic }))]);
+  return new OvsIsolator({
+    ovsdb,
+    bridge: "rack",
+    vlans: { first: 100, last: 199 },
+    nodes: Object.fromEntries(cabled),
+  });
+}
+
 const implementations: [name: string, make: () => Promise<NetworkIsolator>][] = [
   ["the fake", async () => new MemoryIsolator(NODES)],
   ["hil", () => overHil()],
+  ["Open vSwitch", ovsSubject],
 ];
 
 /** HIL's double, whose networking daemon looks more often than the real one. */
