@@ -285,6 +285,34 @@ async function problemOf(answer: Response): Promise<{ code?: string; requestId?:
     : {};
 }
 
+describe("a shared image", () => {
+  it("tells its owner that others use it, not who, and its receivers not who else does", async () => {
+    const image = "/v1/projects/blue/images/blue-image";
+    const share = { projects: ["crimson", "nobody-has-this"] };
+    expect((await as("foreign member", "POST", `${image}/share`, share)).status).toBe(200);
+    await ask("POST", "/v1/nodes", node("third", "crimson", "52:54:00:aa:bb:03"));
+    await over(ask("POST", "/v1/nodes/third/provision", { image: "blue-image", diskName: "third-disk" }));
+    const refused = await read(as("foreign member", "DELETE", image));
+    expect(refused).toMatchObject({ code: "IN_USE", usedBy: [{ kind: "disk", name: "blue-disk" }] });
+    expect(refused.detail).toContain("disk blue-disk, 1 of other projects");
+    expect(JSON.stringify(refused)).not.toMatch(/crimson|third/);
+    expect((await read(as("operator", "DELETE", image))).usedBy).toContainEqual({
+      ...{ kind: "disk", name: "third-disk", project: "crimson" },
+    });
+    const received = await read(as("viewer", "GET", "/v1/projects/crimson/images/blue-image"));
+    expect(received).toMatchObject({ name: "blue-image", project: "blue", sharedWith: [] });
+    const owned = await read(as("foreign member", "GET", image));
+    expect(owned.sharedWith).toEqual(["crimson", "nobody-has-this"]);
+    // who sees all projects is told of a name that is none
+    expect(await read(ask("POST", `${image}/share`, { projects: ["nobody"] }))).toMatchObject({ code: "NOT_FOUND" });
+    expect(await read(as("foreign member", "POST", `${image}/transfer`, { to: "crimson" }))).toMatchObject({
+      code: "NOT_FOUND",
+    });
+    await over(ask("POST", "/v1/nodes/third/deprovision", { disk: "delete", now: true }));
+    await ask("DELETE", "/v1/nodes/third");
+  });
+});
+
 describe("the audit log", () => {
   it("has who asked for what, what they got, and who was not let in; and no password", async () => {
     await ask("POST", "/v1/users", { name: "ada", password: "correct horse battery", grants: [] });
