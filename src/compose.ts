@@ -144,10 +144,12 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     maxBytes: config.audit.maxBytes,
   });
   stops.push(() => audit.close());
+  const projects = new ProjectRegistry({ records, clock });
   const runner = new OperationRunner({
     records,
     clock,
     log: log.child({ component: "operations" }),
+    checkProject: (name) => projects.get(name),
     onSettled: auditOperations(audit, log),
   });
   const poolWatch = new PoolWatch({ store: storage.images, space: storage.space, config, clock, log });
@@ -159,7 +161,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     config,
     records,
     runner,
-    projects: new ProjectRegistry({ records, clock }),
+    projects,
     tokens: accessTokens,
     users: new UserRegistry({ records, tokens: accessTokens, clock }),
     nodes,

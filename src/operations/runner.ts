@@ -56,6 +56,7 @@ export class OperationRunner {
   readonly #procedures = new Map<OperationKind, Procedure<any>>();
   readonly #running = new Map<string, Running>();
   readonly #holds: Holds;
+  readonly #checkProject: (project: string) => unknown;
   readonly #onSettled: (operation: OperationRecord) => void;
   #stopping = false;
 
@@ -63,6 +64,8 @@ export class OperationRunner {
     records: Records;
     clock: Clock;
     log: Log;
+    /** NOT_FOUND for a project that is none: one may be removed while a request for it looks around. */
+    checkProject?: (project: string) => unknown;
     /** Told of each operation that is over or stuck. */
     onSettled?: (operation: OperationRecord) => void;
   }) {
@@ -71,6 +74,7 @@ export class OperationRunner {
     this.#holds = new Holds((id) => this.#operations.get(id));
     this.#clock = dependencies.clock;
     this.#log = dependencies.log;
+    this.#checkProject = dependencies.checkProject ?? (() => {});
     this.#onSettled = dependencies.onSettled ?? (() => {});
   }
 
@@ -90,7 +94,8 @@ export class OperationRunner {
   }
 
   /**
-   * Begins an operation; resolves with its record once that is durable. BUSY when another one holds what it needs. A
+   * Begins an operation; resolves with its record once that is durable. BUSY when another one holds what it needs; NOT_FOUND for
+   * its project. A
    * request that looks at records is given as a function: it is asked once more when others had to give way.
    */
   async begin<Plan extends object>(
@@ -104,6 +109,7 @@ export class OperationRunner {
       request = ask();
     }
     const procedure = this.#procedure(kind);
+    this.#checkProject(request.project);
     for (const thing of request.holds) this.#holds.refuse(thing);
     for (const thing of request.uses ?? []) this.#holds.refuseHeld(thing);
     const operation: OperationRecord = {

@@ -154,6 +154,19 @@ describe("projects", () => {
     expect(await over(provision("node-2"))).toMatchObject({ state: "done" });
   });
 
+  it("get nothing more once they are gone, whatever was asked before", async () => {
+    await ask("POST", "/v1/projects", { name: "lab" });
+    // how full the pool is, is not known here: who begins something waits for a look at it
+    const asked = [
+      ask("POST", "/v1/projects/lab/images", { name: "late", path: "/import/late.raw", format: "raw" }),
+      ask("POST", "/v1/projects/lab/disks", { name: "late", sizeBytes: 4096 }),
+    ];
+    expect((await ask("DELETE", "/v1/projects/lab")).status).toBe(204);
+    for (const one of asked) expect(await read(one)).toMatchObject({ code: "NOT_FOUND", field: "project" });
+    expect(world.appliance.images.list("lab")).toEqual([]);
+    expect(world.appliance.disks.all("lab")).toEqual([]);
+  });
+
   it("take their quota along", async () => {
     await ask("POST", "/v1/projects", { name: "lab" });
     await ask("PATCH", "/v1/projects/lab/quota", { images: 0 });

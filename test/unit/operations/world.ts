@@ -83,6 +83,7 @@ export class World {
     const clock: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 5), signal) };
     const store = await Store.open(this.directory, log, wrapJournal ? { wrapJournal } : {});
     const records = keepTenures(store, systemClock);
+    const projects = new ProjectRegistry({ records, clock: systemClock });
     const nodes = new NodeRegistry({ records, config, clock: systemClock });
     const isNode = (mac: Parameters<NodeRegistry["findByMac"]>[0]) => nodes.findByMac(mac) !== undefined;
     const timeline = new Timeline({ archive: new BootArchive(store, log), isNode, clock: systemClock });
@@ -98,8 +99,8 @@ export class World {
       id,
       config,
       records,
-      runner: new OperationRunner({ records, clock, log }),
-      projects: new ProjectRegistry({ records: store, clock: systemClock }),
+      runner: new OperationRunner({ records, clock, log, checkProject: (name) => projects.get(name) }),
+      projects,
       tokens,
       users: new UserRegistry({ records: store, tokens, clock: systemClock }),
       nodes,
