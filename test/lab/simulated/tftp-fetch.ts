@@ -39,7 +39,7 @@ export function fetchTftp(localAddress: string, server: string, file: string): P
       clearTimeout(timer);
       timer = setTimeout(() => {
         tries += 1;
-        if (tries >= TRIES) end(new Error(`no answer to TFTP of ${file}`));
+        if (tries >= TRIES) end(new Error(`no answer to TFTP of ${file} after block ${block}`));
         else send();
       }, WAIT_MS);
     };
