@@ -92,7 +92,7 @@ async function traces(words: Iterable<string>): Promise<string[]> {
   const wanted = [...words];
   const texts = await readTexts(join(STATE, "state"));
   const found = [...texts].filter(([, text]) => wanted.some((word) => text.includes(word)));
-  return found.map(([path]) => basename(path));
+  return found.map(([path]) => basename(path)).sort();
 }
 
 // without this boot there is nothing to look at: every test is skipped
@@ -158,8 +158,8 @@ describe("release", { timeout: BOOT_MS + 60_000 }, () => {
     await expectReleased(second);
     const images = await rack.ingotJson<Image[]>("image", "list");
     expect(await stored(rack)).toEqual([...images.map(({ id }) => id), disk.id].sort());
-    // that it was once deleted is history, kept for people
-    expect(await traces([its.id])).toEqual(["operations.json"]);
+    // that it was once deleted, and who had it when, is history, kept for people
+    expect(await traces([its.id])).toEqual(["operations.json", "tenures.json"]);
     expect(await traces(accounts)).toEqual([]);
   });
 
@@ -230,7 +230,7 @@ it("leaves the appliance as it was before", async () => {
   expect(await rack.ingotJson("disk", "list")).toEqual([]);
   expect(await rack.ingotJson("lease", "list")).toEqual([]);
   expect(await stored(rack)).toEqual([tiny!.id]);
-  expect(await traces([disk.id])).toEqual(["operations.json"]);
+  expect(await traces([disk.id])).toEqual(["operations.json", "tenures.json"]);
 });
 
 /** What nobody but appliance, BMCs and nodes may know. */
