@@ -3,8 +3,11 @@ import { APPLIANCE_ROLES, type ApplianceRole, PROJECT_ROLES, type ProjectRole, t
 /** A role, and where it holds: over the whole appliance, or in one project. */
 export type Grant = { role: ApplianceRole } | { role: ProjectRole; project: string };
 
-/** Who asks: the name lands in `requestedBy` of what they begin. `user`: the person behind it, where one has logged in. */
-export type Caller = { name: string; grants: readonly Grant[]; user?: string };
+/**
+ * Who asks: the name lands in `requestedBy` of what they begin. `user`: the person behind it; `isPerson`: they showed their
+ * password, not a token of theirs.
+ */
+export type Caller = { name: string; grants: readonly Grant[]; user?: string; isPerson?: true };
 
 /** Whether the caller holds a right over the whole appliance. */
 export function holdsEverywhere({ grants }: Caller, right: Right): boolean {

@@ -33,6 +33,6 @@ export class LocalAuthenticator implements Authenticator {
     if (!(await isPassword(password, this.#users.find(name)?.password))) return undefined;
     // as they are now: it took its time
     const user = this.#users.find(name);
-    return user && { name: `user:${name}`, grants: user.grants, user: name };
+    return user && { name: `user:${name}`, grants: user.grants, user: name, isPerson: true };
   }
 }

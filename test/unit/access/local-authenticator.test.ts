@@ -120,7 +120,7 @@ describe("a token", () => {
 describe("a password", () => {
   it("lets its user in, and is nowhere on the disk", async () => {
     await users.add({ name: "ada", password: PASSWORD, grants: [MEMBER] }, "local");
-    expect(await basic("ada", PASSWORD)).toEqual({ name: "user:ada", grants: [MEMBER], user: "ada" });
+    expect(await basic("ada", PASSWORD)).toEqual({ name: "user:ada", grants: [MEMBER], user: "ada", isPerson: true });
     expect(onDisk()).not.toContain(PASSWORD);
     for (const [user, password] of [
       ["ada", `${PASSWORD}x`],

@@ -156,28 +156,30 @@ export function addAccessRoutes(api: Api, { appliance }: ApiParts): void {
   });
 }
 
-/** Who gives roles away gives any; a person gives a token of their own what they hold. A token makes none. */
+/**
+ * A person who names no roles gets a token of their own, with all that they hold. Who gives roles away gives any; a person
+ * gives a token of their own some of theirs; a token makes none.
+ */
 function whose(appliance: Appliance, caller: Caller, grants: Grant[] | undefined): { grants: Grant[]; user?: string } {
-  if (holdsEverywhere(caller, "access:write")) {
-    if (!grants?.length) {
-      throw new ApplianceError("INVALID", "grants: say what the token may do", {
-        details: { field: "grants", remedy: 'for example [{"role":"member","project":"lab"}]' },
-      });
-    }
+  const givesAny = holdsEverywhere(caller, "access:write");
+  const own = caller.isPerson && caller.user !== undefined ? { user: caller.user } : undefined;
+  if (!givesAny && !own) throw forbidden(caller, "access:write");
+  if (own && grants === undefined) return { ...own, grants: [...caller.grants] };
+  if (!grants?.length) {
+    throw new ApplianceError("INVALID", "grants: say what the token may do", {
+      details: { field: "grants", remedy: 'for example [{"role":"member","project":"lab"}]' },
+    });
+  }
+  if (givesAny) {
     checkGrants(appliance, grants);
     return { grants };
   }
-  if (caller.user === undefined || caller.name !== `user:${caller.user}`) throw forbidden(caller, "access:write");
-  const asked = grants ?? [...caller.grants];
-  const more = asked.find((grant) => !covers(caller.grants, grant));
-  if (!more) return { grants: asked, user: caller.user };
-  throw new ApplianceError(
-    "FORBIDDEN",
-    `${caller.name} can't give away what they do not hold: ${describeGrant(more)}`,
-    {
-      details: { field: "grants", value: more, remedy: "leave grants out for all that you hold" },
-    },
-  );
+  const more = grants.find((grant) => !covers(caller.grants, grant));
+  if (!more) return { ...own, grants };
+  const what = `${caller.name} can't give away what they do not hold: ${describeGrant(more)}`;
+  throw new ApplianceError("FORBIDDEN", what, {
+    details: { field: "grants", value: more, remedy: "leave grants out for all that you hold" },
+  });
 }
 
 function checkGrants({ projects }: Appliance, grants: Grant[]): void {
