@@ -73,29 +73,35 @@ export class AuditLog {
 
   /** All lines, oldest first, as they are in the files. */
   async *lines(): AsyncGenerator<string> {
-    for (const name of await this.#files()) {
-      const input = createReadStream(join(this.#options.directory, name), "utf8");
-      try {
-        for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) yield line;
-      } catch (error) {
-        // the oldest go while somebody reads
-        if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-      }
-    }
+    for (const name of await this.#files()) yield* this.#linesOf(name);
   }
 
   /** The last entries that `fits` takes, newest first. */
   async last(limit: number, fits: (entry: AuditEntry) => boolean): Promise<AuditEntry[]> {
     const found: AuditEntry[] = [];
     for (const name of (await this.#files()).reverse()) {
-      const lines = (await readFile(join(this.#options.directory, name), "utf8").catch(() => "")).split("\n");
-      for (const line of lines.reverse()) {
-        const entry = line === "" ? undefined : (parseLink(line)?.value as AuditEntry | undefined);
-        if (entry && fits(entry)) found.push(entry);
-        if (found.length === limit) return found;
+      const here: AuditEntry[] = [];
+      for await (const line of this.#linesOf(name)) {
+        const entry = parseLink(line)?.value as AuditEntry | undefined;
+        if (!entry || !fits(entry)) continue;
+        here.push(entry);
+        if (here.length > limit - found.length) here.shift();
       }
+      found.push(...here.reverse());
+      if (found.length === limit) break;
     }
     return found;
+  }
+
+  /** Piece by piece: the boot servers share the event loop. */
+  async *#linesOf(name: string): AsyncGenerator<string> {
+    const input = createReadStream(join(this.#options.directory, name), "utf8");
+    try {
+      for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) yield line;
+    } catch (error) {
+      // the oldest go while somebody reads
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    }
   }
 
   async close(): Promise<void> {
@@ -140,9 +146,9 @@ export class AuditLog {
   }
 
   async #rotate(batch: Waiting[]): Promise<void> {
-    await this.#file?.close();
-    const first = parseLink(batch[0]?.line ?? "")?.value.seq as number;
-    await this.#begin(nameOf(first));
+    const full = this.#file;
+    await this.#begin(nameOf(batch[0]?.seq ?? this.#seq));
+    await full?.close();
     const { directory, maxBytes } = this.#options;
     const files = await Promise.all(
       (await this.#files()).map(async (name) => ({
@@ -160,9 +166,10 @@ export class AuditLog {
 
   async #begin(name = nameOf(this.#seq + 1)): Promise<void> {
     const { directory } = this.#options;
-    this.#file = await open(join(directory, name), "a", 0o600);
-    this.#bytes = (await this.#file.stat()).size;
+    const file = await open(join(directory, name), "a", 0o600);
     await syncPath(directory);
+    this.#file = file;
+    this.#bytes = (await file.stat()).size;
   }
 
   /** Takes up the chain at the end of a file; what is wrong with it where it can't. */

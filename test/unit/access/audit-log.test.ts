@@ -1,4 +1,13 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { open as openFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -116,5 +125,37 @@ describe("the audit log", () => {
     await log.append(note("/v1/three"));
     sync.mockRestore();
     expect(await verdict()).toMatchObject({ lines: 2, last: 2, faults: [] });
+  });
+
+  it("goes on in the old file where no new one can be made", async () => {
+    await log.close();
+    log = await open({ fileBytes: 1 });
+    await log.append(note("/v1/one"));
+    const next = join(directory, "000000000002.jsonl");
+    mkdirSync(next);
+    await expect(log.append(note("/v1/two"))).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    rmSync(next, { recursive: true });
+    await log.append(note("/v1/three"));
+    expect(files()).toHaveLength(2);
+    expect(await verdict()).toMatchObject({ lines: 2, last: 2, faults: [] });
+  });
+
+  it("is looked through in pieces: the event loop is not held up for long", async () => {
+    await log.close();
+    log = await open({ maxBytes: 1024 ** 3 });
+    for (let round = 0; round < 40; round++) {
+      await Promise.all(Array.from({ length: 1000 }, (_, at) => log.append(note(`/v1/${round}/${at}`))));
+    }
+    let turns = 0;
+    let over = false;
+    const count = (async () => {
+      for (; !over; turns++) await new Promise((resolve) => setImmediate(resolve));
+    })();
+    expect(await log.last(10, ({ path }) => path === "/v1/nowhere")).toEqual([]);
+    over = true;
+    await count;
+    // 8 MiB in pieces of 64 KiB
+    expect(turns).toBeGreaterThan(50);
+    expect((await log.last(3, () => true)).map(({ seq }) => seq)).toEqual([40_000, 39_999, 39_998]);
   });
 });
