@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { TokenRegistry } from "./access/token-registry.ts";
 import { UserRegistry } from "./access/user-registry.ts";
 import { AuditLog } from "./audit/audit-log.ts";
-import { alignTenures, keepTenures } from "./audit/keep-tenures.ts";
+import { alignTenures, forgetTenures, keepTenures } from "./audit/keep-tenures.ts";
 import { chosenOwners, leaseOwners, linkOwners } from "./boot/address-owners.ts";
 import { createBootAnswers } from "./boot/boot-answers.ts";
 import { BootArchive } from "./boot/boot-archive.ts";
@@ -254,6 +254,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     "purge deleted disks": (signal: AbortSignal) => purgeDeleted(appliance, signal),
     "take snapshots": (signal: AbortSignal) => takeDueSnapshots(appliance, signal),
     "flatten deep chains": createFlattenDeep(appliance),
+    "forget old tenures": () => forgetTenures(store, clock, appliance.config.audit.tenureDays),
   };
   stops.push(startChores(chores, appliance));
   appliance.mirror.start();

@@ -4,6 +4,8 @@ import type { DiskRecord } from "../disks/disk.ts";
 import type { Change, Collection, Records } from "../store/records.ts";
 import { type DiskTenure, type NodeTenure, openKey, TENURES, type Tenure } from "./tenure.ts";
 
+const DAY_MS = 86_400_000;
+
 /** What tells of an operation under way; of its record. */
 type Under = { id: string; requestedBy: string; holds: string[]; endedAt?: number };
 
@@ -36,6 +38,15 @@ export async function alignTenures(records: Records, clock: Clock): Promise<void
   );
   const changes = [...current.flatMap(follow), ...gone];
   if (changes.length > 0) await records.commit(changes);
+}
+
+/** Forgets the tenures that ended before so many days. */
+export async function forgetTenures(records: Records, clock: Clock, days: number): Promise<void> {
+  const before = clock.now() - days * DAY_MS;
+  const old = [...records.collection<Tenure>(TENURES).entries()].flatMap(([key, { until = before }]) =>
+    until < before ? [{ collection: TENURES, key, value: null }] : [],
+  );
+  if (old.length > 0) await records.commit(old);
 }
 
 function followRecords(records: Records, clock: Clock): (change: Change) => Change[] {

@@ -349,6 +349,9 @@ export const configSchema = z
           .default(1024 ** 3)
           .meta(restart)
           .describe("Room for the audit log in stateDirectory; its oldest files go when it is longer."),
+        tenureDays: count
+          .default(400)
+          .describe("So long it is known who had which node, address and disk (`ingot who`, `ingot usage`)."),
       })
       .prefault({})
       .describe("Who did what."),

@@ -8,30 +8,44 @@ const STRANGERS_PER_MINUTE = 60;
 const MINUTE = 60_000;
 
 type Audited = Context<ApiEnvironment>;
-const strangers = new WeakMap<object, { since: number; count: number }>();
 
-/** Writes down who asks for a change, before anything is done about it. UNAVAILABLE when that can't be written. */
-export async function auditRequest({ audit }: ApiParts, context: Audited): Promise<void> {
-  if (READS.has(context.req.method)) return;
-  await audit.append({ kind: "request", ...describe(context) });
-}
+/** What the API writes into the audit log of a request. */
+export type AuditTrail = {
+  /** Who asks for a change, before anything is done about it. UNAVAILABLE when that can't be written. */
+  asked(context: Audited): Promise<void>;
+  /** What came of that, and who was not let in. What has been done is answered even if this can't be written: the log says so. */
+  answered(context: Audited): Promise<void>;
+};
 
-/** Writes down what came of that, and who was not let in. What has been done is answered even if this can't be written: the log says so. */
-export async function auditAnswer({ audit, appliance, log }: ApiParts, context: Audited): Promise<void> {
-  const { status, headers } = context.res;
-  const isStranger = context.get("caller") === undefined;
-  if (isStranger ? status !== 401 || isFlood(audit, appliance.clock.now()) : READS.has(context.req.method)) return;
-  const code = context.get("failure");
-  const id = /^\/v1\/operations\/([^/]+)$/.exec(headers.get("Location") ?? "")?.[1];
-  const operation = id === undefined ? undefined : appliance.runner.get(id);
-  const note: AuditNote = {
-    kind: "answer",
-    ...describe(context),
-    status,
-    ...(code === undefined ? {} : { code }),
-    ...(operation ? { operation: operation.id, summary: operation.summary, project: operation.project } : {}),
+export function createAuditTrail({ audit, appliance, log }: ApiParts): AuditTrail {
+  let strangers = { since: 0, count: 0 };
+  const isFlood = () => {
+    const now = appliance.clock.now();
+    if (now - strangers.since > MINUTE) strangers = { since: now, count: 0 };
+    strangers.count += 1;
+    return strangers.count > STRANGERS_PER_MINUTE;
   };
-  await audit.append(note).catch((err) => log.error({ err, audit: note }, "answer not in the audit log"));
+  return {
+    asked: async (context) => {
+      if (!READS.has(context.req.method)) await audit.append({ kind: "request", ...describe(context) });
+    },
+    answered: async (context) => {
+      const { status, headers } = context.res;
+      const isStranger = context.get("caller") === undefined;
+      if (isStranger ? status !== 401 || isFlood() : READS.has(context.req.method)) return;
+      const code = context.get("failure");
+      const id = /^\/v1\/operations\/([^/]+)$/.exec(headers.get("Location") ?? "")?.[1];
+      const operation = id === undefined ? undefined : appliance.runner.get(id);
+      const note: AuditNote = {
+        kind: "answer",
+        ...describe(context),
+        status,
+        ...(code === undefined ? {} : { code }),
+        ...(operation ? { operation: operation.id, summary: operation.summary, project: operation.project } : {}),
+      };
+      await audit.append(note).catch((err) => log.error({ err, audit: note }, "answer not in the audit log"));
+    },
+  };
 }
 
 function describe({ req, env, var: { requestId, caller } }: Audited): Partial<AuditNote> {
@@ -42,14 +56,4 @@ function describe({ req, env, var: { requestId, caller } }: Audited): Partial<Au
     method: req.method,
     path: req.path,
   };
-}
-
-function isFlood(audit: object, now: number): boolean {
-  const seen = strangers.get(audit);
-  if (!seen || now - seen.since > MINUTE) {
-    strangers.set(audit, { since: now, count: 1 });
-    return false;
-  }
-  seen.count += 1;
-  return seen.count > STRANGERS_PER_MINUTE;
 }

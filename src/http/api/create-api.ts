@@ -5,7 +5,7 @@ import { HTTPException } from "hono/http-exception";
 import { ApplianceError } from "../../errors.ts";
 import { admit } from "./admission.ts";
 import type { Api, ApiEnvironment, ApiParts } from "./api.ts";
-import { auditAnswer, auditRequest } from "./audited.ts";
+import { createAuditTrail } from "./audited.ts";
 import { authenticate, type Gate } from "./authenticate.ts";
 import { describeInput } from "./check-input.ts";
 import { describeProblem, respondProblem } from "./problem.ts";
@@ -41,13 +41,14 @@ export function createApi(parts: ApiParts, gate: Gate): Api {
     },
   });
   const log = parts.log.child({ component: "api" });
+  const trail = createAuditTrail(parts);
 
   api.use(async (context, next) => {
     const began = performance.now();
     const requestId = randomUUID();
     context.set("requestId", requestId);
     await next();
-    await auditAnswer(parts, context);
+    await trail.answered(context);
     context.header("X-Request-Id", requestId);
     // an idle connection would keep the server from closing
     if (context.env.stopping?.aborted) context.header("Connection", "close");
@@ -60,7 +61,7 @@ export function createApi(parts: ApiParts, gate: Gate): Api {
     const { localCaller, source } = context.env;
     const caller = localCaller ?? (await authenticate(gate, context.req.header("Authorization"), source));
     context.set("caller", caller);
-    await auditRequest(parts, context);
+    await trail.asked(context);
     const route = routeOf(api, context);
     if (route) admit(parts.appliance, caller, route, context.req.path);
     await next();

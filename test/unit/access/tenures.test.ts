@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { alignTenures, keepTenures } from "../../../src/audit/keep-tenures.ts";
+import { alignTenures, forgetTenures, keepTenures } from "../../../src/audit/keep-tenures.ts";
 import { TENURES, type Tenure } from "../../../src/audit/tenure.ts";
 import { tenuresAt, usageOf } from "../../../src/audit/usage.ts";
 import { type Clock, systemClock } from "../../../src/clock.ts";
@@ -124,5 +124,19 @@ describe("tenures", () => {
     await alignTenures(store, clock);
     expect(at(now, "disk")).toEqual([]);
     expect(at(START, "disk")).toHaveLength(1);
+  });
+
+  it("are forgotten in the end, those that last never", async () => {
+    await put("disks", "disk-1", disk());
+    await put("disks", "disk-2", { ...disk(), id: "disk-2" });
+    now += HOUR;
+    await put("disks", "disk-2", null);
+    now += 10 * 24 * HOUR;
+    await forgetTenures(store, clock, 10);
+    expect(tenures().size).toBe(2);
+    now += 1;
+    await forgetTenures(store, clock, 10);
+    expect(at(now, "disk")).toMatchObject([{ disk: "disk-1" }]);
+    expect(tenures().size).toBe(1);
   });
 });

@@ -90,6 +90,7 @@ it("the documented keys without a restart are those that are read anew at each u
     "operations.readySeconds",
     "operations.softOffSeconds",
     "operations.bmcSeconds",
+    "audit.tenureDays",
     "isolation.hil.url",
     "isolation.hil.user",
     "isolation.hil.passwordFile",
