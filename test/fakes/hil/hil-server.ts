@@ -1,7 +1,6 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { actionRoutes } from "./action-routes.ts";
-import { Faults, withFault } from "./faults.ts";
+import { FaultyServer, type Seen } from "./faulty-server.ts";
 import { nodeRoutes, switchRoutes } from "./inventory-routes.ts";
 import { networkRoutes } from "./network-routes.ts";
 import { NetworkingDaemon } from "./networking-daemon.ts";
@@ -11,22 +10,14 @@ import { Reply, type Route, route, type Shape } from "./route.ts";
 import { userRoutes } from "./user-routes.ts";
 import { type Caller, HilError, missing, type Settings, World } from "./world.ts";
 
-/** One call as it came. */
-export type Seen = { method: string; path: string; body: string; authorization: string | undefined };
-
 /** A stateful double of HIL on loopback. What holds for it is proven by replaying exchanges with the real one. */
-export class HilServer {
+export class HilServer extends FaultyServer {
   readonly world: World;
   readonly daemon: NetworkingDaemon;
-  readonly faults = new Faults();
-  readonly seen: Seen[] = [];
-  /** How many calls were under way at once, at most. */
-  busiest = 0;
-  #busy = 0;
   readonly #routes: Route[];
-  readonly #server = createServer((request, response) => void this.#serve(request, response));
 
   constructor(settings: Partial<Settings> = {}, { daemon = true }: { daemon?: boolean } = {}) {
+    super();
     this.world = new World({ auth: "database", allocator: "vlan_pool", pool: [100, 109], ...settings });
     this.daemon = new NetworkingDaemon(this.world, daemon);
     const { auth, allocator } = this.world.settings;
@@ -38,40 +29,14 @@ export class HilServer {
     ];
   }
 
-  async start(): Promise<this> {
-    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
-    return this;
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  /** As one that is started anew: what it knows is kept, all connections are cut. */
-  restart(): void {
-    this.#server.closeAllConnections();
-  }
-
-  async stop(): Promise<void> {
+  override async stop(): Promise<void> {
     this.daemon.stop();
-    await new Promise((resolve) => {
-      this.#server.close(resolve);
-      this.#server.closeAllConnections();
-    });
+    await super.stop();
   }
 
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    this.busiest = Math.max(this.busiest, ++this.#busy);
-    response.once("close", () => this.#busy--);
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    const body = Buffer.concat(chunks).toString();
-    const { method = "", url = "" } = request;
-    this.seen.push({ method, path: url, body, authorization: request.headers.authorization });
-    const handle = () => this.#answer(request, body).then((reply) => () => send(response, reply));
-    const fault = this.faults.meet(`${method} ${url}`);
-    if (fault) await withFault(fault, handle, request, response);
-    else (await handle())();
+  protected async handle({ body }: Seen, request: IncomingMessage, response: ServerResponse): Promise<() => void> {
+    const reply = await this.#answer(request, body);
+    return () => send(response, reply);
   }
 
   async #answer(request: IncomingMessage, body: string): Promise<Reply> {

@@ -1,8 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import { Faults, withFault } from "./faults.ts";
-import type { Seen } from "./hil-server.ts";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { FaultyServer, type Seen } from "./faulty-server.ts";
 
 /** OBMd's own password, as HIL is told it for each node. */
 export const OBMD_ADMIN_TOKEN = "412fbc76cc6546a65a4691e51d863130";
@@ -11,48 +9,19 @@ const BOOT_DEVICES = { mock: ["A", "B"], dummy: undefined, ipmi: ["pxe", "disk",
 type Machine = { driver: keyof typeof BOOT_DEVICES; power: "on" | "off"; bootDevice?: string; token?: string };
 
 /** A stateful double of OBMd: power, boot device and console of the nodes, for whoever has a node's token. */
-export class ObmdServer {
+export class ObmdServer extends FaultyServer {
   readonly machines = new Map<string, Machine>();
-  readonly faults = new Faults();
-  readonly seen: Seen[] = [];
-  readonly #server = createServer((request, response) => void this.#serve(request, response));
-
-  async start(): Promise<this> {
-    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
-    return this;
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
 
   /** It forgets its tokens, and only them. */
-  restart(): void {
+  override restart(): void {
     for (const machine of this.machines.values()) delete machine.token;
-    this.#server.closeAllConnections();
+    super.restart();
   }
 
-  async stop(): Promise<void> {
-    await new Promise((resolve) => {
-      this.#server.close(resolve);
-      this.#server.closeAllConnections();
-    });
-  }
-
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    const body = Buffer.concat(chunks).toString();
-    const { method = "", url = "" } = request;
-    const { authorization } = request.headers;
-    this.seen.push({ method, path: url, body, authorization });
-    const handle = async () => {
-      const [status, answer] = this.#answer(method, new URL(url, "http://obmd"), body, authorization);
-      return () => (answer === CONSOLE ? stream(response) : response.writeHead(status).end(answer));
-    };
-    const fault = this.faults.meet(`${method} ${url}`);
-    if (fault) await withFault(fault, handle, request, response);
-    else (await handle())();
+  protected async handle(call: Seen, _: IncomingMessage, response: ServerResponse): Promise<() => void> {
+    const { method, path, body, authorization } = call;
+    const [status, answer] = this.#answer(method, new URL(path, "http://obmd"), body, authorization);
+    return () => (answer === CONSOLE ? stream(response) : response.writeHead(status).end(answer));
   }
 
   #answer(method: string, url: URL, body: string, authorization: string | undefined): [number, string?] {
