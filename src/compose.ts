@@ -19,6 +19,7 @@ import { type Clock, systemClock } from "./clock.ts";
 import type { Config } from "./config/schema.ts";
 import { DhcpStanding } from "./dhcp/standing.ts";
 import { DiskCatalogue } from "./disks/disk-catalogue.ts";
+import { createIsolators } from "./drivers/isolation/create-isolator.ts";
 import { readHilAccount } from "./drivers/isolation/hil-account.ts";
 import { createPowerControls } from "./drivers/power/create-power-controls.ts";
 import type { BmcAccount } from "./drivers/power/power-control.ts";
@@ -35,6 +36,7 @@ import { findNeighbour } from "./net/neighbours.ts";
 import { createNotifier } from "./net/notify.ts";
 import { tcpPeers } from "./net/tcp-peers.ts";
 import { exercise, startWatchdog, type WatchdogProbe } from "./net/watchdog.ts";
+import { cablingOf } from "./nodes/cabling.ts";
 import type { FindNode, NodeRecord } from "./nodes/node.ts";
 import { NodeRegistry } from "./nodes/node-registry.ts";
 import type { Appliance } from "./operations/appliance.ts";
@@ -137,6 +139,8 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   };
   const standings = new Map(config.networks.map((one) => [one.name, new DhcpStanding(one, clock, log)]));
   const operatorRequests = new OperatorRequests(clock);
+  const { isolator, close } = createIsolators(config.isolation, () => cablingOf(nodes));
+  stops.push(close);
   const powerControls = createPowerControls({ confirm: operatorRequests.ask });
   const audit = await AuditLog.open({
     directory: join(config.stateDirectory, "audit"),
@@ -192,6 +196,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     tcpPeers,
     unarmedRequests: new WeakMap(),
     powerOf: (node) => powerControls(bmcAccount(node, config, environment)),
+    isolator,
     operatorRequests,
     clock,
     log,

@@ -196,18 +196,3 @@ function isReachable(address: Ipv4): boolean {
   const first = Number(address.split(".")[0]);
   return first !== 0 && first !== 127 && first < 224;
 }
-
-/** What is amiss with how HIL is told who asks: by nothing, by user and password, or by a token. */
-export function hilMisfits(hil: {
-  user?: string | undefined;
-  passwordFile?: string | undefined;
-  tokenFile?: string | undefined;
-}): Misfit[] {
-  const { user, passwordFile, tokenFile } = hil;
-  if ((user === undefined) !== (passwordFile === undefined)) {
-    const path = [user === undefined ? "user" : "passwordFile"];
-    return [{ path, message: "a user and its password go together; give both, or neither" }];
-  }
-  if (user === undefined || tokenFile === undefined) return [];
-  return [{ path: ["tokenFile"], message: "HIL takes a password or a token; give one of them" }];
-}

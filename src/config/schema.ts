@@ -3,7 +3,8 @@ import { z } from "zod";
 import { type Ipv4, parseIpv4, parseSubnet, type Subnet } from "../values/ipv4.ts";
 import { NAME_PATTERN } from "../values/name.ts";
 import { parsed } from "../values/zod.ts";
-import { hilMisfits, type Misfit, networkMisfits, networksMisfits } from "./cross-checks.ts";
+import { type Misfit, networkMisfits, networksMisfits } from "./cross-checks.ts";
+import { hilMisfits, isolatedNetworkMisfits, isolationMisfits, ovsMisfits } from "./isolation-checks.ts";
 
 /**
  * The whole configuration, one schema. The README's table of keys is generated
@@ -47,6 +48,11 @@ const interfaceName = z
   .regex(/^(?!\.\.?$)[^\s/:]{1,15}$/, "write an interface as `ip link` lists it, 1 to 15 characters")
   .meta({ kind: "interface" });
 const port = z.number().int().min(1).max(65535);
+const vlan = z.number().int().min(1).max(4094).meta({ kind: "VLAN" });
+const isolatedName = z
+  .string()
+  .regex(/^[^\s/]{1,255}$/, "write the name as the isolator shows it: 1 to 255 characters without space and slash")
+  .meta({ kind: "name" });
 const cephName = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, "use 1 to 63 letters, digits, dots, dashes, underscores")
@@ -155,6 +161,17 @@ const network = z
           .describe("tgtd's control number (`tgtd -C`), one per network: the sockets are machine-wide."),
       })
       .describe("The iSCSI target daemon of this network."),
+    project: name
+      .optional()
+      .describe("The one project whose nodes may boot on this network; without it, those of every project may."),
+    isolatedAs: isolatedName
+      .optional()
+      .describe("What the network isolator calls this network; its name here by default."),
+    vlan: vlan
+      .optional()
+      .describe(
+        "VLAN of this network at the isolator, which makes the network there; without it, it is there already.",
+      ),
   })
   .superRefine((one, context) => report(networkMisfits(one), context));
 
@@ -183,6 +200,64 @@ const watermarks = z
   })
   .prefault({})
   .describe("How full the pool may get, in percent; the ballast that is held back counts as free.");
+
+const hil = z
+  .strictObject({
+    url: z.url({ protocol: /^https?$/ }).describe("Where HIL is, as `http://hil.example:5000`."),
+    user: z.string().min(1).optional().describe("HIL's user for Ingot; best an admin there."),
+    passwordFile: path.optional().describe("File with that user's password; mode 0400."),
+    tokenFile: path
+      .optional()
+      .describe("File with a token to send as `X-Auth-Token`, in place of user and password; mode 0400."),
+  })
+  .superRefine((one, context) => report(hilMisfits(one), context));
+
+const openVswitch = z
+  .strictObject({
+    bridge: interfaceName.meta(restart).describe("The bridge that nodes are cabled to."),
+    socket: path
+      .optional()
+      .meta(restart)
+      .describe("Unix socket of ovsdb-server on this machine, as `/run/openvswitch/db.sock`."),
+    host: z
+      .string()
+      .min(1)
+      .optional()
+      .meta(restart)
+      .describe("A switch elsewhere: where its ovsdb-server listens by TLS."),
+    port: port.default(6640).meta(restart).describe("TCP port there."),
+    caFile: path.optional().meta(restart).describe("With `host`: certificate of who signed the switch's, PEM."),
+    certificateFile: path.optional().meta(restart).describe("With `host`: Ingot's certificate, PEM."),
+    keyFile: path.optional().meta(restart).describe("With `host`: its key, PEM; mode 0400."),
+    vlans: z
+      .strictObject({
+        first: vlan.describe("First VLAN for networks that name none."),
+        last: vlan.describe("Last VLAN for them."),
+      })
+      .meta(restart)
+      .describe("VLANs that tenants' networks get."),
+  })
+  .superRefine((one, context) => report(ovsMisfits(one), context));
+
+const isolation = z
+  .strictObject({
+    driver: z
+      .enum(["none", "hil", "ovs"])
+      .default("none")
+      .meta(restart)
+      .describe("Who separates nodes from each other: `none`, nobody; `hil`, HIL; `ovs`, a bridge of Open vSwitch."),
+    changeSeconds: seconds.default(60).describe("How long one change of a NIC's networks may take."),
+    projects: z
+      .record(name, isolatedName)
+      .default({})
+      .meta({ kind: "table" })
+      .describe("What the isolator calls projects, where that is another name: `{red: Red-Team}`."),
+    hil: hil.optional().describe("HIL, the Hardware Isolation Layer; also for nodes whose power it controls."),
+    ovs: openVswitch.optional().meta(restart).describe("Of `ovs`: the switch."),
+  })
+  .prefault({})
+  .superRefine((one, context) => report(isolationMisfits(one), context))
+  .describe("Services that separate nodes from each other.");
 
 export const configSchema = z
   .strictObject({
@@ -355,22 +430,7 @@ export const configSchema = z
       })
       .prefault({})
       .describe("Who did what."),
-    isolation: z
-      .strictObject({
-        hil: z
-          .strictObject({
-            url: z.url({ protocol: /^https?$/ }).describe("Where HIL is, as `http://hil.example:5000`."),
-            user: z.string().min(1).optional().describe("HIL's user for Ingot; best an admin there."),
-            passwordFile: path.optional().describe("File with that user's password; mode 0400."),
-            tokenFile: path
-              .optional()
-              .describe("File with a token to send as `X-Auth-Token`, in place of user and password; mode 0400."),
-          })
-          .optional()
-          .describe("HIL, the Hardware Isolation Layer, for nodes whose power it controls."),
-      })
-      .prefault({})
-      .describe("Services that separate nodes from each other."),
+    isolation,
     api: z
       .strictObject({
         listen: z
@@ -402,7 +462,7 @@ export const configSchema = z
   })
   .superRefine((config, context) => {
     report(networksMisfits(config.networks), context, ["networks"]);
-    if (config.isolation.hil) report(hilMisfits(config.isolation.hil), context, ["isolation", "hil"]);
+    report(isolatedNetworkMisfits(config), context, ["networks"]);
     if (config.pool.directory === config.stateDirectory) {
       const message = `the pool can't be the state directory; a full pool would stop the journal, name another`;
       report([{ path: ["pool", "directory"], message }], context);

@@ -2,7 +2,7 @@ import type { Clock } from "../clock.ts";
 import type { Config } from "../config/schema.ts";
 import { ApplianceError } from "../errors.ts";
 import { ProjectRegistry } from "../projects/project-registry.ts";
-import type { Collection, Records } from "../store/records.ts";
+import type { Change, Collection, Records } from "../store/records.ts";
 import { newId } from "../values/id.ts";
 import { type Ipv4, ipv4ToNumber, subnetContains } from "../values/ipv4.ts";
 import type { Mac } from "../values/mac.ts";
@@ -26,7 +26,8 @@ export class NodeRegistry {
   readonly #projects: ProjectRegistry;
   readonly #config: Config;
   readonly #clock: Clock;
-  readonly #byMac = new Map<Mac, NodeRecord>();
+  /** Ids: what is known of a node otherwise changes. */
+  readonly #byMac = new Map<Mac, string>();
   readonly #byAddress = new Map<Ipv4, Nic>();
 
   constructor(dependencies: { records: Records; config: Config; clock: Clock }) {
@@ -57,12 +58,13 @@ export class NodeRegistry {
 
   /** The node that has this card. */
   findByMac(mac: Mac): NodeRecord | undefined {
-    return this.#byMac.get(mac);
+    const id = this.#byMac.get(mac);
+    return id === undefined ? undefined : this.#nodes.get(id);
   }
 
   /** The address that an operator fixed for this card on this network. */
   reservationFor(mac: Mac, network: string): Ipv4 | undefined {
-    return this.#byMac.get(mac)?.nics.find((nic) => nic.mac === mac && nic.network === network)?.address;
+    return this.findByMac(mac)?.nics.find((nic) => nic.mac === mac && nic.network === network)?.address;
   }
 
   /** Whether this address is fixed for some card. */
@@ -90,6 +92,12 @@ export class NodeRegistry {
     return node;
   }
 
+  /** The change by which a node is dirty from now on. */
+  dirtied(id: string, project: string, since: number): Change {
+    const node = this.get(id);
+    return { collection: "nodes", key: id, value: { ...node, dirty: { project, since } } };
+  }
+
   /** Forgets a node. IN_USE while it has a disk. */
   async remove(nameOrId: string): Promise<void> {
     const node = this.get(nameOrId);
@@ -104,7 +112,7 @@ export class NodeRegistry {
 
   #index(node: NodeRecord): void {
     for (const nic of node.nics) {
-      this.#byMac.set(nic.mac, node);
+      this.#byMac.set(nic.mac, node.id);
       if (nic.address) this.#byAddress.set(nic.address, nic);
     }
   }
@@ -134,8 +142,8 @@ export class NodeRegistry {
   }
 
   #checkNic(nic: Nic, field: string, request: NewNode): void {
-    const holder = this.#byMac.get(nic.mac);
-    if (holder || request.nics.filter((one) => one.mac === nic.mac).length > 1) {
+    const holder = this.findByMac(nic.mac);
+    if (this.isRegistered(nic.mac) || request.nics.filter((one) => one.mac === nic.mac).length > 1) {
       throw new ApplianceError(
         "EXISTS",
         `${field}.mac: ${nic.mac} belongs to ${holder ? `node ${holder.name}` : "another NIC of this node"}`,

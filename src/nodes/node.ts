@@ -9,6 +9,8 @@ export type Nic = {
   role: "boot" | "data";
   /** A fixed address wished for by the operator; without it one is chosen and pinned when a boot entry is made. */
   address?: Ipv4;
+  /** What the network isolator calls it: HIL's label of the NIC, or the port of the switch that it is cabled to. */
+  port?: string;
 };
 
 /** How power is controlled. Passwords are never stored here: a file or an environment variable is named. */
@@ -39,12 +41,21 @@ export type NodeRecord = {
   /** `auto`: a capable iPXE in the firmware is used as it is; `ours`: our loader is always chained first. */
   loader: "auto" | "ours";
   power: NodePower;
+  /** What the network isolator calls the node; absent where that is HIL's name for its power, or its name here. */
+  isolatedAs?: string;
+  /** Since when, and by a disk of which project, an OS may have written to its own drives; absent once they were wiped. */
+  dirty?: { project: string; since: number };
   createdAt: number;
   requestedBy: string;
 };
 
 /** The node that has this NIC, in any role; constant time, since every boot request asks. */
 export type FindNode = (mac: Mac) => NodeRecord | undefined;
+
+/** What the network isolator calls a node. */
+export function isolatedName({ name, isolatedAs, power }: NodeRecord): string {
+  return isolatedAs ?? (power.driver === "hil" ? power.hilNode : undefined) ?? name;
+}
 
 /** The NIC that a node boots from. */
 export function bootNic(node: NodeRecord): Nic & { network: string } {

@@ -11,6 +11,7 @@ import type { ImageStore } from "../drivers/images/image-store.ts";
 import type { PoolCatalogue } from "../drivers/images/pool-catalogue.ts";
 import type { PoolLeases } from "../drivers/images/pool-leases.ts";
 import type { PoolSpace } from "../drivers/images/pool-space.ts";
+import type { NetworkIsolator } from "../drivers/isolation/network-isolator.ts";
 import type { PowerControl } from "../drivers/power/power-control.ts";
 import type { TargetServer } from "../drivers/targets/target-server.ts";
 import type { ImageCatalogue } from "../images/image-catalogue.ts";
@@ -74,6 +75,8 @@ export type Appliance = {
   /** Boot requests that got no secret, for people. */
   unarmedRequests: UnarmedRequests;
   powerOf: (node: NodeRecord) => PowerControl;
+  /** Who separates nodes from each other, as the configuration is now. */
+  isolator: () => NetworkIsolator;
   /** What operators are asked to do at nodes without a BMC. */
   operatorRequests: OperatorRequests;
   clock: Clock;

@@ -1,5 +1,6 @@
 import type { DiskRecord } from "../disks/disk.ts";
 import { ApplianceError } from "../errors.ts";
+import { allocationOf } from "../nodes/allocation.ts";
 import type { NodeRecord } from "../nodes/node.ts";
 import { noSuchNode } from "../nodes/node-registry.ts";
 import { targetIqn } from "../values/iqn.ts";
@@ -83,6 +84,7 @@ function newAttachment(
       lun,
       readOnly,
       ...(takenFrom ? { takenFrom } : {}),
+      ...(takenFrom && allocationOf(appliance.records, takenFrom) ? { otherIsolated: true } : {}),
       ...(takenFrom && request.seenOff ? { seenOff: [takenFrom] } : {}),
       iqn: targetIqn(appliance.id, disk.id),
     },
@@ -112,7 +114,7 @@ export function attachProcedure(appliance: Appliance): Procedure<AttachPlan> {
       seeUnserved(appliance),
       followRecords(appliance, "check-target"),
       ...(plan.takenFrom
-        ? takeDisk<AttachPlan>(appliance, (plan, dataDisks) => [
+        ? takeDisk<AttachPlan>(appliance, plan, (plan, dataDisks) => [
             ...[diskOf(plan), ...dataDisks].flatMap((disk) =>
               disk ? [{ collection: "disks", key: disk.id, value: detached(disk) }] : [],
             ),

@@ -1,10 +1,12 @@
 import type { DiskRecord } from "../disks/disk.ts";
 import { ApplianceError } from "../errors.ts";
+import { allocationOf } from "../nodes/allocation.ts";
 import { bootNic } from "../nodes/node.ts";
 import type { Change } from "../store/records.ts";
 import type { Mac } from "../values/mac.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, dataDisksOf, detached, networkOf, SECRETS } from "./attachment.ts";
+import { freeNode, leaveNetworks } from "./isolation-steps.ts";
 import type { OperationRecord, Procedure, Step, StepContext } from "./operation.ts";
 import { ensureOff, powerSeconds, softOff, type Vouched } from "./power-steps.ts";
 import { removeContent } from "./remove-content.ts";
@@ -30,6 +32,8 @@ type DeprovisionPlan = Vouched & {
   /** Whether a disk that is not kept stays for a while, to be undeleted. */
   later?: boolean;
   now: boolean;
+  /** Whether the node is in networks that it must leave. */
+  isolated?: boolean;
 };
 
 /**
@@ -61,6 +65,7 @@ export async function deprovision(
     keep: request.disk === "keep",
     later: request.disk === "delete" && appliance.config.disks.graceHours > 0,
     now: request.now,
+    ...(allocationOf(appliance.records, node.id) ? { isolated: true } : {}),
     ...(request.seenOff ? { seenOff: [node.id] } : {}),
   };
   return appliance.runner.begin("deprovision", {
@@ -162,9 +167,11 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
     steps: (plan) => [
       ...(plan.now ? [] : [askOff]),
       powerOff,
+      ...(plan.isolated ? [leaveNetworks<DeprovisionPlan>(appliance, "leave-networks", ({ node }) => node)] : []),
       dropBootEntry,
       removeTarget,
       plan.keep ? keepDisk : plan.later ? markDeleted : deleteDisk,
+      ...(plan.isolated ? [freeNode<DeprovisionPlan>(appliance, "free-node", ({ node }) => node)] : []),
     ],
   };
 }

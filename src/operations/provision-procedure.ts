@@ -6,6 +6,7 @@ import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, chapOf, dataDisksOf, detached, networkOf, ROOT_LUN, SECRETS, targetSpec } from "./attachment.ts";
 import { awaitStage } from "./await-boot.ts";
 import { refuseServedByFormer, releaseFormerTargets } from "./former-targets.ts";
+import { allocateNode, joinProvisioningNetwork } from "./isolation-steps.ts";
 import type { Procedure, Step, StepContext } from "./operation.ts";
 import { ensureOff, powerOn, powerSeconds } from "./power-steps.ts";
 import type { ProvisionPlan } from "./provision.ts";
@@ -98,6 +99,8 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
       return {
         changes: [
           { collection: "bootEntries", key: plan.node, value: entry },
+          // and on the node's own drives
+          appliance.nodes.dirtied(plan.node, plan.project, entry.createdAt),
           // from here on its OS may write
           ...written
             .filter(({ dataLun }) => !dataLun?.readOnly)
@@ -129,14 +132,16 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
     steps: (plan) => [
       // its data disks follow the disk that they were mounted by
       ...(plan.takenFrom
-        ? takeDisk<ProvisionPlan>(appliance, ({ node }, dataDisks) =>
+        ? takeDisk<ProvisionPlan>(appliance, plan, ({ node }, dataDisks) =>
             dataDisks.map((disk) => ({ collection: "disks", key: disk.id, value: { ...disk, node } })),
           )
         : []),
+      ...(plan.isolation ? allocateNode<ProvisionPlan>(appliance) : []),
       powerOff,
       ...(plan.image ? [cloneDisk] : []),
       pinAddress,
       exportTarget,
+      ...(plan.isolation ? [joinProvisioningNetwork<ProvisionPlan>(appliance)] : []),
       writeBootEntry,
       bootDevice,
       switchOn,

@@ -4,6 +4,7 @@ import { checkDiskSize } from "../disks/disk-size.ts";
 import { ApplianceError } from "../errors.ts";
 import { childDepth } from "../images/chain-depth.ts";
 import type { ImageRecord } from "../images/image.ts";
+import { allocationOf } from "../nodes/allocation.ts";
 import { bootNic, type NodeRecord } from "../nodes/node.ts";
 import { newId } from "../values/id.ts";
 import { targetIqn } from "../values/iqn.ts";
@@ -21,6 +22,7 @@ import {
   SECRETS,
 } from "./attachment.ts";
 import { cloneableImage } from "./cloneable-image.ts";
+import { type Isolation, isolationOf } from "./isolation-steps.ts";
 import type { OperationRecord } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
 import type { Vouched } from "./power-steps.ts";
@@ -61,6 +63,10 @@ export type ProvisionPlan = Vouched & {
   sizeBytes?: number;
   /** Id of the node that loses the disk. */
   takenFrom?: string;
+  /** Whether that node is in networks that it must leave. */
+  otherIsolated?: boolean;
+  /** How the node is told of to the isolator; absent where nobody is isolated. */
+  isolation?: Isolation;
   iqn: string;
   once: boolean;
   phonesHome: boolean;
@@ -68,7 +74,7 @@ export type ProvisionPlan = Vouched & {
 
 /**
  * Makes a node boot a disk: a new clone of an image, or an existing disk.
- * NOT_FOUND, INVALID, IN_USE (the node or the disk is taken), BUSY (another operation is at it), POOL_FULL (the pool
+ * NOT_FOUND, INVALID, FORBIDDEN (its network is another project's), IN_USE (the node or the disk is taken), BUSY (another operation is at it), POOL_FULL (the pool
  * takes no new clones).
  */
 export async function provision(
@@ -107,6 +113,7 @@ function newProvision(
   const data = newDataDisks(appliance, node, request.data ?? [], disk, moved);
   const nic = bootNic(node);
   const network = networkOf(appliance, nic.network);
+  const isolation = isolationOf(appliance, node);
   const golden = image ?? appliance.images.find(disk.image);
   const plan: ProvisionPlan = {
     node: node.id,
@@ -120,6 +127,8 @@ function newProvision(
     ...(image ? { image: image.id } : {}),
     ...(image && request.sizeBytes !== undefined ? { sizeBytes: request.sizeBytes } : {}),
     ...(takenFrom ? { takenFrom } : {}),
+    ...(takenFrom && allocationOf(appliance.records, takenFrom) ? { otherIsolated: true } : {}),
+    ...(isolation ? { isolation } : {}),
     ...(takenFrom && request.seenOff ? { seenOff: [takenFrom] } : {}),
     iqn: targetIqn(appliance.id, disk.id),
     once: request.once ?? false,

@@ -2,11 +2,15 @@ import { bootNic } from "../nodes/node.ts";
 import type { Change } from "../store/records.ts";
 import type { Appliance } from "./appliance.ts";
 import { type DataDisk, dataDisksOf, networkOf } from "./attachment.ts";
+import { freeNode, leaveNetworks } from "./isolation-steps.ts";
 import type { Step, StepContext } from "./operation.ts";
 import { ensureOff, powerSeconds, type Vouched } from "./power-steps.ts";
 
-/** A plan that may take a disk from the node that boots it: that node's id, and the name of the disk's target. */
-export type Taking = Vouched & { takenFrom?: string; iqn: string };
+/**
+ * A plan that may take a disk from the node that boots it: that node's id, whether it is in networks that it must leave, and
+ * the name of the disk's target.
+ */
+export type Taking = Vouched & { takenFrom?: string; otherIsolated?: boolean; iqn: string };
 
 /**
  * Fences the node that boots the disk, then takes it: from here that node has none, whatever comes. `changes`: what else
@@ -14,6 +18,7 @@ export type Taking = Vouched & { takenFrom?: string; iqn: string };
  */
 export function takeDisk<Plan extends Taking>(
   appliance: Appliance,
+  plan: Plan,
   changes: (plan: Plan, dataDisks: DataDisk[]) => Change[],
 ): Step<Plan>[] {
   const other = (plan: Plan) => appliance.nodes.get(plan.takenFrom as string);
@@ -21,6 +26,18 @@ export function takeDisk<Plan extends Taking>(
   const withdraw = ({ plan, signal }: StepContext<Plan>) => {
     const { control } = networkOf(appliance, bootNic(other(plan)).network).tgtd;
     return appliance.targets.removeTarget(control, plan.iqn, signal);
+  };
+  const otherId = (plan: Plan) => plan.takenFrom as string;
+  const free = freeNode<Plan>(appliance, "free-other", otherId);
+  const leave: Step<Plan> = {
+    ...leaveNetworks<Plan>(appliance, "leave-networks-other", otherId),
+    pointOfNoReturn: false,
+    // it is released, whatever comes: what the later steps had to do is done here, in their order
+    undo: async (context) => {
+      await leave.run(context);
+      await withdraw(context);
+      return await free.run(context);
+    },
   };
   return [
     {
@@ -42,6 +59,8 @@ export function takeDisk<Plan extends Taking>(
         };
       },
     },
+    ...(plan.otherIsolated ? [leave] : []),
     { name: "withdraw-other", deadlineSeconds: 30, run: withdraw, undo: withdraw },
+    ...(plan.otherIsolated ? [free] : []),
   ];
 }

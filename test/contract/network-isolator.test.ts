@@ -51,7 +51,7 @@ async function ovsSubject(): Promise<NetworkIsolator> {
     ovsdb,
     bridge: "rack",
     vlans: { first: 100, last: 199 },
-    nodes: Object.fromEntries(cabled),
+    nodes: () => Object.fromEntries(cabled),
   });
 }
 

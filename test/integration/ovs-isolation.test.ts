@@ -46,7 +46,7 @@ function overTls(name: string): Ovsdb {
 
 function isolator(ovsdb: Ovsdb, applySeconds = 10): OvsIsolator {
   const nodes = Object.fromEntries([...HOSTS, ...CROWD].map((name) => [name, [{ nic: `p-${name}` }]]));
-  return new OvsIsolator({ ovsdb, bridge: "rack", vlans: { first: 100, last: 199 }, nodes, applySeconds });
+  return new OvsIsolator({ ovsdb, bridge: "rack", vlans: { first: 100, last: 199 }, nodes: () => nodes, applySeconds });
 }
 
 beforeAll(async () => {

@@ -20,7 +20,7 @@ export type OvsIsolatorOptions = {
   /** VLANs for networks that name none, both ends included. */
   vlans: { first: number; last: number };
   /** The ports of the bridge that each node is cabled to; a NIC is named by its port. */
-  nodes: Record<string, { nic: string; mac?: string }[]>;
+  nodes: () => Record<string, { nic: string; mac?: string }[]>;
   /** How long the switch may take to do what its database says; default 10. */
   applySeconds?: number;
 };
@@ -40,7 +40,7 @@ export class OvsIsolator implements NetworkIsolator {
 
   async nodes(signal: AbortSignal): Promise<IsolatedNode[]> {
     const state = await this.#read("list the ports of nodes", signal);
-    return Object.keys(this.#options.nodes).map((name) => this.#view(name, state));
+    return Object.keys(this.#options.nodes()).map((name) => this.#view(name, state));
   }
 
   async node(name: string, signal: AbortSignal): Promise<IsolatedNode> {
@@ -232,7 +232,7 @@ export class OvsIsolator implements NetworkIsolator {
   #view(name: string, state: OvsState): IsolatedNode {
     const ports = this.#ports(name, state);
     const project = ports.find((port) => port.project !== undefined)?.project;
-    const macs = new Map(this.#options.nodes[name]?.map(({ nic, mac }) => [nic, mac]));
+    const macs = new Map(this.#options.nodes()[name]?.map(({ nic, mac }) => [nic, mac]));
     return {
       name,
       ...(project !== undefined && { project }),
@@ -245,7 +245,8 @@ export class OvsIsolator implements NetworkIsolator {
 
   #ports(node: string, { ports }: OvsState): OvsPort[] {
     const { nodes, bridge } = this.#options;
-    const cabled = Object.hasOwn(nodes, node) ? nodes[node] : undefined;
+    const known = nodes();
+    const cabled = Object.hasOwn(known, node) ? known[node] : undefined;
     if (!cabled) {
       throw refusal("NOT_FOUND", `no port of bridge ${bridge} is known for node ${node}`, {
         node,
@@ -266,7 +267,10 @@ export class OvsIsolator implements NetworkIsolator {
   #port(node: string, nic: string, state: OvsState): OvsPort {
     const found = this.#ports(node, state).find(({ name }) => name === nic);
     if (found) return found;
-    const known = this.#options.nodes[node]?.map((one) => one.nic).join(", ");
+    const known = this.#options
+      .nodes()
+      [node]?.map((one) => one.nic)
+      .join(", ");
     throw refusal("NOT_FOUND", `node ${node} has no NIC ${nic}`, { node, nic, remedy: `NICs that it has: ${known}` });
   }
 

@@ -69,6 +69,9 @@ it("the documented keys without a restart are those that are read anew at each u
   expect(atOnce).toEqual([
     "networks[].besideForeignDhcp",
     "networks[].unknown",
+    "networks[].project",
+    "networks[].isolatedAs",
+    "networks[].vlan",
     "loaders.bios",
     "loaders.uefi-x64",
     "loaders.uefi-arm64",
@@ -91,6 +94,8 @@ it("the documented keys without a restart are those that are read anew at each u
     "operations.softOffSeconds",
     "operations.bmcSeconds",
     "audit.tenureDays",
+    "isolation.changeSeconds",
+    "isolation.projects",
     "isolation.hil.url",
     "isolation.hil.user",
     "isolation.hil.passwordFile",

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { hilMisfits } from "../../../src/config/cross-checks.ts";
+import { hilMisfits } from "../../../src/config/isolation-checks.ts";
 import { readHilAccount } from "../../../src/drivers/isolation/hil-account.ts";
 
 const url = "http://hil.example:5000";

@@ -25,13 +25,18 @@ export async function done(appliance: Appliance, beginning: Promise<OperationRec
  * The tests of operations: each is done, each of its driver calls is done twice and fails, and the appliance crashes
  * before and after each of its journal lines.
  */
-export function proveProcedures(scenarios: Record<string, Scenario>): void {
+export function proveProcedures(scenarios: Record<string, Scenario>, arrange: (world: World) => void = () => {}): void {
   let world: World;
   let prepared = 0;
+  const newWorld = () => {
+    const made = new World();
+    arrange(made);
+    return made;
+  };
   /** What a request itself asks of drivers keeps it from being begun; that is no operation's failure. */
   const isBegun = (appliance: Appliance) => appliance.runner.list().length > prepared;
   beforeEach(() => {
-    world = new World();
+    world = newWorld();
   });
   afterEach(() => world.end());
 
@@ -70,7 +75,7 @@ export function proveProcedures(scenarios: Record<string, Scenario>): void {
 
     it("is undone, or stuck until retried, when any driver call fails", async () => {
       for (let failAt = 1; ; failAt++) {
-        const each = new World();
+        const each = newWorld();
         let calls = -1;
         let failed = "";
         const appliance = await each.start({
@@ -103,7 +108,7 @@ export function proveProcedures(scenarios: Record<string, Scenario>): void {
 
     it.each(["before", "after"])("survives a crash %s each journal line", async (moment) => {
       for (let crashAt = 1; ; crashAt++) {
-        const each = new World();
+        const each = newWorld();
         let lines = -1;
         let crashed: () => void = () => {};
         const crash = new Promise<void>((resolve) => {

@@ -14,6 +14,7 @@ import { DiskCatalogue } from "../../../src/disks/disk-catalogue.ts";
 import { ImageCatalogue } from "../../../src/images/image-catalogue.ts";
 import { LeaseTable } from "../../../src/leases/lease-table.ts";
 import { createLog } from "../../../src/log.ts";
+import { ALLOCATIONS, type AllocationRecord } from "../../../src/nodes/allocation.ts";
 import { type NewNode, NodeRegistry } from "../../../src/nodes/node-registry.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { DiskTraffic } from "../../../src/operations/disk-traffic.ts";
@@ -32,6 +33,7 @@ import { parseMac } from "../../../src/values/mac.ts";
 import { failing } from "../../fakes/failing.ts";
 import { MemoryImageExchange } from "../../fakes/memory-image-exchange.ts";
 import { MemoryImageStore } from "../../fakes/memory-image-store.ts";
+import { MemoryIsolator } from "../../fakes/memory-isolator.ts";
 import { MemoryPoolCatalogue } from "../../fakes/memory-pool-catalogue.ts";
 import { MemoryPoolLeases } from "../../fakes/memory-pool-leases.ts";
 import { MemoryPoolSpace } from "../../fakes/memory-pool-space.ts";
@@ -39,10 +41,14 @@ import { MemoryPower } from "../../fakes/memory-power.ts";
 import { MemoryTargetServer } from "../../fakes/memory-target-server.ts";
 import { throughVerbs } from "../../fakes/through-verbs.ts";
 
-const newConfig = () =>
+const newConfig = (isolated: boolean) =>
   configSchema.parse({
+    ...(isolated && {
+      isolation: { driver: "ovs", ovs: { bridge: "rack", socket: "/db.sock", vlans: { first: 100, last: 199 } } },
+    }),
     networks: [
       {
+        vlan: 20,
         name: "prov",
         interface: "prov0",
         address: "10.20.0.1",
@@ -67,6 +73,9 @@ export class World {
   /** Of the appliance that is started here. */
   id = "app-test";
   readonly power = new Map<string, MemoryPower>();
+  readonly isolator = new MemoryIsolator({ "node-1": ["port-1"], "node-2": ["port-2"] });
+  /** Whether the appliances that start from now on isolate nodes. */
+  isolated = false;
   /** Whether nodes come up when they are powered on. */
   nodesBoot = true;
   /** Set by tests that crash an appliance: its operations never settle. */
@@ -79,7 +88,7 @@ export class World {
   ): Promise<Appliance> {
     const log = createLog("silent");
     const { wrapJournal, before = () => {} } = options;
-    const config = newConfig();
+    const config = newConfig(this.isolated);
     const clock: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 5), signal) };
     const store = await Store.open(this.directory, log, wrapJournal ? { wrapJournal } : {});
     const records = keepTenures(store, systemClock);
@@ -131,6 +140,7 @@ export class World {
         power.onPowerOn = () => this.#boot(appliance, node.id);
         return failing(power, (verb) => before(`power.${verb}`));
       },
+      isolator: () => failing(this.isolator, (verb) => before(`isolator.${verb}`)),
       drift: new LastDrift(),
       traffic: new DiskTraffic(),
       tcpPeers: () => [],
@@ -168,7 +178,7 @@ export function newNode(name: string, last: number): NewNode {
   return {
     name,
     project: "default",
-    nics: [{ mac, network: "prov", role: "boot" }],
+    nics: [{ mac, network: "prov", role: "boot", port: `port-${last}` }],
     firmware: "bios",
     loader: "auto",
     power: { driver: "ipmi", address: "127.0.0.1", port: 623, user: "admin" },
@@ -178,6 +188,20 @@ export function newNode(name: string, last: number): NewNode {
 /** Waits for an operation and its whole aftermath. */
 export async function settled(appliance: Appliance, operation: OperationRecord): Promise<OperationRecord> {
   return appliance.runner.settled(operation.id);
+}
+
+/** Fails when the isolator has a node that no record knows of, or has it elsewhere. */
+export async function isolatedAsRecorded(appliance: Appliance, world: World): Promise<void> {
+  const allocations = appliance.records.collection<AllocationRecord>(ALLOCATIONS);
+  const provisioned = [...appliance.records.collection<BootEntry>("bootEntries").values()].map(({ node }) => node);
+  expect([...allocations.entries()].map(([id]) => id).sort()).toEqual(world.isolated ? provisioned.sort() : []);
+  for (const { name, project, nics } of await world.isolator.nodes()) {
+    const node = appliance.nodes.list().find((one) => one.name === name);
+    const allocation = node && allocations.get(node.id);
+    expect(project, name).toBe(allocation?.isolated.project);
+    const boot = allocation ? [{ network: allocation.boot.network, channel: "native" }] : [];
+    expect(nics.flatMap(({ networks }) => networks)).toEqual(boot);
+  }
 }
 
 /** Fails when records, pool, targets and nodes disagree, or something is there that no record knows. */
