@@ -1,0 +1,65 @@
+import type { Appliance } from "../../../src/operations/appliance.ts";
+import { attachDisk } from "../../../src/operations/attach-disk.ts";
+import { deprovision } from "../../../src/operations/deprovision.ts";
+import { importImage } from "../../../src/operations/import-image.ts";
+import { provision } from "../../../src/operations/provision.ts";
+import { done, proveProcedures, type Scenario } from "./prove-procedures.ts";
+import { isolatedAsRecorded, newNode, nothingLeftBehind, type World } from "./world.ts";
+
+const project = "default";
+
+async function withImage(appliance: Appliance): Promise<void> {
+  await appliance.nodes.add(newNode("node-1", 1), "test");
+  await appliance.nodes.add(newNode("node-2", 2), "test");
+  const golden = { project, name: "golden", path: "/import/golden.raw", format: "raw", phonesHome: true } as const;
+  await done(appliance, importImage(appliance, golden, "test"));
+}
+
+const fromImage = (appliance: Appliance, node: string) => provision(appliance, { node, image: "golden" }, "test");
+
+const scenario = (prepare: Scenario["prepare"], begin: Scenario["begin"]): Scenario => ({
+  prepare,
+  begin,
+  check: async (appliance, world) => {
+    nothingLeftBehind(appliance, world);
+    await isolatedAsRecorded(appliance, world);
+  },
+});
+
+async function withProvisioned(appliance: Appliance): Promise<void> {
+  await withImage(appliance);
+  await done(appliance, fromImage(appliance, "node-1"));
+}
+
+const isolated = (world: World) => {
+  world.isolated = true;
+};
+
+proveProcedures(
+  {
+    "provision behind an isolator": scenario(withImage, (appliance) => fromImage(appliance, "node-1")),
+    "provision of a node that its project has": scenario(
+      async (appliance, world) => {
+        await withImage(appliance);
+        await world.isolator.allocate("node-1", project);
+        await done(appliance, fromImage(appliance, "node-1"));
+        await done(appliance, deprovision(appliance, { node: "node-1", disk: "keep", now: true }, "test"));
+      },
+      (appliance) => fromImage(appliance, "node-1"),
+    ),
+    "provision with the disk of another node": scenario(withProvisioned, (appliance) =>
+      provision(appliance, { node: "node-2", disk: "node-1-1", forceOff: true }, "test"),
+    ),
+    "deprovision behind an isolator": scenario(withProvisioned, (appliance) =>
+      deprovision(appliance, { node: "node-1", disk: "keep", now: true }, "test"),
+    ),
+    "attach of the disk of another node": scenario(
+      async (appliance) => {
+        await withProvisioned(appliance);
+        await done(appliance, fromImage(appliance, "node-2"));
+      },
+      (appliance) => attachDisk(appliance, { project, disk: "node-1-1", node: "node-2", forceOff: true }, "test"),
+    ),
+  },
+  isolated,
+);
