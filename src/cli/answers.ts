@@ -6,7 +6,16 @@ import type { ErrorCode } from "../errors.ts";
 export type Node = {
   id: string;
   name: string;
-  nics: { mac: string; role: "boot" | "data"; network?: string | undefined; address?: string | undefined }[];
+  nics: {
+    mac: string;
+    role: "boot" | "data";
+    network?: string | undefined;
+    address?: string | undefined;
+    port?: string | undefined;
+  }[];
+  project: string;
+  isolatedAs?: string | undefined;
+  dirty?: { project?: string | undefined; since: string } | undefined;
   firmware: "bios" | "uefi";
   loader: "auto" | "ours";
   power: {

@@ -7,7 +7,7 @@ import { newId } from "../values/id.ts";
 import { type Ipv4, ipv4ToNumber, subnetContains } from "../values/ipv4.ts";
 import type { Mac } from "../values/mac.ts";
 import { byName, parseName } from "../values/name.ts";
-import type { Nic, NodePower, NodeRecord } from "./node.ts";
+import { isolatedName, type Nic, type NodePower, type NodeRecord } from "./node.ts";
 
 /** A node as an operator describes it. */
 export type NewNode = {
@@ -17,6 +17,7 @@ export type NewNode = {
   firmware: "bios" | "uefi";
   loader: "auto" | "ours";
   power: NodePower;
+  isolatedAs?: string;
 };
 
 /** The nodes that were registered, by name, id and MAC. */
@@ -92,6 +93,15 @@ export class NodeRegistry {
     return node;
   }
 
+  /** Changes what is on record of a node. NOT_FOUND, and as `add` for what does not fit. Its name and its cards stay. */
+  async change(id: string, change: (node: NodeRecord) => NodeRecord): Promise<NodeRecord> {
+    const node = change(this.get(id));
+    this.#projects.get(node.project);
+    this.#checkPorts(node, node.id);
+    await this.#records.commit([{ collection: "nodes", key: id, value: node }]);
+    return node;
+  }
+
   /** The change by which a node is dirty from now on. */
   dirtied(id: string, project: string, since: number): Change {
     const node = this.get(id);
@@ -139,6 +149,38 @@ export class NodeRegistry {
       });
     }
     for (const [index, nic] of request.nics.entries()) this.#checkNic(nic, `nics[${index}]`, request);
+    this.#checkPorts(request, undefined);
+  }
+
+  /** Ports are the isolator's names within a node where it is HIL, and of a whole switch where it is one. */
+  #checkPorts(node: Pick<NewNode, "name" | "nics" | "isolatedAs" | "power">, own: string | undefined): void {
+    const { driver } = this.#config.isolation;
+    if (driver === "none") return;
+    const others = [...this.#nodes.values()].filter(({ id }) => id !== own);
+    const twin = others.find((one) => isolatedName(one) === isolatedName(node));
+    if (twin) {
+      throw new ApplianceError(
+        "EXISTS",
+        `isolatedAs: ${isolatedName(node)} is what ${driver} calls node ${twin.name}`,
+        {
+          details: { field: "isolatedAs", value: isolatedName(node), remedy: "say what this node is called there" },
+        },
+      );
+    }
+    const taken = new Set(driver === "hil" ? [] : others.flatMap(({ nics }) => nics.flatMap(({ port }) => port ?? [])));
+    for (const [index, { port }] of node.nics.entries()) {
+      if (port === undefined) continue;
+      if (taken.has(port)) {
+        throw new ApplianceError("EXISTS", `nics[${index}].port: another NIC is cabled to ${port}`, {
+          details: {
+            field: `nics[${index}].port`,
+            value: port,
+            remedy: "look where the cable ends, and name that port",
+          },
+        });
+      }
+      taken.add(port);
+    }
   }
 
   #checkNic(nic: Nic, field: string, request: NewNode): void {

@@ -53,7 +53,7 @@ export type NodeRecord = {
 export type FindNode = (mac: Mac) => NodeRecord | undefined;
 
 /** What the network isolator calls a node. */
-export function isolatedName({ name, isolatedAs, power }: NodeRecord): string {
+export function isolatedName({ name, isolatedAs, power }: Pick<NodeRecord, "name" | "isolatedAs" | "power">): string {
   return isolatedAs ?? (power.driver === "hil" ? power.hilNode : undefined) ?? name;
 }
 

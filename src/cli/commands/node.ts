@@ -21,10 +21,14 @@ type AddOptions = {
   address?: string;
   loader?: string;
   dataMac?: string[];
+  port?: string;
+  isolatedAs?: string;
   bmc?: string;
   bmcPasswordFile?: string;
   bmcPasswordEnv?: string;
 };
+
+type CableOptions = { port: { mac: string; port: string | null }[]; isolatedAs?: string };
 
 const POWER_ACTIONS = ["on", "off", "soft-off", "reset"];
 
@@ -41,6 +45,8 @@ export function addNodeCommands(program: Command, open: Open): void {
     .option("--address <ipv4>", "fixed address there; one is chosen otherwise")
     .addOption(choice("--loader <which>", "use a capable iPXE in its firmware, or always ours", ["auto", "ours"]))
     .option("--data-mac <mac...>", "addresses of its other NICs")
+    .option("--port <port>", "what the network isolator calls that NIC: HIL's label, or a switch's port")
+    .option("--isolated-as <name>", "what the network isolator calls the machine, if not by this name")
     .option(
       "--bmc <url>",
       "its BMC, ipmi://user@host[:port], or hil://NODE through HIL; without one, power is switched by hand",
@@ -101,6 +107,46 @@ export function addNodeCommands(program: Command, open: Open): void {
     });
 
   node
+    .command("cable <name>")
+    .description("say where its NICs are cabled to, in the words of the network isolator")
+    .option("--port <mac=port...>", "a NIC, and HIL's label or a switch's port; MAC= takes it away", parsePort, [])
+    .option("--isolated-as <name>", "what the isolator calls the machine")
+    .addHelpText(
+      "after",
+      examples(
+        "ingot node cable node-1 --port 52:54:00:12:34:56=rack3-p07",
+        "ingot node cable node-1 --isolated-as dell-07 --port 52:54:00:12:34:56=em1",
+      ),
+    )
+    .action(async (name: string, { port: ports, isolatedAs }: CableOptions, command: Command) => {
+      const session = open(command);
+      const body = { ...(isolatedAs === undefined ? {} : { isolatedAs }), ...(ports.length > 0 ? { ports } : {}) };
+      const cabled = await session.api.patch<Node>(path("nodes", name, "cabling"), body);
+      session.answer(cabled, () => formatNode(cabled, session.terminal.columns));
+    });
+
+  node
+    .command("move <name> <project>")
+    .description("give a free machine to another project")
+    .option("--unwiped", "answer for what its drives may hold of the project that had it")
+    .addHelpText("after", examples("ingot node move node-1 blue", "ingot node move node-1 blue --unwiped"))
+    .action(async (name: string, project: string, { unwiped = false }: { unwiped?: boolean }, command: Command) => {
+      const session = open(command);
+      const moved = await session.api.post<Node>(path("nodes", name, "move"), { project, unwiped });
+      session.answer(moved, () => `node ${moved.name} is of project ${moved.project}\n`);
+    });
+
+  node
+    .command("wiped <name>")
+    .description("say that the drives of a free machine are wiped: any project may have it")
+    .addHelpText("after", examples("ingot node wiped node-1"))
+    .action(async (name: string, _: object, command: Command) => {
+      const session = open(command);
+      const clean = await session.api.post<Node>(path("nodes", name, "wiped"));
+      session.answer(clean, () => `node ${clean.name} is clean\n`);
+    });
+
+  node
     .command("power <name> [action]")
     .description(`ask for the power, or switch it: ${POWER_ACTIONS.join(", ")}`)
     .option("--no-wait", "do not wait for the end")
@@ -136,10 +182,22 @@ export function addNodeCommands(program: Command, open: Open): void {
 }
 
 function describeNode(name: string, options: AddOptions): object {
-  const { mac, network, address, firmware, loader, dataMac = [] } = options;
-  const boot = { mac, network, role: "boot", ...(address ? { address } : {}) };
+  const { mac, network, address, firmware, loader, port, isolatedAs, dataMac = [] } = options;
+  const boot = { mac, network, role: "boot", ...(address ? { address } : {}), ...(port ? { port } : {}) };
   const nics = [boot, ...dataMac.map((other) => ({ mac: other, role: "data" }))];
-  return { name, nics, firmware, ...(loader ? { loader } : {}), power: describePower(options) };
+  const isolated = isolatedAs === undefined ? {} : { isolatedAs };
+  return { name, nics, firmware, ...(loader ? { loader } : {}), power: describePower(options), ...isolated };
+}
+
+/** One more `MAC=PORT` of the option. */
+function parsePort(text: string, earlier: CableOptions["port"]): CableOptions["port"] {
+  const [, mac, port] = /^([^=]+)=(.*)$/.exec(text) ?? [];
+  if (mac === undefined) {
+    throw new ApplianceError("INVALID", `--port: "${text}" is no NIC with its port`, {
+      details: { field: "--port", value: text, remedy: "write it like 52:54:00:12:34:56=rack3-p07" },
+    });
+  }
+  return [...earlier, { mac, port: port || null }];
 }
 
 function describePower({ bmc, bmcPasswordFile, bmcPasswordEnv }: AddOptions): object {
@@ -179,8 +237,8 @@ function bootNic(nics: Node["nics"]): Node["nics"][number] {
 
 function formatNode(node: Node, width: number): string {
   const { name, id, nics, firmware, loader, power, boots, lastLoader, stall, operation, createdAt, requestedBy } = node;
-  const nicTexts = nics.map(({ mac, role, network, address }) =>
-    [mac, role, network, address].filter(Boolean).join(" "),
+  const nicTexts = nics.map(({ mac, role, network, address, port }) =>
+    [mac, role, network, address, port && `at port ${port}`].filter(Boolean).join(" "),
   );
   const password = power.passwordFile ?? (power.passwordEnvironment && `$${power.passwordEnvironment}`);
   const bmc = power.driver === "ipmi" && `ipmi://${power.user}@${power.address}:${power.port}, password in ${password}`;
@@ -192,6 +250,11 @@ function formatNode(node: Node, width: number): string {
     firmware: loader === "ours" ? `${firmware}, always our loader` : firmware,
     loader: lastLoader && [lastLoader.file, lastLoader.why].filter(Boolean).join(": "),
     power: bmc || hil || "by hand",
+    project: node.project,
+    "isolated as": node.isolatedAs,
+    drives:
+      node.dirty &&
+      `unwiped since ${formatMoment(node.dirty.since)}${node.dirty.project ? `, ${node.dirty.project}'s` : ""}`,
     boots: boots
       ? `disk ${boots.disk}${boots.once ? " (once)" : ""}${boots.address ? ` at ${boots.address}` : ""} on ${boots.network}`
       : "nothing",

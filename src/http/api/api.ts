@@ -46,6 +46,8 @@ export type ApiEnvironment = {
     caller: Caller;
     /** What went wrong, as the audit log has it. */
     failure?: ErrorCode;
+    /** What was done, for the audit log, where the path does not tell it. */
+    summary?: string;
   };
 };
 

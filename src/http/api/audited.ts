@@ -36,8 +36,10 @@ export function createAuditTrail({ audit, appliance, log }: ApiParts): AuditTrai
       const code = context.get("failure");
       const id = /^\/v1\/operations\/([^/]+)$/.exec(headers.get("Location") ?? "")?.[1];
       const operation = id === undefined ? undefined : appliance.runner.get(id);
+      const summary = context.get("summary");
       const note: AuditNote = {
         kind: "answer",
+        ...(summary === undefined ? {} : { summary }),
         ...describe(context),
         status,
         ...(code === undefined ? {} : { code }),

@@ -73,8 +73,9 @@ export class ApiWorld {
     this.gate = { authenticators: [new LocalAuthenticator(appliance)], failedLogins: new FailedLogins(systemClock) };
   }
 
-  static async start(): Promise<ApiWorld> {
+  static async start(arrange: (world: World) => void = () => {}): Promise<ApiWorld> {
     const world = new World();
+    arrange(world);
     const directory = mkdtempSync(join(tmpdir(), "ingot-api-"));
     const audit = await AuditLog.open({ directory: join(directory, "audit"), clock: systemClock, maxBytes: 1024 ** 2 });
     return new ApiWorld(world, await world.start(), audit, directory);

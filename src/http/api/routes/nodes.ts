@@ -1,6 +1,8 @@
 import { z } from "@hono/zod-openapi";
 import { holdsIn } from "../../../access/caller.ts";
 import { bootNic } from "../../../nodes/node.ts";
+import { addNode, cableNode } from "../../../operations/cable-node.ts";
+import { moveNode, noteWiped } from "../../../operations/move-node.ts";
 import { removeNode } from "../../../operations/remove-node.ts";
 import { stallOf } from "../../../operations/stalls.ts";
 import { DEFAULT_PROJECT } from "../../../projects/project.ts";
@@ -15,11 +17,18 @@ import { body, json } from "./answers.ts";
 
 const params = z.object({ node: z.string().openapi({ description: "Name or id" }) });
 
+const isolatedName = z
+  .string()
+  .regex(/^[^\s/]{1,255}$/, "write the name as the isolator shows it: 1 to 255 characters without space and slash");
+
 const newNic = z.strictObject({
   mac: written(parseMac).openapi({ example: "52:54:00:12:34:56" }),
   role: z.enum(["boot", "data"]).default("boot"),
   network: z.string().optional(),
   address: written(parseIpv4).optional(),
+  port: isolatedName
+    .optional()
+    .openapi({ description: "What the network isolator calls it: HIL's label, a switch's port" }),
 });
 
 const newPower = z.discriminatedUnion("driver", [
@@ -55,8 +64,26 @@ const newNode = z
     firmware: z.enum(["bios", "uefi"]),
     loader: z.enum(["auto", "ours"]).default("auto"),
     power: newPower,
+    isolatedAs: isolatedName.optional().openapi({ description: "What the network isolator calls the node, if not so" }),
   })
   .openapi("NewNode");
+
+const cablingBody = z
+  .strictObject({
+    isolatedAs: isolatedName.nullable().optional().openapi({ description: "What the network isolator calls the node" }),
+    ports: z
+      .array(z.strictObject({ mac: written(parseMac), port: isolatedName.nullable() }))
+      .optional()
+      .openapi({ description: "What it calls NICs of the node; null: not cabled" }),
+  })
+  .openapi("Cabling");
+
+const moveBody = z
+  .strictObject({
+    project: z.string(),
+    unwiped: z.boolean().default(false).openapi({ description: "The caller answers for what its drives may hold" }),
+  })
+  .openapi("NodeMove");
 
 const routes = {
   list: describeRoute(
@@ -86,6 +113,24 @@ const routes = {
     request: { params },
     responses: { 204: { description: "Forgotten" } },
   }),
+  cable: describeRoute("node:write", {
+    method: "patch",
+    path: "/v1/nodes/{node}/cabling",
+    request: { params, body: body(cablingBody) },
+    responses: { 200: json("The node", nodeSchema) },
+  }),
+  move: describeRoute("node:write", {
+    method: "post",
+    path: "/v1/nodes/{node}/move",
+    request: { params, body: body(moveBody) },
+    responses: { 200: json("The node, in its new project", nodeSchema) },
+  }),
+  wiped: describeRoute("node:write", {
+    method: "post",
+    path: "/v1/nodes/{node}/wiped",
+    request: { params },
+    responses: { 200: json("The node, clean", nodeSchema) },
+  }),
   boots: describeRoute("node:read", {
     method: "get",
     path: "/v1/nodes/{node}/boots",
@@ -107,13 +152,32 @@ export function addNodeRoutes(api: Api, { appliance, boots }: ApiParts): void {
     ),
   );
   api.openapi(routes.add, async (c) => {
-    const node = await nodes.add(exact(c.req.valid("json")), c.var.caller.name);
+    const node = await addNode(appliance, exact(c.req.valid("json")), c.var.caller.name);
     return c.json(viewNode(appliance, node, c.var.caller), 201, { Location: `/v1/nodes/${node.name}` });
   });
   api.openapi(routes.get, (c) => c.json(viewNode(appliance, nodes.get(c.req.valid("param").node), c.var.caller), 200));
   api.openapi(routes.remove, async (c) => {
     await removeNode(appliance, c.req.valid("param").node);
     return c.body(null, 204);
+  });
+  api.openapi(routes.cable, async (c) => {
+    const node = await cableNode(appliance, c.req.valid("param").node, exact(c.req.valid("json")));
+    return c.json(viewNode(appliance, node, c.var.caller), 200);
+  });
+  api.openapi(routes.move, async (c) => {
+    const { project, unwiped } = c.req.valid("json");
+    const before = nodes.get(c.req.valid("param").node);
+    const node = await moveNode(appliance, { node: before.id, project, unwiped });
+    const drives =
+      node.dirty && node.dirty.project !== project ? `, drives unwiped since ${node.dirty.project} had it` : "";
+    c.set("summary", `node ${node.name} from ${before.project} to ${project}${drives}`);
+    return c.json(viewNode(appliance, node, c.var.caller), 200);
+  });
+  api.openapi(routes.wiped, async (c) => {
+    const { dirty } = nodes.get(c.req.valid("param").node);
+    const node = await noteWiped(appliance, c.req.valid("param").node);
+    c.set("summary", `drives of node ${node.name} wiped${dirty ? `, after ${dirty.project} had it` : ""}`);
+    return c.json(viewNode(appliance, node, c.var.caller), 200);
   });
   api.openapi(routes.boots, (c) => {
     const node = nodes.get(c.req.valid("param").node);

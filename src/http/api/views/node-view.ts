@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { type Caller, holdsEverywhere } from "../../../access/caller.ts";
+import { type Caller, holdsEverywhere, seesProject } from "../../../access/caller.ts";
 import type { BootEntry } from "../../../boot/boot-entry.ts";
 import type { NodeRecord } from "../../../nodes/node.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
@@ -20,6 +20,7 @@ export const nodeSchema = z
         role: z.enum(["boot", "data"]),
         network: z.string().optional(),
         address: z.string().optional().openapi({ description: "Fixed by an operator" }),
+        port: z.string().optional().openapi({ description: "What the network isolator calls it" }),
       }),
     ),
     firmware: z.enum(["bios", "uefi"]),
@@ -33,6 +34,11 @@ export const nodeSchema = z
       passwordFile: z.string().optional(),
       passwordEnvironment: z.string().optional(),
     }),
+    isolatedAs: z.string().optional().openapi({ description: "What the network isolator calls the node, if not so" }),
+    dirty: z
+      .object({ project: z.string().optional(), since: momentSchema })
+      .optional()
+      .openapi({ description: "Since when an OS may have written to its own drives, and whose; absent once wiped" }),
     boots: z
       .object({
         disk: z.string().openapi({ description: "Its name" }),
@@ -81,10 +87,15 @@ export function viewNode(appliance: Appliance, node: NodeRecord, caller: Caller)
     id,
     name,
     project,
-    nics: node.nics.map(({ mac, role, network, address }) => ({ mac, role, network, address })),
+    nics: node.nics.map(({ mac, role, network, address, port }) => ({ mac, role, network, address, port })),
     firmware,
     loader,
     power: holdsEverywhere(caller, "node:read") ? viewPower(node.power) : { driver: node.power.driver },
+    isolatedAs: node.isolatedAs,
+    dirty: node.dirty && {
+      ...(seesProject(caller, node.dirty.project) ? { project: node.dirty.project } : {}),
+      since: moment(node.dirty.since),
+    },
     boots: viewBootEntry(appliance, id),
     lastLoader: viewLoader(appliance, node),
     stall: stall && viewStall(stall),
