@@ -48,6 +48,19 @@ export type Node = {
   requestedBy: string;
 };
 
+type Standing = { owner?: string; networks: { nic: string; network: string; channel: "native" | "tagged" }[] };
+
+/** A node as records, isolator, target server and BMC have it. */
+export type NodeStanding = {
+  node: string;
+  busy: boolean;
+  records: Standing & { disk?: string };
+  isolator?: Standing | { trouble: string };
+  target: string | { trouble: string };
+  power?: string | { trouble: string };
+  disagrees: string[];
+};
+
 /** A boot that stands still. */
 export type Stall = {
   kind: string;

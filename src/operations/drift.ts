@@ -7,29 +7,22 @@ import type { ImageRecord } from "../images/image.ts";
 import { parseTargetIqn } from "../values/iqn.ts";
 import type { Appliance } from "./appliance.ts";
 import { type Recorded, recorded } from "./describe-record.ts";
+import { ofNodes } from "./node-drift.ts";
 import { isLiving } from "./presence.ts";
+import { type Repair, repairBy } from "./repairs.ts";
 
 /**
- * How records, pool and targets can disagree. Repairs, each by explicit choice:
- * `content-missing`: a record whose content is not in the pool; the record goes.
- * `size-differs`: the record tells another size than the pool; the record follows.
- * `taken`: a record of what another appliance has adopted; the record goes.
- * `attachment`: a disk attached to a node that does not boot it; it is detached.
- * `leftover`: something half made, or the former content of a reverted disk; it goes, or is finished.
- * `former-target`: a target of an appliance that is lost; it goes once nobody is heard on it.
+ * How they can disagree. What is no repair's: content without a record (adopted), a boot entry whose target is not served
+ * (mended by itself), who could not be asked.
  */
-export const REPAIRS = ["content-missing", "size-differs", "taken", "attachment", "leftover", "former-target"] as const;
-export type Repair = (typeof REPAIRS)[number];
-
-/** What is no repair's: content without a record (adopted), a boot entry whose target is not served (mended by itself). */
-export type DriftKind = Repair | "unrecorded" | "target-missing";
+export type DriftKind = Repair | "unrecorded" | "target-missing" | "unanswered";
 
 /** One disagreement. `subject` is the thing's name, `message` what is wrong, `remedy` what to do. */
 export type Drift = { kind: DriftKind; id: string; subject: string; message: string; remedy: string };
 
 const SURVEY_SECONDS = 300;
 
-/** Compares records, pool and targets. Changes nothing; leaves out what operations are at. */
+/** Compares records with pool, targets, isolator and BMCs. Changes nothing; leaves out what operations are at. */
 export async function findDrift(
   appliance: Appliance,
   signal: AbortSignal = AbortSignal.timeout(SURVEY_SECONDS * 1000),
@@ -45,6 +38,7 @@ export async function findDrift(
     ...things.filter(isAtRest).flatMap((one) => ofContent(appliance, one)),
     ...(await ofLeftovers(appliance, leftovers.filter(isAtRest), things, signal)),
     ...(await ofTargets(appliance, signal)),
+    ...(await ofNodes(appliance, signal)),
   ];
 }
 
@@ -149,8 +143,4 @@ function ofForeignTarget(appliance: Appliance, { iqn, sessions }: TargetState): 
     : `ingot adopt --from ${named.appliance}`;
   const message = `appliance ${named.appliance} made it; it serves ${addresses}`;
   return [{ kind: "former-target", id: iqn, subject: `target ${named.disk}`, message, remedy }];
-}
-
-function repairBy(kind: Repair, effect: string): string {
-  return `ingot reconcile --repair ${kind} ${effect}`;
 }

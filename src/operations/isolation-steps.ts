@@ -19,7 +19,7 @@ type Isolating = { node: string; isolation?: Isolation };
 const CHANGES = 5;
 
 /** How long all networks of one node may take to change. */
-function networkSeconds({ config }: Appliance): number {
+export function networkSeconds({ config }: Appliance): number {
   return CHANGES * config.isolation.changeSeconds;
 }
 

@@ -2,9 +2,11 @@ import { ApplianceError } from "../errors.ts";
 import { DEFAULT_PROJECT } from "../projects/project.ts";
 import type { Change } from "../store/records.ts";
 import type { Appliance } from "./appliance.ts";
-import { type Drift, findDrift, isBooted, type Repair } from "./drift.ts";
+import { type Drift, findDrift, isBooted } from "./drift.ts";
 import { releaseFormerTarget } from "./former-targets.ts";
-import type { OperationRecord, Procedure } from "./operation.ts";
+import type { OperationRecord, Procedure, Step } from "./operation.ts";
+import { isNodeRepair, nodeRepairSteps } from "./repair-node.ts";
+import type { Repair } from "./repairs.ts";
 
 type ReconcilePlan = { repairs: { kind: Repair; id: string }[] };
 
@@ -28,7 +30,7 @@ export async function reconcile(
     });
   }
   return appliance.runner.begin<ReconcilePlan>("reconcile", {
-    summary: `repair ${repairs.length} of what disagrees with the pool`,
+    summary: `repair ${repairs.length} of what disagrees with the records`,
     project: DEFAULT_PROJECT,
     requestedBy,
     plan: { repairs },
@@ -41,8 +43,8 @@ function toRepair({ kind, id }: Drift): ReconcilePlan["repairs"][number] {
 }
 
 /**
- * The one step of a reconciliation. What the plan names is looked at again, so what has gone by itself is left alone;
- * each repair stands for itself, and is not taken back.
+ * The steps of a reconciliation: one for all that the pool has, and those of each node. What the plan names is looked at
+ * again, so what has gone by itself is left alone; each repair stands for itself, and is not taken back.
  */
 export function reconcileProcedure(appliance: Appliance): Procedure<ReconcilePlan> {
   const { catalogue, poolLeases, id: own } = appliance;
@@ -71,7 +73,7 @@ export function reconcileProcedure(appliance: Appliance): Procedure<ReconcilePla
   };
 
   const repairAll = async (
-    { repairs }: ReconcilePlan,
+    repairs: ReconcilePlan["repairs"],
     progress: (done: number, total: number, unit: "things") => void,
     signal: AbortSignal,
   ): Promise<Change[]> => {
@@ -89,23 +91,27 @@ export function reconcileProcedure(appliance: Appliance): Procedure<ReconcilePla
     return changes;
   };
 
+  const repairThings: Step<ReconcilePlan> = {
+    name: "repair",
+    deadlineSeconds: 1800,
+    run: async ({ plan, progress, signal }) => {
+      const repairs = plan.repairs.filter((one) => !isNodeRepair(one));
+      await poolLeases.take(LEASE, own, LEASE_SECONDS, signal);
+      try {
+        const changes = await repairAll(repairs, progress, signal);
+        return { output: { repaired: repairs.length }, changes };
+      } finally {
+        // where it can't be given back, it runs out by itself
+        await poolLeases.giveBack(LEASE, own, AbortSignal.timeout(GIVE_BACK_MS)).catch(() => {});
+      }
+    },
+  };
+
   return {
     kind: "reconcile",
-    steps: () => [
-      {
-        name: "repair",
-        deadlineSeconds: 1800,
-        run: async ({ plan, progress, signal }) => {
-          await poolLeases.take(LEASE, own, LEASE_SECONDS, signal);
-          try {
-            const changes = await repairAll(plan, progress, signal);
-            return { output: { repaired: plan.repairs.length }, changes };
-          } finally {
-            // where it can't be given back, it runs out by itself
-            await poolLeases.giveBack(LEASE, own, AbortSignal.timeout(GIVE_BACK_MS)).catch(() => {});
-          }
-        },
-      },
+    steps: ({ repairs }) => [
+      ...(repairs.every(isNodeRepair) ? [] : [repairThings]),
+      ...repairs.filter(isNodeRepair).flatMap((one) => nodeRepairSteps<ReconcilePlan>(appliance, one)),
     ],
   };
 }

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { AdoptionCandidate, Drift, Operation } from "../answers.ts";
+import type { AdoptionCandidate, Drift, NodeStanding, Operation } from "../answers.ts";
 import { choice, examples, type Open } from "../command.ts";
 import { formatBytes, formatCount } from "../text/quantity.ts";
 import { type Column, formatTable } from "../text/table.ts";
@@ -43,16 +43,26 @@ export function addCatalogueCommands(program: Command, open: Open): void {
 function addReconcile(program: Command, open: Open): void {
   program
     .command("reconcile")
-    .description("compare records with pool and targets; repair what you name")
+    .description("compare records with pool, targets, networks and BMCs; repair what you name")
+    .option("--nodes", "what each of them says of each node, side by side")
     .addOption(choice("--repair <kind...>", "kinds to repair; without it nothing is changed", REPAIRS))
     .option("-y, --yes", "do not ask")
     .option("--no-wait", "do not wait for the end")
     .addHelpText(
       "after",
-      examples("ingot reconcile", "ingot reconcile --repair leftover", "ingot reconcile --json | jq '.[].kind'"),
+      examples(
+        "ingot reconcile",
+        "ingot reconcile --nodes",
+        "ingot reconcile --repair leftover",
+        "ingot reconcile --json | jq '.[].kind'",
+      ),
     )
-    .action(async ({ repair }: { repair?: string[] }, command: Command) => {
+    .action(async ({ repair, nodes }: { repair?: string[]; nodes?: boolean }, command: Command) => {
       const session = open(command);
+      if (nodes) {
+        const standings = await session.api.get<NodeStanding[]>("/v1/system/drift/nodes");
+        return session.answerTable(standings, STANDING_COLUMNS, "no nodes yet");
+      }
       if (repair === undefined) {
         const found = await session.api.get<Drift[]>("/v1/system/drift");
         return session.answer(found, () => formatDrift(found, session.terminal.columns));
@@ -67,10 +77,32 @@ function addReconcile(program: Command, open: Open): void {
     });
 }
 
-const REPAIRS = ["content-missing", "size-differs", "taken", "attachment", "leftover", "former-target"];
+const REPAIRS = [
+  ...["content-missing", "size-differs", "taken", "attachment", "leftover", "former-target"],
+  ...["networks", "owner", "powered"],
+];
+
+const STANDING_COLUMNS: Column<NodeStanding>[] = [
+  { title: "", show: ({ disagrees, busy }) => (disagrees.length > 0 ? "!" : busy ? "~" : "") },
+  { title: "NODE", show: ({ node }) => node, cut: "end" },
+  { title: "RECORDS", show: ({ records, isolator }) => (isolator && formatStanding(records)) ?? "-", cut: "end" },
+  { title: "ISOLATOR", show: ({ isolator }) => formatStanding(isolator) ?? "-", cut: "end" },
+  { title: "DISK", show: ({ records }) => records.disk ?? "-", cut: "end" },
+  { title: "TARGET", show: ({ target }) => (typeof target === "string" ? target : "?") },
+  { title: "POWER", show: ({ power }) => (power === undefined ? "-" : typeof power === "string" ? power : "?") },
+];
+
+/** `red: prov+storage`; `?` for who did not answer. */
+function formatStanding(said: NodeStanding["isolator"]): string | undefined {
+  if (said === undefined) return undefined;
+  if ("trouble" in said) return "?";
+  const networks = said.networks.map(({ network }) => network).join("+");
+  if (said.owner === undefined && networks === "") return "nobody";
+  return `${said.owner ?? "nobody"}: ${networks || "no network"}`;
+}
 
 function formatDrift(found: Drift[], width: number): string {
-  if (found.length === 0) return "records, pool and targets agree\n";
+  if (found.length === 0) return "all agree with the records\n";
   return found
     .map(({ kind, subject, message, remedy }) => {
       const text = wrap(`${kind}: ${subject} ${message}`, width, 2);

@@ -120,6 +120,15 @@ function networksOf(pairs: [string, string][]): Map<string, OvsNetwork> {
   return networks;
 }
 
+/** What an open port is said to be in. */
+export const EVERY_VLAN = "every VLAN";
+
+/** The VLAN of a network as `attachmentsOf` names it; undefined where there is no such network. */
+export function vlanOf(network: string, networks: Map<string, OvsNetwork>): number | undefined {
+  const [, unnamed] = /^vlan\/(\d+)$/.exec(network) ?? [];
+  return networks.get(network)?.vlan ?? (unnamed === undefined ? undefined : Number(unnamed));
+}
+
 /** The networks of a port. A VLAN that is none of them is told too (`vlan/123`, `every VLAN`): the switch is what counts. */
 export function attachmentsOf(port: OvsPort, networks: Map<string, OvsNetwork>): IsolatedNic["networks"] {
   const names = new Map([...networks.values()].map(({ vlan, name }) => [vlan, name]));
@@ -127,7 +136,7 @@ export function attachmentsOf(port: OvsPort, networks: Map<string, OvsNetwork>):
   return [
     ...(port.native === undefined ? [] : [{ network: name(port.native), channel: "native" as const }]),
     ...port.tagged.map((vlan) => ({ network: name(vlan), channel: "tagged" as const })),
-    ...(port.isOpen ? [{ network: "every VLAN", channel: "tagged" as const }] : []),
+    ...(port.isOpen ? [{ network: EVERY_VLAN, channel: "tagged" as const }] : []),
   ];
 }
 

@@ -3,6 +3,7 @@ import { abortedError, driverFailed } from "../failure.ts";
 import type { Attachment, IsolatedNode, NetworkIsolator, NetworkSpec } from "./network-isolator.ts";
 import {
   attachmentsOf,
+  EVERY_VLAN,
   type OvsPort,
   type OvsState,
   portUnchanged,
@@ -10,6 +11,7 @@ import {
   setNetwork,
   setProject,
   setVlans,
+  vlanOf,
   vlanUnused,
 } from "./ovs-state.ts";
 import type { Ovsdb, OvsdbOperation } from "./ovsdb.ts";
@@ -160,7 +162,10 @@ export class OvsIsolator implements NetworkIsolator {
     const action = `detach ${nic} of ${node} from ${network}`;
     await this.#change(action, signal, (state) => {
       const port = this.#port(node, nic, state);
-      const vlan = state.networks.get(network)?.vlan;
+      if (port.isOpen && network === EVERY_VLAN) {
+        return [setVlans(port, undefined, []), portUnchanged(port), state.networksUnchanged];
+      }
+      const vlan = vlanOf(network, state.networks);
       if (vlan === undefined || (port.native !== vlan && !port.tagged.includes(vlan))) return [];
       const native = port.native === vlan ? undefined : port.native;
       const tagged = port.tagged.filter((one) => one !== vlan);

@@ -1,14 +1,18 @@
 import { z } from "@hono/zod-openapi";
 import { adopt } from "../../../operations/adopt.ts";
 import { checkChoice, compareWithPool } from "../../../operations/adoption.ts";
-import { REPAIRS } from "../../../operations/drift.ts";
+import { compareNodes } from "../../../operations/compare-nodes.ts";
 import { lookForDrift } from "../../../operations/drift-watch.ts";
 import { reconcile } from "../../../operations/reconcile.ts";
+import { REPAIRS } from "../../../operations/repairs.ts";
 import { DEFAULT_PROJECT } from "../../../projects/project.ts";
 import type { Api, ApiParts } from "../api.ts";
 import { describeRoute } from "../route.ts";
 import { candidateSchema, viewCandidate } from "../views/adoption-view.ts";
+import { nodeStandingSchema, viewNodeStanding } from "../views/node-standing-view.ts";
 import { ACCEPTED, accepted, body, json } from "./answers.ts";
+
+const COMPARE_MS = 120_000;
 
 const ids = z.array(z.string().max(63)).max(10_000).default([]);
 const adoptBody = z
@@ -28,7 +32,7 @@ const reconcileBody = z
 
 const driftSchema = z
   .object({
-    kind: z.enum([...REPAIRS, "unrecorded", "target-missing"]),
+    kind: z.enum([...REPAIRS, "unrecorded", "target-missing", "unanswered"]),
     id: z.string(),
     subject: z.string(),
     message: z.string(),
@@ -41,6 +45,13 @@ const routes = {
     method: "get",
     path: "/v1/system/drift",
     responses: { 200: json("Where records, pool and targets disagree, compared now", z.array(driftSchema)) },
+  }),
+  nodes: describeRoute("system:read", {
+    method: "get",
+    path: "/v1/system/drift/nodes",
+    responses: {
+      200: json("What records, isolator, targets and BMCs say of each node, asked now", z.array(nodeStandingSchema)),
+    },
   }),
   reconcile: describeRoute("system:write", {
     method: "post",
@@ -62,6 +73,13 @@ const routes = {
 /** The catalogue beside the pool. */
 export function addCatalogueRoutes(api: Api, { appliance }: ApiParts): void {
   api.openapi(routes.drift, async (c) => c.json(await lookForDrift(appliance), 200));
+  api.openapi(routes.nodes, async (c) => {
+    const standings = await compareNodes(appliance, AbortSignal.timeout(COMPARE_MS));
+    return c.json(
+      standings.map((one) => viewNodeStanding(appliance, one)),
+      200,
+    );
+  });
   api.openapi(routes.reconcile, async (c) =>
     accepted(c, appliance, await reconcile(appliance, c.req.valid("json"), c.var.caller.name)),
   );

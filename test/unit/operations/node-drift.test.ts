@@ -1,0 +1,134 @@
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { ApplianceError } from "../../../src/errors.ts";
+import type { Appliance } from "../../../src/operations/appliance.ts";
+import { compareNodes } from "../../../src/operations/compare-nodes.ts";
+import { deprovision } from "../../../src/operations/deprovision.ts";
+import { findDrift } from "../../../src/operations/drift.ts";
+import { importImage } from "../../../src/operations/import-image.ts";
+import { provision } from "../../../src/operations/provision.ts";
+import { reconcile } from "../../../src/operations/reconcile.ts";
+import type { Repair } from "../../../src/operations/repairs.ts";
+import { done, proveProcedures } from "./prove-procedures.ts";
+import { isolatedAsRecorded, newNode, nothingLeftBehind, settled, World } from "./world.ts";
+
+const project = "default";
+const NIC = { node: "node-1", nic: "port-1" };
+
+async function prepare(appliance: Appliance): Promise<void> {
+  await appliance.nodes.add(newNode("node-1", 1), "test");
+  await appliance.nodes.add(newNode("node-2", 2), "test");
+  const golden = { project, name: "golden", path: "/import/golden.raw", format: "raw", phonesHome: false } as const;
+  await done(appliance, importImage(appliance, golden, "test"));
+  await done(appliance, provision(appliance, { node: "node-1", image: "golden" }, "test"));
+  await appliance.mirror.catchUp(new AbortController().signal);
+}
+
+const isolated = (world: World) => {
+  world.isolated = true;
+};
+
+/** As somebody does who works on the switch by hand. */
+async function tamper({ isolator }: World): Promise<void> {
+  await isolator.ensureNetwork({ name: "elsewhere" });
+  await isolator.ensureAttached({ ...NIC, network: "elsewhere", channel: "native" });
+  await isolator.allocate("node-2", "strangers");
+  await isolator.ensureAttached({ node: "node-2", nic: "port-2", network: "prov", channel: "native" });
+}
+
+let world: World;
+let appliance: Appliance;
+let broken: string | undefined;
+beforeEach(async () => {
+  broken = undefined;
+  world = new World();
+  world.isolated = true;
+  appliance = await world.start({
+    before: (verb) => {
+      if (verb === broken) throw new ApplianceError("UNAVAILABLE", "nobody answers");
+    },
+  });
+  await prepare(appliance);
+});
+afterEach(() => world.end());
+
+const found = async () =>
+  (await findDrift(appliance)).map(({ kind, subject, message }) => `${kind}: ${subject} ${message}`);
+const repaired = async (...repair: Repair[]) =>
+  (await settled(appliance, await reconcile(appliance, { repair }, "test"))).state;
+
+it("finds nothing where records, isolator, targets and BMCs agree, and tells what each says", async () => {
+  expect(await found()).toEqual([]);
+  const [one, two] = await compareNodes(appliance, AbortSignal.timeout(5000));
+  const networks = [{ nic: "port-1", network: "prov", channel: "native" }];
+  expect(one).toMatchObject({
+    owner: project,
+    networks,
+    isolator: { owner: project, networks },
+    target: true,
+    power: "on",
+  });
+  expect(two).toMatchObject({ networks: [], isolator: { networks: [] }, target: false, power: "off" });
+});
+
+it("names what somebody changed at the switch, and what a repair of each kind does to it", async () => {
+  await tamper(world);
+  await appliance.powerOf(appliance.nodes.get("node-2")).on(new AbortController().signal);
+  expect(await found()).toEqual([
+    "networks: node node-1 is in elsewhere at port-1, and is not in prov at port-1",
+    "owner: node node-2 ovs has it for strangers; by the records, nobody has it",
+    "networks: node node-2 is in prov at port-2",
+  ]);
+  expect(await repaired("networks")).toBe("done");
+  expect(await found()).toEqual(["owner: node node-2 ovs has it for strangers; by the records, nobody has it"]);
+  expect(await repaired("owner")).toBe("done");
+  expect(await found()).toEqual(["powered: node node-2 is on, and nobody has it"]);
+  expect(await repaired("powered")).toBe("done");
+  expect(await found()).toEqual([]);
+  await isolatedAsRecorded(appliance, world);
+});
+
+it("gives a node back to who has it by the records", async () => {
+  await world.isolator.ensureDetached({ ...NIC, network: "prov", channel: "native" });
+  await world.isolator.free("node-1", project);
+  expect(await found()).toHaveLength(2);
+  expect(await repaired("owner")).toBe("done");
+  expect(await found()).toEqual([]);
+});
+
+it("says who could not be asked, and goes on with the others", async () => {
+  await tamper(world);
+  broken = "isolator.nodes";
+  expect(await found()).toEqual(["unanswered: isolator ovs could not be compared: nobody answers"]);
+  broken = "power.status";
+  const kinds = (await findDrift(appliance)).map(({ kind, subject }) => `${kind} ${subject}`);
+  expect(kinds).toContain("unanswered node node-1");
+  expect(kinds).toContain("networks node node-1");
+});
+
+it("leaves alone what an operation is at", async () => {
+  world.nodesBoot = false;
+  await done(appliance, deprovision(appliance, { node: "node-1", disk: "delete", now: true }, "test"));
+  const { id } = await provision(appliance, { node: "node-1", image: "golden" }, "test");
+  await tamper(world).catch(() => {});
+  expect((await found()).filter((text) => text.includes("node-1"))).toEqual([]);
+  await appliance.runner.cancel(id);
+  await settled(appliance, appliance.runner.get(id));
+});
+
+proveProcedures(
+  {
+    "repair of what the isolator has otherwise": {
+      prepare: async (one, of) => {
+        await prepare(one);
+        await tamper(of);
+      },
+      begin: (one) => reconcile(one, { repair: ["networks", "owner", "powered"] }, "test"),
+      check: async (one, of) => {
+        nothingLeftBehind(one, of);
+        const [repair] = one.runner.list().filter(({ kind }) => kind === "reconcile");
+        if (repair?.state === "done") await isolatedAsRecorded(one, of);
+      },
+    },
+  },
+  isolated,
+);
