@@ -137,6 +137,22 @@ describe.each([
   });
 });
 
+it("takes a NIC out of what somebody put its port into by hand", async () => {
+  const ours = isolator(local);
+  const networks = async () => (await ours.node("red1", signal())).nics.flatMap((nic) => nic.networks);
+  for (const [columns, network] of [
+    [["vlan_mode=access", "tag=555"], "vlan/555"],
+    [["vlan_mode=trunk", "tag=[]", "trunks=[]", "protected=false"], "every VLAN"],
+  ] as const) {
+    await ovs.vsctl("set", "port", "p-red1", ...columns);
+    const [found] = await networks();
+    expect(found).toMatchObject({ network });
+    await ours.ensureDetached({ node: "red1", nic: "p-red1", ...found! }, signal());
+    expect(await networks()).toEqual([]);
+  }
+  await expectReached([]);
+});
+
 it("refuses those whose certificate the switch does not know", async () => {
   const stranger = overTls("stranger");
   const refused = stranger.databases(signal());
