@@ -34,7 +34,6 @@ import { createFetchFile } from "./net/fetch-file.ts";
 import { takeInheritedSockets } from "./net/inherited-sockets.ts";
 import { findNeighbour } from "./net/neighbours.ts";
 import { createNotifier } from "./net/notify.ts";
-import { tcpPeers } from "./net/tcp-peers.ts";
 import { exercise, startWatchdog, type WatchdogProbe } from "./net/watchdog.ts";
 import { cablingOf } from "./nodes/cabling.ts";
 import type { FindNode, NodeRecord } from "./nodes/node.ts";
@@ -49,6 +48,7 @@ import { innerAddresses } from "./operations/inner-addresses.ts";
 import type { OperationRecord } from "./operations/operation.ts";
 import { OperatorRequests } from "./operations/operator-requests.ts";
 import { PoolWatch } from "./operations/pool-watch.ts";
+import { createPortalView } from "./operations/portals.ts";
 import { Presence } from "./operations/presence.ts";
 import { registerProcedures } from "./operations/procedures.ts";
 import { purgeDeleted } from "./operations/purge-deleted.ts";
@@ -193,7 +193,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     targets: storage.targets,
     drift: new LastDrift(),
     traffic: new DiskTraffic(),
-    tcpPeers,
+    lookAtPortals: createPortalView(inherited),
     unarmedRequests: new WeakMap(),
     powerOf: (node) => powerControls(bmcAccount(node, config, environment)),
     isolator,

@@ -13,13 +13,16 @@ const FD_CLOEXEC = 1;
 const SOL_SOCKET = 1;
 const SO_TYPE = 3;
 const SO_BINDTODEVICE = 25;
+const SO_DOMAIN = 39;
+const AF_NETLINK = 16;
 const INTERFACE_NAME_BYTES = 16;
 
 /** sd_listen_fds(3): SD_LISTEN_FDS_START. */
 const FIRST_FD = 3;
 const KINDS: Record<number, SocketKind> = { 1: "stream", 2: "datagram" };
 
-export type SocketKind = "stream" | "datagram";
+/** `netlink`: one to the kernel (netlink(7)), of the network namespace that it was opened in. */
+export type SocketKind = "stream" | "datagram" | "netlink";
 
 /** A socket that systemd opened for us: `interface` is what it is bound to (BindToDevice=), if anything. */
 export type InheritedSocket = { fd: number; kind: SocketKind; interface?: string };
@@ -67,8 +70,9 @@ export function findInherited(
 }
 
 function inspect(fd: number, name: string): InheritedSocket {
-  const kind = KINDS[readOption(fd, SO_TYPE, 4)?.readInt32LE() ?? 0];
-  if (!kind) throw broken(`descriptor ${fd} (${name}) is not a stream or datagram socket`);
+  const isNetlink = readOption(fd, SO_DOMAIN, 4)?.readInt32LE() === AF_NETLINK;
+  const kind = isNetlink ? "netlink" : KINDS[readOption(fd, SO_TYPE, 4)?.readInt32LE() ?? 0];
+  if (!kind) throw broken(`descriptor ${fd} (${name}) is not a stream, datagram or netlink socket`);
   fcntl(fd, F_SETFD, "int", FD_CLOEXEC);
   const bound = readOption(fd, SO_BINDTODEVICE, INTERFACE_NAME_BYTES)?.toString("latin1").replace(/\0.*$/s, "");
   return { fd, kind, ...(bound ? { interface: bound } : {}) };

@@ -36,11 +36,14 @@ const recv = libc.func("intptr_t recv(int fd, _Out_ void *data, size_t size, int
 const close = libc.func("int close(int fd)");
 
 /**
- * Asks the kernel for a whole table (netlink(7)) of this network namespace and answers the body of each message. Needs no
- * privilege and never waits: the kernel answers a dump while it is read. UNAVAILABLE when it refuses.
+ * Asks the kernel for a whole table (netlink(7)) and answers the body of each message: that of this network namespace, or
+ * through `fd` that of another one, where somebody else opened that socket. Needs no privilege and never waits: the kernel
+ * answers a dump while it is read. UNAVAILABLE when it refuses.
  */
-export function netlinkDump(protocol: number, type: number, body: Buffer): Buffer[] {
-  return ask(protocol, type, NLM_F_DUMP, body, []);
+export function netlinkDump(protocol: number, type: number, body: Buffer, fd?: number): Buffer[] {
+  return fd === undefined
+    ? ask(protocol, type, NLM_F_DUMP, body, [])
+    : exchange(fd, netlinkRequest(type, NLM_F_DUMP, body), []);
 }
 
 /** Asks for a single thing, and answers the body of the message about it; undefined when there is none. Else as above. */
@@ -52,18 +55,28 @@ export function netlinkGet(protocol: number, type: number, body: Buffer): Buffer
 function ask(protocol: number, type: number, flags: number, body: Buffer, fine: readonly number[]): Buffer[] {
   const fd = checked(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), "socket");
   try {
-    const request = Buffer.concat([header(type, flags, body.length), body]);
-    checked(Number(send(fd, request, request.length, 0)), "send");
-    const bodies: Buffer[] = [];
-    for (let isOver = false; !isOver; ) {
-      const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
-      const length = checked(Number(recv(fd, buffer, buffer.length, MSG_DONTWAIT)), "recv");
-      isOver = collectNetlink(buffer.subarray(0, length), bodies, fine);
-    }
-    return bodies;
+    return exchange(fd, netlinkRequest(type, flags, body), fine);
   } finally {
     close(fd);
   }
+}
+
+function exchange(fd: number, request: Buffer, fine: readonly number[]): Buffer[] {
+  // of an answer that broke off, on a socket that stays open, the rest may still be there
+  drain(fd);
+  checked(Number(send(fd, request, request.length, 0)), "send");
+  const bodies: Buffer[] = [];
+  for (let isOver = false; !isOver; ) {
+    const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+    const length = checked(Number(recv(fd, buffer, buffer.length, MSG_DONTWAIT)), "recv");
+    isOver = collectNetlink(buffer.subarray(0, length), bodies, fine);
+  }
+  return bodies;
+}
+
+function drain(fd: number): void {
+  const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  while (Number(recv(fd, buffer, buffer.length, MSG_DONTWAIT)) > 0);
 }
 
 /** An attribute as requests carry it, padded for a next one behind it. */
@@ -88,12 +101,12 @@ export function netlinkAttributes(bytes: Buffer): Map<number, Buffer> {
   return found;
 }
 
-function header(type: number, flags: number, bodyBytes: number): Buffer {
-  const bytes = Buffer.alloc(HEADER_BYTES);
-  bytes.writeUInt32LE(HEADER_BYTES + bodyBytes, 0);
-  bytes.writeUInt16LE(type, 4);
-  bytes.writeUInt16LE(NLM_F_REQUEST | flags, 6);
-  return bytes;
+function netlinkRequest(type: number, flags: number, body: Buffer): Buffer {
+  const header = Buffer.alloc(HEADER_BYTES);
+  header.writeUInt32LE(HEADER_BYTES + body.length, 0);
+  header.writeUInt16LE(type, 4);
+  header.writeUInt16LE(NLM_F_REQUEST | flags, 6);
+  return Buffer.concat([header, body]);
 }
 
 /**

@@ -18,7 +18,6 @@ import type { ImageCatalogue } from "../images/image-catalogue.ts";
 import type { LeaseTable } from "../leases/lease-table.ts";
 import type { Log } from "../log.ts";
 import type { FetchFile } from "../net/fetch-file.ts";
-import type { TcpPeer } from "../net/tcp-peers.ts";
 import type { NodeRecord } from "../nodes/node.ts";
 import type { NodeRegistry } from "../nodes/node-registry.ts";
 import type { ProjectRegistry } from "../projects/project-registry.ts";
@@ -28,6 +27,7 @@ import type { LastDrift } from "./drift-watch.ts";
 import type { Incoming } from "./incoming.ts";
 import type { OperatorRequests } from "./operator-requests.ts";
 import type { PoolWatch } from "./pool-watch.ts";
+import type { LookAtPortals } from "./portals.ts";
 import type { RecordMirror } from "./record-mirror.ts";
 import type { OperationRunner } from "./runner.ts";
 import type { UnarmedRequests } from "./unarmed-request.ts";
@@ -68,8 +68,7 @@ export type Appliance = {
   /** What the last comparison of records with pool and targets found. */
   drift: LastDrift;
   targets: TargetServer;
-  /** Established connections to a port of this machine, as the kernel tells. */
-  tcpPeers: (port: number) => TcpPeer[];
+  lookAtPortals: LookAtPortals;
   /** What nodes move to and from their disks. */
   traffic: DiskTraffic;
   /** Boot requests that got no secret, for people. */

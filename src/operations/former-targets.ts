@@ -80,7 +80,7 @@ async function allTargets(
  * that disk, and is not the one that was switched off.
  */
 export async function releaseFormerTargets(
-  appliance: Pick<Appliance, "config" | "store" | "targets" | "tcpPeers" | "clock" | "log">,
+  appliance: Pick<Appliance, "config" | "store" | "targets" | "lookAtPortals" | "clock" | "log">,
   attachment: { disk: string; iqn: string },
   signal: AbortSignal,
 ): Promise<void> {
@@ -89,7 +89,7 @@ export async function releaseFormerTargets(
 
 /** The same of one target, by its name: it may serve a disk that this appliance does not know. */
 export async function releaseFormerTarget(
-  appliance: Pick<Appliance, "config" | "targets" | "tcpPeers" | "clock" | "log">,
+  appliance: Pick<Appliance, "config" | "targets" | "lookAtPortals" | "clock" | "log">,
   iqn: string,
   signal: AbortSignal,
 ): Promise<void> {
@@ -98,7 +98,7 @@ export async function releaseFormerTarget(
 }
 
 async function release(
-  appliance: Pick<Appliance, "targets" | "tcpPeers" | "clock" | "log">,
+  appliance: Pick<Appliance, "targets" | "lookAtPortals" | "clock" | "log">,
   disk: string,
   find: () => Promise<FormerTarget[]>,
   signal: AbortSignal,
@@ -122,11 +122,17 @@ async function release(
   }
 }
 
-function lastHeard({ tcpPeers }: Pick<Appliance, "tcpPeers">, { network, state }: FormerTarget, now: number): number {
+function lastHeard(
+  { lookAtPortals }: Pick<Appliance, "lookAtPortals">,
+  { network, state }: FormerTarget,
+  now: number,
+): number {
+  const { open, peers } = lookAtPortals(network);
+  // nobody would be heard
+  if (open.size === 0) return now;
   const addresses = new Set(state.sessions.flatMap((session) => session.addresses));
-  const ports = new Set(network.portals.map(({ port }) => port));
-  const peers = [...ports].flatMap((port) => tcpPeers(port)).filter(({ remote }) => addresses.has(remote));
-  return Math.max(0, ...peers.map(({ silentMs }) => now - silentMs));
+  const theirs = peers.filter(({ remote }) => addresses.has(remote));
+  return Math.max(0, ...theirs.map(({ silentMs }) => now - silentMs));
 }
 
 function stillServed(disk: string, { state }: FormerTarget): ApplianceError {

@@ -1,12 +1,13 @@
 import { armed, type BootEntry } from "../boot/boot-entry.ts";
 import type { BootEvent } from "../boot/boot-event.ts";
 import { type ApplianceError, toApplianceError } from "../errors.ts";
-import { type TcpPeer, tcpPeers } from "../net/tcp-peers.ts";
+import type { TcpPeer } from "../net/tcp-peers.ts";
 import type { Collection } from "../store/records.ts";
 import type { Appliance } from "./appliance.ts";
 import { BmcWord } from "./bmc-word.ts";
 import { cutDeadSessions } from "./dead-sessions.ts";
 import { judgeOs } from "./os-silence.ts";
+import type { PortalView } from "./portals.ts";
 import type { TargetWatch } from "./target-watch.ts";
 import type { UnarmedRequest } from "./unarmed-request.ts";
 
@@ -32,18 +33,16 @@ export class Rearming {
   readonly #appliance: Appliance;
   readonly #entries: Collection<BootEntry>;
   readonly #seen: SeenTargets;
-  readonly #peers: (port: number) => TcpPeer[];
   readonly #bmcs: BmcWord;
   readonly #trials = new Map<string, Trial>();
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
   #trouble: string | undefined;
 
-  constructor(appliance: Appliance, seen: SeenTargets, peers: (port: number) => TcpPeer[] = tcpPeers) {
+  constructor(appliance: Appliance, seen: SeenTargets) {
     this.#appliance = appliance;
     this.#entries = appliance.records.collection("bootEntries");
     this.#seen = seen;
-    this.#peers = peers;
     this.#bmcs = new BmcWord(appliance, this.#stop.signal);
   }
 
@@ -89,9 +88,12 @@ export class Rearming {
       if (entry?.disarmedAt !== undefined && now - trial.lastAt <= PATIENCE_MS) waiting.push([entry, trial]);
       else this.#end(node, trial, entry);
     }
-    const ports = new Set(waiting.flatMap(([{ portals }]) => portals.map(({ port }) => port)));
-    const heard = lastHeard([...ports].flatMap(this.#peers), now);
-    await Promise.all(waiting.map(([entry, trial]) => this.#judge(entry, trial, heard, now)));
+    const { config, lookAtPortals } = this.#appliance;
+    const asked = new Set(waiting.map(([{ network }]) => network));
+    const views = new Map(
+      config.networks.filter(({ name }) => asked.has(name)).map((one) => [one.name, lookAtPortals(one)]),
+    );
+    await Promise.all(waiting.map(([entry, trial]) => this.#judge(entry, trial, views.get(entry.network), now)));
   }
 
   /** Why the last look failed, logged once: until that is mended, nobody who waits is armed. */
@@ -110,12 +112,14 @@ export class Rearming {
     if (entry?.disarmedAt !== undefined && !trial.isReported) trial.finding = "it stopped asking before that was known";
   }
 
-  async #judge(entry: BootEntry, trial: Trial, heard: Map<string, number>, now: number): Promise<void> {
+  async #judge(entry: BootEntry, trial: Trial, portals: PortalView | undefined, now: number): Promise<void> {
+    const heard = lastHeard(portals?.peers ?? [], now);
     const sessions = this.#seen.sessionsOf(entry);
     const addresses = new Set([...(entry.address ? [entry.address] : []), ...sessions.flatMap((one) => one.addresses)]);
     const heardAt = Math.max(...[...addresses].map((one) => heard.get(one) ?? 0), trial.heardAt ?? 0);
     trial.heardAt = heardAt || trial.since;
-    const openSince = this.#seen.openSince(entry);
+    // where no portal is seen open, nobody would be heard: there silence says nothing
+    const openSince = portals?.open.size ? this.#seen.openSince(entry) : undefined;
     const verdict = judgeOs({ askedAt: trial.since, heardAt: trial.heardAt, openSince }, now);
     if (verdict.kind === "lives") this.#reportLiving(entry, trial);
     else if (this.#appliance.config.arming === "strict") await this.#askBmc(entry, trial, now);

@@ -16,7 +16,7 @@ export const targetCheck: Check = {
   run: async ({ appliance }, signal) => {
     const findings = appliance.config.networks.map(async (network) => [
       ...(await lookAtDaemon(appliance, network, AbortSignal.any([signal, AbortSignal.timeout(DAEMON_MS)]))),
-      ...(await Promise.all(network.portals.map((portal) => lookAtPortal(network, portal)))),
+      ...(await lookAtPortals(appliance, network)),
     ]);
     return (await Promise.all(findings)).flat();
   },
@@ -54,7 +54,20 @@ function describeFaults({ nodeName, disk }: BootEntry, faults: string[]): Findin
   };
 }
 
-function lookAtPortal(network: NetworkConfig, { address, port }: Portal): Promise<Finding> {
+async function lookAtPortals(appliance: Appliance, network: NetworkConfig): Promise<Finding[]> {
+  const { isApart, open } = appliance.lookAtPortals(network);
+  if (!isApart) return await Promise.all(network.portals.map((portal) => connectToPortal(network, portal)));
+  // this machine reaches no portal that has a network namespace to itself; the kernel tells who listens there
+  return network.portals.map(({ address, port }) => {
+    const about = { check: "targets", subject: `portal ${address}:${port}` };
+    if (open.has(`${address}:${port}`)) return { ...about, state: "ok", message: "listens, apart" };
+    const [unit, other] = [`ingot-isolated-network@${network.interface}`, `ingot-tgtd@${network.tgtd.control}`];
+    const remedy = `systemctl status ${unit} ${other}; ip -n ingot-${network.interface} address`;
+    return { ...about, state: "failed", message: "nothing listens in its network namespace", remedy };
+  });
+}
+
+function connectToPortal(network: NetworkConfig, { address, port }: Portal): Promise<Finding> {
   const about = { check: "targets", subject: `portal ${address}:${port}` };
   return new Promise((resolve) => {
     // as seen from the nodes' network: a rule of the firewall may go by the address

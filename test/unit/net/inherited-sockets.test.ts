@@ -109,7 +109,7 @@ describe("inherited sockets", () => {
     );
     expect(answer).toEqual({
       code: "INVALID",
-      message: "inherited sockets: descriptor 3 (dhcp-eth1) is not a stream or datagram socket",
+      message: "inherited sockets: descriptor 3 (dhcp-eth1) is not a stream, datagram or netlink socket",
     });
   });
 });

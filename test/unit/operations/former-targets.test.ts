@@ -16,24 +16,24 @@ let appliance: Appliance;
 let now: number;
 /** Since when the machine at the former target has been silent; undefined while it lives. */
 let silentSince: number | undefined;
+let openPortals: Set<string>;
 
 beforeEach(async () => {
   world = new World();
-  [now, silentSince] = [1_000_000, undefined];
+  [now, silentSince, openPortals] = [1_000_000, undefined, new Set(["10.20.0.1:3260"])];
   const clock = {
     now: () => now,
     sleep: async (ms: number) => {
       now += ms;
     },
   } as Clock;
-  const tcpPeers = () => [
-    {
-      local: "10.20.0.1" as Ipv4,
-      remote: "10.0.0.1" as Ipv4,
-      silentMs: silentSince === undefined ? 100 : now - silentSince,
-    },
-  ];
-  appliance = { ...(await world.start()), clock, tcpPeers };
+  const silentMs = () => (silentSince === undefined ? 100 : now - silentSince);
+  const lookAtPortals = () => ({
+    isApart: false,
+    open: openPortals,
+    peers: [{ local: "10.20.0.1" as Ipv4, remote: "10.0.0.1" as Ipv4, silentMs: silentMs() }],
+  });
+  appliance = { ...(await world.start()), clock, lookAtPortals };
   await world.targets.ensureTarget(1, {
     iqn: FORMER,
     units: [{ lun: 1, disk: DISK, backing: { type: "file", path: `/memory/disks/${DISK}` }, readOnly: false }],
@@ -48,6 +48,12 @@ const release = () => releaseFormerTargets(appliance, { disk: DISK, iqn: IQN }, 
 
 it("leaves the target of a machine that lives, and says where that is", async () => {
   await expect(release()).rejects.toMatchObject({ code: "IN_USE", details: { iqn: FORMER, addresses: ["10.0.0.1"] } });
+  expect(world.targets.targets.has(FORMER)).toBe(true);
+});
+
+it("leaves the target where no portal is seen open: its machine would not be heard", async () => {
+  [silentSince, openPortals] = [0, new Set()];
+  await expect(release()).rejects.toMatchObject({ code: "IN_USE" });
   expect(world.targets.targets.has(FORMER)).toBe(true);
 });
 

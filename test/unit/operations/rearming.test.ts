@@ -32,12 +32,14 @@ function world(changes: Partial<BootEntry> = {}, arming = "rearm") {
     sessions: [] as string[],
     sessionAddress: bootEntry().address as Ipv4,
     openSince: 0 as number | undefined,
+    openPortals: new Set(["10.20.0.1:3260"]),
   };
   const appliance = {
     records,
     config: { arming, networks: [{ name: "rack1", tgtd: { control: 7 } }], operations: { bmcSeconds: 5 } },
     nodes: { findByMac: (one: string) => (one === mac ? { id: "node-1" } : undefined), get: () => ({ id: "node-1" }) },
     powerOf: () => power,
+    lookAtPortals: () => ({ isApart: false, open: state.openPortals, peers: state.peers }),
     unarmedRequests: requests,
     bootEvents: (event: BootEvent) => events.push(event),
     targets: { cutSessions: async (_control: number, _iqn: string, ids: string[]) => void cuts.push(ids) },
@@ -61,7 +63,7 @@ function world(changes: Partial<BootEntry> = {}, arming = "rearm") {
     sessionsOf: () => state.sessions.map((id) => ({ id, initiator: "iqn.x", addresses: [state.sessionAddress] })),
     openSince: () => state.openSince,
   };
-  const rearming = new Rearming(appliance as unknown as Appliance, seen, () => state.peers);
+  const rearming = new Rearming(appliance as unknown as Appliance, seen);
   stop = () => rearming.stop();
   (entries as unknown as Map<string, object>).set("node-1", bootEntry({ disarmedAt: 10 * MINUTE, ...changes }));
   /** Begins a look, and lets it end. */
@@ -122,6 +124,20 @@ describe("a node whose OS was up asks to boot", () => {
     expect(isArmed()).toBe(true);
     expect(cuts).toEqual([]);
     expect(warnings).toEqual([]);
+  });
+
+  it("and waits while none of its portals is seen open: nobody would be heard there", async () => {
+    const { state, asks, asksAgain, isArmed, request, passes } = world();
+    state.openPortals = new Set();
+    await asks();
+    await passes(50_000);
+    asksAgain();
+    await passes(50_000);
+    expect(isArmed()).toBe(false);
+    expect(request()).toMatchObject({ remedy: "ingot doctor" });
+    state.openPortals = new Set(["10.20.0.1:3260"]);
+    await passes(1000);
+    expect(isArmed()).toBe(true);
   });
 
   it("and is refused as long as its OS is heard, however long that takes, and reported once", async () => {

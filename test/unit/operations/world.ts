@@ -143,7 +143,7 @@ export class World {
       isolator: () => failing(this.isolator, (verb) => before(`isolator.${verb}`)),
       drift: new LastDrift(),
       traffic: new DiskTraffic(),
-      tcpPeers: () => [],
+      lookAtPortals: () => ({ isApart: false, open: new Set(["10.20.0.1:3260"]), peers: [] }),
       unarmedRequests: new WeakMap(),
       operatorRequests: new OperatorRequests(clock),
       clock,
