@@ -10,7 +10,7 @@ import type { Config, NetworkConfig } from "./config/schema.ts";
 import { serveDhcp } from "./dhcp/serve-dhcp.ts";
 import type { DhcpStanding } from "./dhcp/standing.ts";
 import { assetsRoute } from "./http/boot/assets.ts";
-import { startHttpBootServer } from "./http/boot/server.ts";
+import { type BootServerParts, startHttpBootServer } from "./http/boot/server.ts";
 import type { LeaseTable } from "./leases/lease-table.ts";
 import type { Log } from "./log.ts";
 import { borrowDatagramSocket } from "./net/borrowed-socket.ts";
@@ -89,7 +89,7 @@ export async function serveNetwork(parts: NetworkParts): Promise<ServedNetwork> 
     });
     stops.push(() => tftp.stop());
 
-    const http = await startHttpBootServer({
+    const boots: BootServerParts = {
       network,
       answers,
       clientOf: (mac) => parts.timeline.current(mac)?.client,
@@ -98,11 +98,13 @@ export async function serveNetwork(parts: NetworkParts): Promise<ServedNetwork> 
       emit: events,
       onTransfer,
       assets: assetsRoute(config.assetsDirectory),
-      fd: streamSocket(parts),
       log: log.child({ component: "http-boot", network: network.name }),
       clock,
-    });
-    stops.push(() => http.stop());
+    };
+    for (const fd of streamSockets(parts)) {
+      const http = await startHttpBootServer({ ...boots, fd });
+      stops.push(() => http.stop());
+    }
 
     const { counters } = dhcp;
     const progress = () => ({
@@ -135,12 +137,15 @@ async function probeSocket({ network, inherited }: NetworkParts): Promise<Socket
   return openInterfaceSocket({ interface: network.interface, address: ANY_IPV4, port: CLIENT_PORT, broadcast: true });
 }
 
-function streamSocket({ network, inherited }: NetworkParts): number {
+/** On the network's interface; and where its tgtd has a network namespace to itself, beside that: an OS knows its portal. */
+function streamSockets({ network, inherited }: NetworkParts): number[] {
   const { interface: name, address, httpPort: port } = network;
-  return (
-    findInherited(inherited, `http-${name}`, "stream", name) ??
-    openInterfaceListener({ interface: name, address, port })
-  );
+  const own = findInherited(inherited, `http-${name}`, "stream", name);
+  const besidePortal = findInherited(inherited, `http-portal-${name}`, "stream");
+  return [
+    own ?? openInterfaceListener({ interface: name, address, port }),
+    ...(besidePortal === undefined ? [] : [besidePortal]),
+  ];
 }
 
 function closeSocket(socket: Socket): Promise<void> {

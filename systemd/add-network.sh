@@ -1,14 +1,24 @@
 #!/bin/sh
 # Has systemd open the sockets of one provisioning network, bound to its interface, and start its tgtd.
 # Run it as root, once for every entry of `networks` in ingot.yaml, again after a change of them.
-# usage: systemd/add-network.sh INTERFACE CONTROL [HTTP_PORT [DIRECTORY]]
+# usage: systemd/add-network.sh [--portal ADDRESS/PREFIX] INTERFACE CONTROL [HTTP_PORT [DIRECTORY]]
 #        INTERFACE, CONTROL and HTTP_PORT as in `interface`, `tgtd.control` and `httpPort`;
+#        with --portal, the network is isolated: its tgtd gets a network namespace, with that address of `portals`;
 #        with DIRECTORY the settings are only written there, and nothing is started
 set -eu
-[ $# -ge 2 ] || { sed -n '4,6s/^# //p' "$0" >&2; exit 2; }
+usage() { sed -n '4,7s/^# //p' "$0" >&2; exit 2; }
+portal=
+case ${1:-} in --portal) [ $# -ge 2 ] || usage; portal=$2; shift 2 ;; esac
+[ $# -ge 2 ] || usage
 interface=$1 control=$2 port=${3:-80} units=${4:-/etc/systemd/system}
 case $interface in *[!A-Za-z0-9._-]*|'') echo "add-network.sh: \"$interface\" is no interface name" >&2; exit 2 ;; esac
 case $control$port in *[!0-9]*) echo "add-network.sh: CONTROL and HTTP_PORT are numbers" >&2; exit 2 ;; esac
+case $portal in
+  '') ;;
+  *[!0-9./]*|*/*/*) echo "add-network.sh: \"$portal\" is no ADDRESS/PREFIX" >&2; exit 2 ;;
+  *.*.*.*/*) ;;
+  *) echo "add-network.sh: \"$portal\" is no ADDRESS/PREFIX" >&2; exit 2 ;;
+esac
 
 for name in dhcp dhcp-probe pxe tftp http; do
   settings=$units/ingot-$name@$interface.socket.d
@@ -20,6 +30,23 @@ for name in dhcp dhcp-probe pxe tftp http; do
     [ "$name" != http ] || printf 'ListenStream=\nListenStream=0.0.0.0:%s\n' "$port"
   } > "$settings/interface.conf"
 done
+# settings of an isolated network, or that it is none
+settle() { mkdir -p "$units/$1.d"; cat > "$units/$1.d/$2.conf"; }
+isolated="ingot-isolated-network@$interface.service"
+if [ -n "$portal" ]; then
+  printf '[Service]\nEnvironment=PORTAL=%s\n' "$portal" | settle "$isolated" portal
+  settle "ingot-tgtd@$control.service" namespace <<END
+[Unit]
+Wants=$isolated
+After=$isolated
+[Service]
+NetworkNamespacePath=/run/netns/ingot-$interface
+END
+  printf '[Socket]\nListenStream=\nListenStream=0.0.0.0:%s\n' "$port" |
+    settle "ingot-http-portal@$interface.socket" port
+else
+  rm -f "$units/$isolated.d/portal.conf" "$units/ingot-tgtd@$control.service.d/namespace.conf"
+fi
 advertisements=$units/router-advertisements
 [ $# -ge 4 ] || advertisements=/etc/ingot/router-advertisements
 mkdir -p "$advertisements"
@@ -29,6 +56,9 @@ chmod 0644 "$advertisements/$interface.conf"
 [ $# -lt 4 ] || exit 0
 
 systemctl daemon-reload
+apart="$isolated ingot-peers@$interface.socket ingot-http-portal@$interface.socket"
+# shellcheck disable=SC2086
+if [ -n "$portal" ]; then systemctl enable --now $apart; else systemctl disable --quiet --now $apart 2>/dev/null || :; fi
 systemctl enable --now "ingot-tgtd@$control.service" "ingot-router-advertisements@$interface.service" \
   "ingot-dhcp@$interface.socket" "ingot-pxe@$interface.socket" "ingot-tftp@$interface.socket" \
   "ingot-http@$interface.socket"

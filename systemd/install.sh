@@ -21,7 +21,7 @@ systemctl mask --quiet --now radvd.service 2>/dev/null || ln -sf /dev/null /etc/
 # Debian's own tgtd must not come up on every address, not even for a moment.
 systemctl mask --quiet --now tgt.service 2>/dev/null || ln -sf /dev/null /etc/systemd/system/tgt.service
 DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
-  bubblewrap gzip ipmitool ipxe qemu-utils radvd rsync tgt util-linux xfsprogs xz-utils zstd
+  bubblewrap gzip ipmitool ipxe nftables qemu-utils radvd rsync tgt util-linux xfsprogs xz-utils zstd
 [ "${1:-}" != ceph ] || DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends ceph-common tgt-rbd
 
 echo "== user and directories"

@@ -8,6 +8,13 @@ set -eu
 [ $# -ge 2 ] || { sed -n '5,6s/^# //p' "$0" >&2; exit 2; }
 interface=$1 portal=$2 namespace=${3:-ingot-$1}
 
+# an interface may come up late
+patience=30
+until ip link show "$interface" >/dev/null 2>&1; do
+  [ $patience -gt 0 ] || { echo "isolate-network.sh: there is no interface $interface" >&2; exit 1; }
+  patience=$((patience - 1))
+  sleep 1
+done
 [ -e "/run/netns/$namespace" ] || ip netns add "$namespace"
 inside() { ip -n "$namespace" "$@"; }
 inside link set lo up

@@ -19,13 +19,13 @@ const root = resolve(import.meta.dirname, "..");
 const E2E = [
   "lab",
   "ceph",
+  "switch",
   "curl",
   "dnsmasq-base",
   "kea-dhcp4-server",
   "libiscsi-bin",
   "tcpdump",
   "udhcpc",
-  "nftables",
   "fio",
 ];
 const FULL = [...E2E, "debootstrap", "nbdkit", "libnbd-bin", "qemu-block-extra"];

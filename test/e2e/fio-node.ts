@@ -3,8 +3,8 @@ import type { Disk } from "../../src/cli/answers.ts";
 import { bootStory } from "../lab/boot-story.ts";
 import { buildTinyImage } from "../lab/image/tiny-image.ts";
 import { destroyEverything } from "../lab/lab-state.ts";
+import { runOnNode } from "../lab/node-shell.ts";
 import { createRack, type Rack, type RackNode, type RackOptions } from "../lab/rack.ts";
-import { runOnNode } from "./node-shell.ts";
 import { findTarget } from "./target-view.ts";
 
 const BOOT_SECONDS = 120;

@@ -19,6 +19,8 @@ export type LabOutcome = {
     readySeconds: number;
     cost: BootCost;
   }[];
+  /** With --isolation: what each node reached, by the names in the table. */
+  reached?: Record<string, string[]>;
 };
 
 /** Starts what `npm run lab` starts, with these options. */

@@ -35,6 +35,16 @@ it("cleans up after itself when it was killed, and boots again", { timeout: 300_
   expectNothingLeft(PLACE);
 });
 
+it("isolates two projects behind Open vSwitch, as its nodes see it", { timeout: 400_000 }, async () => {
+  const { nodes, reached } = await runLabOnce(PLACE, "--isolation", "ovs");
+  expect(nodes.map(({ node }) => node)).toEqual(["blue-1", "blue-2", "red-1", "red-2"]);
+  for (const project of ["red", "blue"]) {
+    const own = [`${project}-1`, `${project}-2`, `${project}'s portal`, `${project}'s boot server`];
+    for (const node of own.slice(0, 2)) expect(reached?.[node], node).toEqual(own);
+  }
+  expectNothingLeft(PLACE);
+});
+
 it("goes away on ctrl-c without a trace", { timeout: 120_000 }, async () => {
   const lab = startLab(PLACE);
   await labOutput(lab, /importing image/);

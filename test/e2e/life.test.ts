@@ -10,8 +10,8 @@ import type { Boot, Disk, Image, Lease, Node, Operation } from "../../src/cli/an
 import { bootStory } from "../lab/boot-story.ts";
 import { buildTinyImage } from "../lab/image/tiny-image.ts";
 import { destroyEverything } from "../lab/lab-state.ts";
+import { runOnNode } from "../lab/node-shell.ts";
 import { createRack, type Rack, type RackNode } from "../lab/rack.ts";
-import { runOnNode } from "./node-shell.ts";
 import { expectSoundFileSystem, stored } from "./pool-view.ts";
 import { readTexts, recordStarts, runningCommandLines, storedChaps } from "./secrets.ts";
 import { findTarget, listAccounts, listTargets } from "./target-view.ts";

@@ -14,9 +14,9 @@ import { NOBODY } from "../lab/as-nobody.ts";
 import { bootStory } from "../lab/boot-story.ts";
 import { buildTinyImage } from "../lab/image/tiny-image.ts";
 import { destroyEverything } from "../lab/lab-state.ts";
+import { runOnNode } from "../lab/node-shell.ts";
 import { runProgram } from "../lab/program.ts";
 import { createRack, type Rack, type RackNode } from "../lab/rack.ts";
-import { runOnNode } from "./node-shell.ts";
 import { Stranger } from "./stranger.ts";
 
 const STATE = "/var/tmp/ingot-e2e-pool-full";

@@ -7,8 +7,8 @@ import type { Disk, Image, Operation } from "../../src/cli/answers.ts";
 import { bootStory } from "../lab/boot-story.ts";
 import { buildTinyImage } from "../lab/image/tiny-image.ts";
 import { destroyEverything } from "../lab/lab-state.ts";
+import { runOnNode } from "../lab/node-shell.ts";
 import { createRack, type Rack, type RackNode } from "../lab/rack.ts";
-import { runOnNode } from "./node-shell.ts";
 import { stored } from "./pool-view.ts";
 import { findTarget } from "./target-view.ts";
 

@@ -1,5 +1,14 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -25,6 +34,8 @@ describe.skipIf(!hasSystemd)("systemd", () => {
   beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), "ingot-units-"));
     execFileSync("sh", [join(units, "add-network.sh"), "eth1", "1", "8080", directory]);
+    const isolated = ["--portal", "10.20.1.2/24", "eth2.101", "2", "8081", directory];
+    execFileSync("sh", [join(units, "add-network.sh"), ...isolated]);
     for (const file of unitFiles) {
       const text = readFileSync(join(units, file), "utf8").replaceAll("/usr/lib/ingot/node", process.execPath);
       writeFileSync(join(directory, file), text);
@@ -50,6 +61,41 @@ describe.skipIf(!hasSystemd)("systemd", () => {
     const names = unitFiles.map((file) => file.replace("@.service", "@1.service").replace("@.socket", "@eth1.socket"));
     expect(names).toContain("ingot-dhcp@eth1.socket");
     expect(verify(...names)).toBe("");
+  });
+
+  it("has the tgtd of an isolated network, and what looks at it, in a network namespace of its own", () => {
+    const written = (file: string) => readFileSync(join(directory, file), "utf8");
+    const space = "NetworkNamespacePath=/run/netns/ingot-eth2.101";
+    const tgtd = written("ingot-tgtd@2.service.d/namespace.conf");
+    expect(tgtd).toContain(`[Service]\n${space}\n`);
+    // what stops the other shall not stop it: nodes hang on it
+    expect(tgtd).not.toMatch(/Requires|BindsTo|PartOf/);
+    expect(written("ingot-isolated-network@eth2.101.service.d/portal.conf")).toContain("PORTAL=10.20.1.2/24");
+    expect(written("ingot-http-portal@eth2.101.socket.d/port.conf")).toContain("ListenStream=0.0.0.0:8081");
+    const names = ["tgtd@2.service", "isolated-network@eth2.101.service"];
+    const sockets = ["peers", "http-portal", "http", "dhcp"].map((name) => `${name}@eth2.101.socket`);
+    expect(verify(...[...names, ...sockets].map((name) => `ingot-${name}`))).toBe("");
+    expect(existsSync(join(directory, "ingot-tgtd@1.service.d"))).toBe(false);
+  });
+
+  it("gives a network's tgtd back to the machine when it is added without portal", () => {
+    const again = mkdtempSync(join(tmpdir(), "ingot-units-"));
+    try {
+      const add = (...words: string[]) => execFileSync("sh", [join(units, "add-network.sh"), ...words, "80", again]);
+      add("--portal", "10.20.1.2/24", "eth2", "2");
+      add("eth2", "2");
+      expect(existsSync(join(again, "ingot-tgtd@2.service.d/namespace.conf"))).toBe(false);
+      expect(existsSync(join(again, "ingot-isolated-network@eth2.service.d/portal.conf"))).toBe(false);
+    } finally {
+      rmSync(again, { recursive: true });
+    }
+  });
+
+  it("refuses a portal that is none", () => {
+    const refused = spawnSync("sh", [join(units, "add-network.sh"), "--portal", "eth2", "eth2", "2", "80", directory], {
+      encoding: "utf8",
+    });
+    expect(refused).toMatchObject({ status: 2, stderr: expect.stringContaining("ADDRESS/PREFIX") });
   });
 
   it("has every socket of a network bound to its interface, on the port that was named", () => {
@@ -127,7 +173,8 @@ describe("the units", () => {
   });
 
   it("come with scripts that a shell can read", () => {
-    for (const script of ["install.sh", "add-network.sh"]) execFileSync("sh", ["-n", join(units, script)]);
+    for (const script of ["install.sh", "add-network.sh", "isolate-network.sh"])
+      execFileSync("sh", ["-n", join(units, script)]);
     const { status, stderr } = spawnSync("sh", [join(units, "add-network.sh"), "../x", "1", "80", "/nowhere"]);
     expect([status, String(stderr)]).toEqual([2, 'add-network.sh: "../x" is no interface name\n']);
   });

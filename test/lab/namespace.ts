@@ -26,6 +26,8 @@ export type LabNetworkOptions = {
 export type LabNetwork = {
   stateDirectory: string;
   namespace: string;
+  /** The namespace in which the bridges' ports for nodes are: the same one, or a switch's own. */
+  portsIn: string;
   /** Where an unprivileged program of the lab finds this repository, which itself may lie where only root may look. */
   repository: string;
   /** The argument vector that runs another one inside. */
@@ -38,6 +40,10 @@ export type LabNetwork = {
   start(argv: string[], options: LabProcessOptions): Promise<ChildProcess>;
   /** The same as user nobody, who starts in `repository`. */
   startUnprivileged(argv: string[], options: LabProcessOptions): Promise<ChildProcess>;
+  /** Gives a bridge, or what stands for it, the appliance's address. */
+  bringUp(bridge: BridgeOptions): Promise<void>;
+  /** Cables an interface to a bridge. */
+  plug(port: string, bridge: string): Promise<void>;
   /** Adds a tap for a virtual machine to a bridge; there already is fine. */
   addTap(tap: string, bridge: string): Promise<void>;
   /** Ends what runs inside and deletes the namespace. May be called twice. */
@@ -64,19 +70,27 @@ export async function createLabNetwork(options: LabNetworkOptions): Promise<LabN
     return runProgram(program, args, programOptions);
   };
 
+  const bringUp = async ({ name, address, prefix }: BridgeOptions) => {
+    await run(["ip", "address", "add", `${address}/${prefix}`, "brd", "+", "dev", name]);
+    await setKernelParameter(run, `net/ipv6/conf/${name}/disable_ipv6`, "0");
+    await run(["ip", "link", "set", name, "up"]);
+  };
+  const plug = async (port: string, bridge: string) => {
+    await run(["ip", "link", "set", port, "master", bridge, "up"]);
+  };
+
   await run(["ip", "link", "set", "lo", "up"]);
   await setKernelParameter(run, "net/ipv4/ip_unprivileged_port_start", "0");
   await setKernelParameter(run, "net/ipv6/conf/default/disable_ipv6", "1");
   for (const bridge of bridges) {
     await run(["ip", "link", "add", bridge.name, "type", "bridge", "forward_delay", "0", "mcast_snooping", "0"]);
-    await run(["ip", "address", "add", `${bridge.address}/${bridge.prefix}`, "brd", "+", "dev", bridge.name]);
-    await setKernelParameter(run, `net/ipv6/conf/${bridge.name}/disable_ipv6`, "0");
-    await run(["ip", "link", "set", bridge.name, "up"]);
+    await bringUp(bridge);
   }
 
   return {
     stateDirectory,
     namespace,
+    portsIn: namespace,
     repository: mountPoint,
     inside,
     insideUnprivileged,
@@ -84,13 +98,21 @@ export async function createLabNetwork(options: LabNetworkOptions): Promise<LabN
     // nsenter, unshare and setpriv exec: the pid recorded is the program's.
     start: (argv, processOptions) => startProcess(stateDirectory, inside(argv), processOptions),
     startUnprivileged: (argv, processOptions) => startProcess(stateDirectory, insideUnprivileged(argv), processOptions),
+    bringUp,
+    plug,
     async addTap(tap, bridge) {
-      const links = JSON.parse(await run(["ip", "-json", "link", "show"])) as { ifname: string }[];
-      if (!links.some((link) => link.ifname === tap)) await run(["ip", "tuntap", "add", "dev", tap, "mode", "tap"]);
-      await run(["ip", "link", "set", tap, "master", bridge, "up"]);
+      await makeTap(namespace, tap);
+      await plug(tap, bridge);
     },
     destroy: () => destroyNamespace(namespace),
   };
+}
+
+/** Makes a tap in a namespace; there already is fine. */
+export async function makeTap(namespace: string, tap: string): Promise<void> {
+  const links = JSON.parse(await runProgram("ip", ["-n", namespace, "-json", "link", "show"])) as { ifname: string }[];
+  if (links.some((link) => link.ifname === tap)) return;
+  await runProgram("ip", ["-n", namespace, "tuntap", "add", "dev", tap, "mode", "tap"]);
 }
 
 /** What is under /proc/sys/net belongs to the namespace of whoever opens it. */

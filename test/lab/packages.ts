@@ -33,12 +33,15 @@ const LAB_PACKAGES = [
 /** A Ceph of one node, and what an appliance needs to use one. */
 const CEPH_PACKAGES = ["ceph-common", "ceph-mgr", "ceph-mon", "ceph-osd", "tgt-rbd"];
 
-const GROUPS: Record<string, string[]> = { lab: LAB_PACKAGES, ceph: CEPH_PACKAGES };
+/** A switch, and what goes with isolated networks. */
+const SWITCH_PACKAGES = ["ethtool", "nftables", "openvswitch-switch"];
+
+const GROUPS: Record<string, string[]> = { lab: LAB_PACKAGES, ceph: CEPH_PACKAGES, switch: SWITCH_PACKAGES };
 
 // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own placeholder
 const STATUS = "${db:Status-Abbrev}";
 
-/** Installs the Debian packages among `names` that are missing (`lab` and `ceph` stand for all that those need). Daemons they bring are not started. */
+/** Installs the Debian packages among `names` that are missing (`lab`, `ceph` and `switch` stand for all that those need). Daemons they bring are not started. */
 export function installPackages(names: string[]): void {
   const wanted = names.flatMap((name) => GROUPS[name] ?? [name]);
   const missing = wanted.filter((name) => {

@@ -33,8 +33,8 @@ export async function addQuickMachine(rack: Rack, machine: QuickMachine): Promis
   await runProgram("ip", ["netns", "add", namespace]);
   const cable = `to-${name}`;
   const peer = ["peer", "name", "nic", "netns", namespace];
-  await rack.network.run(["ip", "link", "add", cable, "type", "veth", ...peer]);
-  await rack.network.run(["ip", "link", "set", cable, "master", "prov0", "up"]);
+  await runProgram("ip", ["-n", rack.network.portsIn, "link", "add", cable, "type", "veth", ...peer]);
+  await rack.network.plug(cable, "prov0");
   await runProgram("ip", ["-n", namespace, "address", "add", `${address}/24`, "dev", "nic"]);
   await runProgram("ip", ["-n", namespace, "link", "set", "nic", "up"]);
 

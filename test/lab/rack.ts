@@ -8,14 +8,25 @@ import { tgtdArguments } from "../../src/drivers/targets/tgt-daemon.ts";
 import { makePool } from "../../src/storaged/make-pool.ts";
 import { NOBODY } from "./as-nobody.ts";
 import { type CephCluster, createCephCluster } from "./ceph.ts";
-import { claim, destroyEverything, endProcess, findProcess, recordTgtdSocket } from "./lab-state.ts";
+import {
+  claim,
+  destroyEverything,
+  endProcess,
+  findProcess,
+  recordNamespace,
+  recordTgtdSocket,
+  startProcess,
+} from "./lab-state.ts";
 import { createLabNetwork, type LabNetwork } from "./namespace.ts";
+import { withPortalSockets } from "./portal-sockets.ts";
 import { runProgram } from "./program.ts";
+import { BMC_NETWORK, BRIDGE, createSwitchedNetwork, type SwitchedNetwork, vlanOf } from "./switched-network.ts";
 import { createVirtualNode, type VirtualNode, type VirtualNodeOptions } from "./virtual-node.ts";
 
 const POOL_BYTES = 8 * 1024 ** 3;
 const PREFIX = 24;
 const START_SECONDS = 60;
+const SYSTEMD = resolve(import.meta.dirname, "../../systemd");
 
 export type RackOptions = {
   /** Everything the rack makes lies in here; an earlier rack there is destroyed first. */
@@ -26,6 +37,11 @@ export type RackOptions = {
   control: number;
   /** Provisioning networks; one by default. */
   networks?: number;
+  /**
+   * Behind an Open vSwitch: the projects, each of which has a provisioning network to itself (in the place of `networks`),
+   * whose tgtd is in a network namespace of its own.
+   */
+  isolatedProjects?: string[];
   /** Length of the networks' prefix (24); shorter ones overlap, so only for a single network. */
   prefix?: number;
   /** Where images and disks live; `rbd` starts a Ceph of one node. INGOT_LAB_STORAGE by default, or else `file`. */
@@ -42,7 +58,11 @@ export type RackOptions = {
   ingotd?: string;
 };
 
-export type RackNode = VirtualNode & { network: string };
+export type RackNode = VirtualNode & {
+  network: string;
+  /** Whose it is, in a rack with isolated projects. */
+  project?: string;
+};
 
 /** A whole appliance with its own tgtd, storaged and ingotd, and virtual nodes on its provisioning networks. */
 export type Rack = {
@@ -58,6 +78,8 @@ export type Rack = {
   importDirectory: string;
   /** The appliance's address on each network. */
   addresses: string[];
+  /** Where the nodes of each network reach their disks. */
+  portals: string[];
   /** Cables a new node to a network (the first by default) and registers it. */
   addNode(options: AddNodeOptions): Promise<RackNode>;
   /** Copies an image file to where it may be imported from, and imports it. */
@@ -89,22 +111,30 @@ export type AddNodeOptions = {
 
 /** Makes the rack and starts its appliance. */
 export async function createRack(options: RackOptions): Promise<Rack> {
-  const { name, control, networks: networkCount = 1, prefix = PREFIX, poolBytes = POOL_BYTES } = options;
+  const { name, control, isolatedProjects: projects, prefix = PREFIX, poolBytes = POOL_BYTES } = options;
+  const { networks: networkCount = projects?.length ?? 1 } = options;
   const stateDirectory = resolve(options.stateDirectory);
   await destroyEverything(stateDirectory);
   await claim(stateDirectory);
   const paths = await makeDirectories(stateDirectory);
   const interfaces = Array.from({ length: networkCount }, (_, index) => `prov${index}`);
   const addresses = interfaces.map((_, index) => `10.77.${index}.1`);
-  const network = await createLabNetwork({
+  const portals = projects ? interfaces.map((_, index) => `10.77.${index}.2`) : addresses;
+  const networkOptions = {
     stateDirectory,
     namespace: `ingot-${name}`,
     bridges: interfaces.map((one, index) => ({ name: one, address: addresses[index] as string, prefix })),
-  });
+  };
+  const switched = projects && (await createSwitchedNetwork(networkOptions));
+  const network = switched ?? (await createLabNetwork(networkOptions));
+  const apart = projects ? await isolatePortals(network, interfaces, portals) : [];
   const storage = options.storage ?? process.env.INGOT_LAB_STORAGE ?? "file";
   const ceph = storage === "rbd" ? await createCephCluster(network, { sizeBytes: poolBytes }) : undefined;
   const configFile = join(stateDirectory, "ingot.yaml");
-  await writeFile(configFile, stringify(configuration(options, paths, interfaces, addresses, ceph)));
+  await writeFile(
+    configFile,
+    stringify(configuration(options, paths, interfaces, { addresses, portals, ceph, switched })),
+  );
   if (!ceph) {
     await makePool({
       directory: paths.pool,
@@ -133,6 +163,7 @@ export async function createRack(options: RackOptions): Promise<Rack> {
     apiSocket,
     importDirectory: paths.import,
     addresses,
+    portals,
     ingot,
     ingotCommand,
     ingotJson: async (...args) => JSON.parse(await ingot("--json", ...args)),
@@ -140,11 +171,14 @@ export async function createRack(options: RackOptions): Promise<Rack> {
       const argv = ["tgtd", ...tgtdArguments({ control: control + index, loopbackPort: 3260 + index })];
       await recordTgtdSocket(stateDirectory, control + index);
       const log = logTo(`tgtd-${index}`);
-      await network.start(argv, { name: `tgtd-${index}`, stdio: ["ignore", log, log] });
+      const options = { name: `tgtd-${index}`, stdio: ["ignore" as const, log, log] };
+      const namespace = apart[index];
+      if (namespace) await startProcess(stateDirectory, ["nsenter", `--net=/run/netns/${namespace}`, ...argv], options);
+      else await network.start(argv, options);
     },
     async startRouterAdvertisements(index = 0) {
       const name = interfaces[index] as string;
-      const template = await readFile(join(repository, "systemd/router-advertisements.conf"), "utf8");
+      const template = await readFile(join(SYSTEMD, "router-advertisements.conf"), "utf8");
       const file = join(stateDirectory, `radvd-${name}.conf`);
       await writeFile(file, template.replace("interface INTERFACE", `interface ${name}`), { mode: 0o644 });
       const log = logTo(`radvd-${name}`);
@@ -161,11 +195,15 @@ export async function createRack(options: RackOptions): Promise<Rack> {
       const main = options.ingotd ?? "src/main.ts";
       const argv = [node, join(repository, main)];
       const log = logTo("ingotd");
-      const child = await network.startUnprivileged([...argv, "--config", configFile], {
-        name: "ingotd",
-        stdio: ["ignore", log, log],
-        env: { ...process.env, NODE_COMPILE_CACHE: join(stateDirectory, "compile-cache"), ...environment },
-      });
+      const child = await startProcess(
+        stateDirectory,
+        withPortalSockets(apart, interfaces, network.insideUnprivileged([...argv, "--config", configFile])),
+        {
+          name: "ingotd",
+          stdio: ["ignore", log, log],
+          env: { ...process.env, NODE_COMPILE_CACHE: join(stateDirectory, "compile-cache"), ...environment },
+        },
+      );
       await answering(rack, child);
       return child;
     },
@@ -175,9 +213,10 @@ export async function createRack(options: RackOptions): Promise<Rack> {
       await endProcess(stateDirectory, daemon);
     },
     async addNode({ network: index = 0, register = true, loaderSetting = "auto", ...node }) {
+      const owner = projects?.[index];
       nodeCount += 1;
       const mac = `52:54:00:77:${index.toString(16).padStart(2, "0")}:${nodeCount.toString(16).padStart(2, "0")}`;
-      const bmcAddress = `127.0.1.${nodeCount}`;
+      const bmcAddress = projects ? `${BMC_NETWORK}.${nodeCount}` : `127.0.1.${nodeCount}`;
       const virtual = await createVirtualNode(network, {
         ...node,
         mac,
@@ -197,9 +236,11 @@ export async function createRack(options: RackOptions): Promise<Rack> {
           "--network",
           interfaces[index] as string,
         ];
-        await ingot("node", "add", node.name, "--mac", mac, ...settings, ...bmc, "--bmc-password-file", passwordFile);
+        const isolated = owner === undefined ? [] : ["--project", owner, "--port", `tap-${node.name}`];
+        const password = ["--bmc-password-file", passwordFile];
+        await ingot("node", "add", node.name, "--mac", mac, ...settings, ...isolated, ...bmc, ...password);
       }
-      return { ...virtual, network: interfaces[index] as string };
+      return { ...virtual, network: interfaces[index] as string, ...(owner === undefined ? {} : { project: owner }) };
     },
     async importImage(image, file, { phonesHome = true, format = "raw" } = {}) {
       const copy = join(paths.import, `${image}-${basename(file)}`);
@@ -215,6 +256,7 @@ export async function createRack(options: RackOptions): Promise<Rack> {
   }
   await rack.startStoraged();
   await rack.startIngotd();
+  for (const project of projects ?? []) await ingot("project", "add", project);
   return rack;
 }
 
@@ -242,12 +284,18 @@ async function makeDirectories(stateDirectory: string) {
   return paths;
 }
 
+type Surroundings = {
+  addresses: string[];
+  portals: string[];
+  ceph: CephCluster | undefined;
+  switched: SwitchedNetwork | undefined;
+};
+
 function configuration(
   options: RackOptions,
   paths: Paths,
   interfaces: string[],
-  addresses: string[],
-  ceph: CephCluster | undefined,
+  { addresses, portals, ceph, switched }: Surroundings,
 ) {
   const { prefix = PREFIX } = options;
   const rbd = ceph && { conf: ceph.conf, user: ceph.user, pool: ceph.pool, spoolDirectory: paths.spool };
@@ -267,14 +315,35 @@ function configuration(
       address: addresses[index],
       subnet: `10.77.${prefix < 24 ? 0 : index}.0/${prefix}`,
       pool: [{ from: `10.77.${index}.100`, to: `10.77.${index}.199` }],
-      portals: [{ address: addresses[index] }],
+      portals: [{ address: portals[index] }],
       tgtd: { control: options.control + index },
+      ...(switched ? { project: options.isolatedProjects?.[index], vlan: vlanOf(index) } : {}),
       ...options.networkConfig,
     })),
+    ...(switched
+      ? {
+          isolation: {
+            driver: "ovs",
+            ovs: { bridge: BRIDGE, socket: switched.ovs.socket, vlans: { first: 100, last: 199 } },
+          },
+        }
+      : {}),
     // what is deleted shows in the pool at once
     disks: { graceHours: 0 },
     ...options.config,
   };
+}
+
+/** Answers the names of the namespaces that the tgtds go to. */
+async function isolatePortals(network: LabNetwork, interfaces: string[], portals: string[]): Promise<string[]> {
+  const names: string[] = [];
+  for (const [index, one] of interfaces.entries()) {
+    const name = `${network.namespace}-${one}`;
+    await recordNamespace(network.stateDirectory, name);
+    await network.run(["sh", join(SYSTEMD, "isolate-network.sh"), one, `${portals[index]}/${PREFIX}`, name]);
+    names.push(name);
+  }
+  return names;
 }
 
 async function answering(rack: Rack, ingotd: ChildProcess): Promise<void> {

@@ -72,7 +72,8 @@ export async function createVirtualNode(network: LabNetwork, options: VirtualNod
     await truncate(disk, diskMib * 1024 * 1024);
   }
   if (firmware === "uefi") await copyFile(`${OVMF}/OVMF_VARS_4M.fd`, join(directory, "vars.fd"));
-  await writeFile(join(directory, "qemu"), `${machine(options, directory, tap).join("\n")}\n`);
+  const argv = ["nsenter", `--net=/run/netns/${network.portsIn}`, ...machine(options, directory, tap)];
+  await writeFile(join(directory, "qemu"), `${argv.join("\n")}\n`);
 
   const console = await openNodeConsole(directory);
   // ipmi_sim reaches a serial line by TCP only.
@@ -134,7 +135,7 @@ function machine(options: VirtualNodeOptions, directory: string, tap: string): s
     ...["-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"],
     ...["-drive", `if=none,id=disk,file=${options.localDrive ?? `${directory}/disk.raw`},format=raw`],
     ...["-device", "virtio-blk-pci,drive=disk,bootindex=2"],
-    ...["-netdev", `tap,id=net,ifname=${tap},script=no,downscript=no,vhost=off`],
+    ...["-netdev", `tap,id=net,ifname=${tap},script=no,downscript=no,vhost=off,vnet_hdr=off`],
     ...["-device", `${nicModel},id=boot-nic,netdev=net,mac=${mac},bootindex=@network@${rom}`],
     ...(firmware === "uefi" ? uefi : []),
     ...(options.retriesBoot ? ["-boot", `reboot-timeout=${RETRY_MS}`] : []),

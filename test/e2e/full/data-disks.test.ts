@@ -7,9 +7,9 @@ import type { Disk, Node } from "../../../src/cli/answers.ts";
 import { bootStory } from "../../lab/boot-story.ts";
 import { buildTinyImage } from "../../lab/image/tiny-image.ts";
 import { destroyEverything } from "../../lab/lab-state.ts";
+import { runOnNode } from "../../lab/node-shell.ts";
 import { runProgram } from "../../lab/program.ts";
 import { createRack, type Rack, type RackNode } from "../../lab/rack.ts";
-import { runOnNode } from "../node-shell.ts";
 import { withDiskFile } from "../pool-view.ts";
 import { findTarget } from "../target-view.ts";
 

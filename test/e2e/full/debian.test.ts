@@ -8,10 +8,10 @@ import type { Boot, Disk } from "../../../src/cli/answers.ts";
 import { bootStory } from "../../lab/boot-story.ts";
 import { buildDebianImage } from "../../lab/image/debian-image.ts";
 import { destroyEverything } from "../../lab/lab-state.ts";
+import { runOnNode, waitForShell } from "../../lab/node-shell.ts";
 import { ISCSI_LOGIN, type PacketCapture, startCapture } from "../../lab/packet-capture.ts";
 import { runProgram } from "../../lab/program.ts";
 import { createRack, type Rack, type RackNode } from "../../lab/rack.ts";
-import { runOnNode, waitForShell } from "../node-shell.ts";
 import { withDiskFile } from "../pool-view.ts";
 import { findTarget } from "../target-view.ts";
 

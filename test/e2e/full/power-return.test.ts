@@ -5,8 +5,8 @@ import { bmcCommand } from "../../lab/bmc-command.ts";
 import { bootStory } from "../../lab/boot-story.ts";
 import { buildTinyImage } from "../../lab/image/tiny-image.ts";
 import { destroyEverything } from "../../lab/lab-state.ts";
+import { runOnNode } from "../../lab/node-shell.ts";
 import { createRack, type Rack, type RackNode } from "../../lab/rack.ts";
-import { runOnNode } from "../node-shell.ts";
 
 const STATE = "/var/tmp/ingot-full-power";
 const NODES = 8;

@@ -7,8 +7,8 @@ import type { Disk } from "../../../src/cli/answers.ts";
 import { bootStory } from "../../lab/boot-story.ts";
 import { buildTinyImage } from "../../lab/image/tiny-image.ts";
 import { destroyEverything } from "../../lab/lab-state.ts";
+import { runOnNode } from "../../lab/node-shell.ts";
 import { createRack, type Rack, type RackNode } from "../../lab/rack.ts";
-import { runOnNode } from "../node-shell.ts";
 import { expectSoundFileSystem } from "../pool-view.ts";
 
 const STATE = "/var/tmp/ingot-e2e-snapshots";

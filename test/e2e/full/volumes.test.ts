@@ -12,8 +12,8 @@ import { bootStory } from "../../lab/boot-story.ts";
 import { createVolumePool } from "../../lab/ceph.ts";
 import { buildTinyImage } from "../../lab/image/tiny-image.ts";
 import { destroyEverything } from "../../lab/lab-state.ts";
+import { runOnNode } from "../../lab/node-shell.ts";
 import { createRack, type Rack, type RackNode } from "../../lab/rack.ts";
-import { runOnNode } from "../node-shell.ts";
 import { stored } from "../pool-view.ts";
 
 const STATE = "/var/tmp/ingot-e2e-volumes";

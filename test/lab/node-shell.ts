@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { VirtualNode } from "../lab/virtual-node.ts";
+import type { VirtualNode } from "./virtual-node.ts";
 
 /**
  * Runs a command in the root shell on a node's serial console and answers what it printed, without the last newline.
