@@ -88,6 +88,8 @@ if (options.help) {
   fail(`--isolation: "${options.isolation}" is neither none nor ovs`);
 } else if (isIsolated && options.image !== "tiny") {
   fail(`--isolation: ovs looks from inside the nodes, which is done with image tiny`);
+} else if (isIsolated && options.storage !== "file") {
+  fail("--isolation: the tgtd of an isolated network has no way to Ceph; use storage file");
 } else if (process.getuid?.() !== 0) {
   fail("the lab makes network namespaces and mounts a pool: run it as root");
 } else {
