@@ -241,7 +241,15 @@ export type Operation = {
     endedAt?: string | undefined;
     error?: Failure | undefined;
   }[];
-  progress?: { step: string; done: number; total: number; unit: "bytes" | "seconds" | "things" } | undefined;
+  progress?:
+    | {
+        step: string;
+        done: number;
+        total: number;
+        unit: "bytes" | "seconds" | "things";
+        waitingFor?: string | undefined;
+      }
+    | undefined;
   waitingFor?: Failure | undefined;
   operatorRequest?: OperatorRequest | undefined;
   error?: Failure | undefined;

@@ -11,6 +11,8 @@ import { formatDuration, secondsBetween } from "./text/quantity.ts";
 /** An operation goes on when ingotd restarts: a pause of this length is waited out. */
 const PATIENCE_MS = 60_000;
 const LOOK_SECONDS = 1;
+/** What takes no longer is no news. */
+const USUAL_WAIT_SECONDS = 5;
 
 /**
  * Waits for the end of an operation and shows its progress: in place for people, a line per step otherwise.
@@ -41,7 +43,7 @@ export async function follow(
     while (operation.state === "running" || operation.state === "undoing") {
       show.update(operation);
       asked = ask(operation, asked, terminal);
-      awaited = tellOutage(operation, awaited, terminal);
+      awaited = tellWait(operation, awaited, terminal);
       try {
         const path = `/v1/operations/${begun.id}?waitSeconds=${LOOK_SECONDS}`;
         operation = await api.get<Operation>(path, interrupt.signal);
@@ -71,10 +73,12 @@ function ask({ operatorRequest }: Operation, asked: string | undefined, terminal
   return since;
 }
 
-/** Says once what an operation waits out; answers what was said last. */
-function tellOutage({ waitingFor }: Operation, told: string | undefined, terminal: Terminal): string | undefined {
-  if (!waitingFor || waitingFor.message === told) return told;
-  const { message, remedy } = waitingFor;
+/** Says once what an operation waits out, or waits for longer than is usual; answers what was said last. */
+function tellWait({ waitingFor, progress }: Operation, told: string | undefined, terminal: Terminal) {
+  const isLong = progress?.waitingFor !== undefined && progress.done >= USUAL_WAIT_SECONDS;
+  const wait = waitingFor ?? (isLong ? { message: progress.waitingFor as string, remedy: undefined } : undefined);
+  if (!wait || wait.message === told) return told;
+  const { message, remedy } = wait;
   terminal.err(`${terminal.isWatched ? CLEAR : ""}waits: ${message}${remedy ? ` -> ${remedy}` : ""}\n`);
   return message;
 }

@@ -1,5 +1,5 @@
-import type { NetworkIsolator } from "../drivers/isolation/network-isolator.ts";
-import { ApplianceError } from "../errors.ts";
+import type { NetworkIsolator, TellWait } from "../drivers/isolation/network-isolator.ts";
+import { ApplianceError, isApplianceError } from "../errors.ts";
 import { ALLOCATIONS, type AllocationRecord, allocationOf } from "../nodes/allocation.ts";
 import { bootNic, isolatedName, type NodeRecord } from "../nodes/node.ts";
 import type { Appliance } from "./appliance.ts";
@@ -64,6 +64,37 @@ export function isolationOf(appliance: Appliance, node: NodeRecord): Isolation |
   };
 }
 
+type Asking = Pick<StepContext<unknown>, "signal" | "progress">;
+
+/**
+ * Has the isolator do something: what it waits for, and how long it may, is shown. That it does not answer is an outage: only
+ * with it does a node get out of its networks.
+ */
+async function ask<T>(
+  appliance: Appliance,
+  { signal, progress }: Asking,
+  verb: (isolator: NetworkIsolator, signal: AbortSignal, tell: TellWait) => Promise<T>,
+): Promise<T> {
+  try {
+    return await verb(appliance.isolator(), signal, ({ reason, seconds, atMostSeconds }) =>
+      progress(Math.floor(seconds), atMostSeconds, "seconds", reason),
+    );
+  } catch (error) {
+    if (!isApplianceError(error, "UNAVAILABLE")) throw error;
+    const { code, message, details, retryable } = error;
+    throw new ApplianceError(code, message, { details: { ...details, outage: true }, retryable, cause: error });
+  }
+}
+
+/** Gives a node back. One that another project has by now is not ours to free. */
+async function free(appliance: Appliance, { node, project }: AllocationRecord["isolated"], context: Asking) {
+  try {
+    await ask(appliance, context, (isolator, ...rest) => isolator.free(node, project, ...rest));
+  } catch (error) {
+    if (!isApplianceError(error, "CONFLICT") || error.details.owner === undefined) throw error;
+  }
+}
+
 /** Gives a node to its project at the isolator. Undone, the node is free, unless the project had it before. */
 export function allocateNode<Plan extends Isolating>(appliance: Appliance): Step<Plan>[] {
   const record = (plan: Plan, value: AllocationRecord | null) => ({
@@ -74,24 +105,26 @@ export function allocateNode<Plan extends Isolating>(appliance: Appliance): Step
       // in a step of its own: after a crash in the middle of the next one, it would tell of the operation itself
       name: "look-at-owner",
       deadlineSeconds: networkSeconds(appliance),
-      run: async ({ plan, signal }) => {
-        const { isolated } = plan.isolation as Isolation;
-        const { project } = await appliance.isolator().node(isolated.node, signal);
+      run: async (context) => {
+        const { isolated } = context.plan.isolation as Isolation;
+        const { project } = await ask(appliance, context, (isolator, signal) => isolator.node(isolated.node, signal));
         return { output: { hadIt: project === isolated.project } };
       },
     },
     {
       name: "allocate",
       deadlineSeconds: networkSeconds(appliance),
-      run: async ({ plan, signal }) => {
-        const { project, isolated, boot } = plan.isolation as Isolation;
-        await appliance.isolator().allocate(isolated.node, isolated.project, signal);
-        return record(plan, { project, isolated, boot, since: appliance.clock.now() });
+      run: async (context) => {
+        const { project, isolated, boot } = context.plan.isolation as Isolation;
+        await ask(appliance, context, (isolator, ...rest) =>
+          isolator.allocate(isolated.node, isolated.project, ...rest),
+        );
+        return record(context.plan, { project, isolated, boot, since: appliance.clock.now() });
       },
-      undo: async ({ plan, output, signal }) => {
-        const { isolated } = plan.isolation as Isolation;
+      undo: async (context) => {
+        const { plan, output } = context;
         if (output("look-at-owner")?.hadIt !== true)
-          await appliance.isolator().free(isolated.node, isolated.project, signal);
+          await free(appliance, (plan.isolation as Isolation).isolated, context);
         return record(plan, null);
       },
     },
@@ -107,16 +140,16 @@ export function joinProvisioningNetwork<Plan extends Isolating>(appliance: Appli
   return {
     name: "isolate",
     deadlineSeconds: networkSeconds(appliance),
-    run: async ({ plan, signal }) => {
-      const isolator = appliance.isolator();
-      const { vlan, only, boot } = plan.isolation as Isolation;
+    run: async (context) => {
+      const { vlan, only, boot } = context.plan.isolation as Isolation;
       if (vlan !== undefined) {
-        const owner = only === undefined ? {} : { project: only };
-        await isolator.ensureNetwork({ name: boot.network, vlan, ...owner }, signal);
+        const network = { name: boot.network, vlan, ...(only === undefined ? {} : { project: only }) };
+        await ask(appliance, context, (isolator, ...rest) => isolator.ensureNetwork(network, ...rest));
       }
-      await isolator.ensureAttached(attachment(plan), signal);
+      await ask(appliance, context, (isolator, ...rest) => isolator.ensureAttached(attachment(context.plan), ...rest));
     },
-    undo: ({ plan, signal }) => appliance.isolator().ensureDetached(attachment(plan), signal),
+    undo: (context) =>
+      ask(appliance, context, (isolator, ...rest) => isolator.ensureDetached(attachment(context.plan), ...rest)),
   };
 }
 
@@ -131,25 +164,25 @@ export function leaveNetworks<Plan>(appliance: Appliance, name: string, nodeOf: 
     pointOfNoReturn: true,
     run: async (context) => {
       const allocation = allocationOf(appliance.records, nodeOf(context.plan));
-      if (allocation) await detachAll(appliance.isolator(), allocation, context);
+      if (allocation) await detachAll(appliance, allocation, context);
     },
   };
 }
 
-/** Those of several NICs at once; of each NIC one after another. */
-async function detachAll(
-  isolator: NetworkIsolator,
-  { isolated: { node } }: AllocationRecord,
-  { signal, progress }: Pick<StepContext<unknown>, "signal" | "progress">,
-): Promise<void> {
-  const { nics } = await isolator.node(node, signal);
-  const total = nics.reduce((sum, { networks }) => sum + networks.length, 0);
-  let done = 0;
+/**
+ * Those of several NICs at once; of each NIC one after another; the provisioning network also where it is not shown yet. None of a
+ * node that another project has by now.
+ */
+async function detachAll(appliance: Appliance, { isolated, boot }: AllocationRecord, context: Asking) {
+  const { node } = isolated;
+  const { project, nics } = await ask(appliance, context, (isolator, signal) => isolator.node(node, signal));
+  if (project !== isolated.project) return;
   await Promise.all(
     nics.map(async ({ name: nic, networks }) => {
-      for (const one of networks) {
-        await isolator.ensureDetached({ node, nic, ...one }, signal);
-        progress(++done, total, "things");
+      const isShown = nic !== boot.nic || networks.some(({ network }) => network === boot.network);
+      const all = isShown ? networks : [...networks, { network: boot.network, channel: "native" as const }];
+      for (const one of all) {
+        await ask(appliance, context, (isolator, ...rest) => isolator.ensureDetached({ node, nic, ...one }, ...rest));
       }
     }),
   );
@@ -160,12 +193,12 @@ export function freeNode<Plan>(appliance: Appliance, name: string, nodeOf: (plan
   return {
     name,
     deadlineSeconds: networkSeconds(appliance),
-    run: async ({ plan, signal }) => {
-      const allocation = allocationOf(appliance.records, nodeOf(plan));
+    run: async (context) => {
+      const id = nodeOf(context.plan);
+      const allocation = allocationOf(appliance.records, id);
       if (!allocation) return;
-      const { node, project } = allocation.isolated;
-      await appliance.isolator().free(node, project, signal);
-      return { changes: [{ collection: ALLOCATIONS, key: nodeOf(plan), value: null }] };
+      await free(appliance, allocation.isolated, context);
+      return { changes: [{ collection: ALLOCATIONS, key: id, value: null }] };
     },
   };
 }

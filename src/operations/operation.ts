@@ -84,8 +84,8 @@ export type StepContext<Plan> = {
   plan: Plan;
   /** Output of an earlier step of this operation. */
   output(step: string): Record<string, unknown> | undefined;
-  /** For people; kept in memory only. */
-  progress(done: number, total: number, unit: "bytes" | "seconds" | "things"): void;
+  /** For people; kept in memory only. Seconds are those of a wait, and how long it may take; `waitingFor` says for what. */
+  progress(done: number, total: number, unit: "bytes" | "seconds" | "things", waitingFor?: string): void;
   /** Aborted at the step's deadline, on cancel, and when the process ends. */
   signal: AbortSignal;
 };

@@ -25,7 +25,14 @@ const OUTAGE_PAUSE_MS = 15_000;
 const KEPT = 200;
 
 /** How far the current step is; in memory only. */
-export type Progress = { step: string; done: number; total: number; unit: "bytes" | "seconds" | "things" };
+export type Progress = {
+  step: string;
+  done: number;
+  total: number;
+  unit: "bytes" | "seconds" | "things";
+  /** What it waits for, where that is not plain from the step's name. */
+  waitingFor?: string;
+};
 
 export type OperationRequest<Plan> = {
   summary: string;
@@ -392,8 +399,8 @@ export class OperationRunner {
       operation: id,
       plan: operation.plan,
       output: (name) => this.get(id).steps.find((one) => one.name === name)?.output,
-      progress: (done, total, unit) => {
-        running.progress = { step: step.name, done, total, unit };
+      progress: (done, total, unit, waitingFor) => {
+        running.progress = { step: step.name, done, total, unit, ...(waitingFor === undefined ? {} : { waitingFor }) };
       },
       signal: AbortSignal.any([deadline.signal, running.abort.signal]),
     };

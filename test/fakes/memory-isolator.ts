@@ -35,7 +35,8 @@ export class MemoryIsolator implements NetworkIsolator {
   async free(name: string, project: string): Promise<void> {
     const node = this.#node(name);
     if (node.project === undefined) return;
-    if (node.project !== project) throw refusal("CONFLICT", `${node.project} has ${name}`);
+    const { project: owner } = node;
+    if (owner !== project) throw new ApplianceError("CONFLICT", `${owner} has ${name}`, { details: { owner } });
     if (node.nics.some(({ networks }) => networks.length > 0)) throw refusal("CONFLICT", `${name} is in networks`);
     delete node.project;
   }

@@ -15,7 +15,7 @@ export function formatOperation(operation: Operation, width: number): string {
     began: formatMoment(createdAt),
     took: formatDuration(secondsBetween(createdAt, endedAt)),
     progress: operation.progress && formatProgress(operation),
-    "waits for": waitingFor && `${waitingFor.message} (${waitingFor.code})`,
+    "waits for": waitingFor ? `${waitingFor.message} (${waitingFor.code})` : operation.progress?.waitingFor,
     error: error && `${error.message} (${error.code})`,
     remedy: (waitingFor ?? error)?.remedy,
   });

@@ -5,7 +5,7 @@ import { HilChange } from "./hil-change.ts";
 import type { HilClient } from "./hil-client.ts";
 import { type HilPace, settle } from "./hil-settle.ts";
 import { HilNetwork, HilNode, isolatedNode, vlanOf } from "./hil-views.ts";
-import type { Attachment, IsolatedNic } from "./network-isolator.ts";
+import type { Attachment, IsolatedNic, TellWait } from "./network-isolator.ts";
 
 const LOOK_AFTER_FAILURE_MS = 5_000;
 
@@ -24,37 +24,46 @@ export class HilAttachments {
     this.#pace = pace;
   }
 
-  async attach(attachment: Attachment, signal: AbortSignal): Promise<void> {
+  async attach(attachment: Attachment, signal: AbortSignal, tell?: TellWait): Promise<void> {
     const { node, nic, network } = attachment;
-    await this.#change(`attach ${nic} of ${node} to ${network}`, attachment, signal, async (change, signal) => {
-      const { networks } = await this.#nic(attachment, signal);
-      if (networks.some((one) => one.network === network && one.channel === attachment.channel)) return { value: true };
-      const inTheWay = networks.find(
-        (one) => one.network === network || (one.channel === "native" && attachment.channel === "native"),
-      );
-      return inTheWay
-        ? await change.begin("detach_network", { network: inTheWay.network }, signal)
-        : await change.begin("connect_network", await this.#wanted(attachment, signal), signal);
-    });
+    await this.#change(
+      `attach ${nic} of ${node} to ${network}`,
+      { attachment, signal, tell },
+      async (change, signal) => {
+        const { networks } = await this.#nic(attachment, signal);
+        if (networks.some((one) => one.network === network && one.channel === attachment.channel))
+          return { value: true };
+        const inTheWay = networks.find(
+          (one) => one.network === network || (one.channel === "native" && attachment.channel === "native"),
+        );
+        return inTheWay
+          ? await change.begin("detach_network", { network: inTheWay.network }, signal)
+          : await change.begin("connect_network", await this.#wanted(attachment, signal), signal);
+      },
+    );
   }
 
   /** Asks HIL to detach also what it does not show as attached: only so it tells of an attachment that is under way. */
-  async detach(attachment: Attachment, signal: AbortSignal): Promise<void> {
+  async detach(attachment: Attachment, signal: AbortSignal, tell?: TellWait): Promise<void> {
     const { node, nic, network } = attachment;
-    await this.#change(`detach ${nic} of ${node} from ${network}`, attachment, signal, async (change, signal) => {
-      if (!change.isDone) {
-        try {
-          return await change.begin("detach_network", { network }, signal);
-        } catch (error) {
-          // Not attached, in HIL's three ways to say so: the NIC is in no such network, there is none, nobody has the node.
-          const not = ["INVALID", "NOT_FOUND", "CONFLICT"] as const;
-          if (!not.some((code) => isApplianceError(error, code))) throw error;
-          if (await this.#isIn(attachment, signal)) throw error;
-          return { value: true };
+    await this.#change(
+      `detach ${nic} of ${node} from ${network}`,
+      { attachment, signal, tell },
+      async (change, signal) => {
+        if (!change.isDone) {
+          try {
+            return await change.begin("detach_network", { network }, signal);
+          } catch (error) {
+            // Not attached, in HIL's three ways to say so: the NIC is in no such network, there is none, nobody has the node.
+            const not = ["INVALID", "NOT_FOUND", "CONFLICT"] as const;
+            if (!not.some((code) => isApplianceError(error, code))) throw error;
+            if (await this.#isIn(attachment, signal)) throw error;
+            return { value: true };
+          }
         }
-      }
-      return (await this.#isIn(attachment, signal)) ? "HIL still shows the network on the NIC" : { value: true };
-    });
+        return (await this.#isIn(attachment, signal)) ? "HIL still shows the network on the NIC" : { value: true };
+      },
+    );
   }
 
   /** The body of a request to connect: without a channel it is the native one, whatever HIL calls that. */
@@ -71,15 +80,15 @@ export class HilAttachments {
   /** Does the steps of one change in the NIC's turn; `step` is asked for the next once the action before it is DONE. */
   async #change(
     action: string,
-    attachment: Attachment,
-    signal: AbortSignal,
+    { attachment, signal, tell }: { attachment: Attachment; signal: AbortSignal; tell: TellWait | undefined },
     step: (change: HilChange, signal: AbortSignal) => Promise<{ value: true } | string>,
   ): Promise<void> {
     const { node, nic } = attachment;
     const change = new HilChange(this.#client, action, attachment);
     const run = async () => {
       try {
-        await settle(action, this.#pace, signal, async (signal) => (await change.poll(signal)) ?? step(change, signal));
+        const turn = async (signal: AbortSignal) => (await change.poll(signal)) ?? step(change, signal);
+        await settle(action, { ...this.#pace, tell }, signal, turn);
       } catch (error) {
         throw isApplianceError(error) ? await this.#withWhatHolds(error, attachment, change, signal) : error;
       }

@@ -26,7 +26,7 @@ const AT_ONCE = 4;
 
 /**
  * One HIL over HTTP. A call has a deadline of its own, from its turn on. Fails with UNAUTHENTICATED (HIL does not know us), FORBIDDEN (it
- * does, and refuses us this), NOT_FOUND, EXISTS, CONFLICT, INVALID as HIL says no; UNAVAILABLE, TIMEOUT, and DRIVER_FAILED
+ * does, and refuses us this), NOT_FOUND, EXISTS, CONFLICT, INVALID as HIL says no; UNAVAILABLE without an answer in time, and DRIVER_FAILED
  * for its own failures, retryable where it is not known what it did. Credentials and redirect addresses are in no error.
  */
 export class HilClient {
@@ -57,7 +57,7 @@ export class HilClient {
   ): Promise<z.output<Shape>> {
     const call: HilCall = { method: "GET", path, action };
     const { json } = await this.call(call, signal).catch((error) => {
-      if (!isApplianceError(error, "UNAVAILABLE")) throw error;
+      if (!isApplianceError(error, "UNAVAILABLE") || error.details.isSlow) throw error;
       return this.call(call, signal);
     });
     const parsed = shape.safeParse(json);
@@ -100,7 +100,8 @@ export class HilClient {
   }
 
   async #sendNow({ method, path, body, action }: HilCall, signal: AbortSignal) {
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(this.#callSeconds * 1000)]);
+    const late = AbortSignal.timeout(this.#callSeconds * 1000);
+    const deadline = AbortSignal.any([signal, late]);
     try {
       const answer = await fetch(`${this.#base}${path.map(part).join("")}`, {
         method,
@@ -113,12 +114,13 @@ export class HilClient {
       return { status: answer.status, text, location: answer.headers.get("location") ?? undefined };
     } catch (error) {
       if (isApplianceError(error)) throw error;
-      if (deadline.aborted) throw abortedError(deadline, "hil", action);
-      throw new ApplianceError("UNAVAILABLE", `${action}: no answer from HIL at ${this.url}`, {
+      if (signal.aborted) throw abortedError(signal, "hil", action);
+      const within = late.aborted ? ` within ${this.#callSeconds} s` : "";
+      throw new ApplianceError("UNAVAILABLE", `${action}: no answer from HIL at ${this.url}${within}`, {
         details: {
           driver: "hil",
           action,
-          reason: networkReason(error),
+          ...(late.aborted ? { isSlow: true } : { reason: networkReason(error) }),
           remedy: "look whether HIL runs and is reachable",
         },
       });

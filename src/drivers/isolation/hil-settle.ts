@@ -1,9 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ApplianceError, isApplianceError } from "../../errors.ts";
 import { abortedError } from "../failure.ts";
+import type { TellWait } from "./network-isolator.ts";
 
 /** How long HIL may take, and how soon it is asked again at first; then in twice, at most four times that. Each answer costs it much. */
 export type HilPace = { actionSeconds: number; pollMs: number };
+
+/** And who is told of what is waited for. */
+export type HilWait = HilPace & { tell: TellWait | undefined };
 
 const SLOWEST = 4;
 
@@ -17,10 +21,11 @@ const FAILURES = 3;
  */
 export async function settle<T>(
   action: string,
-  { actionSeconds, pollMs }: HilPace,
+  { actionSeconds, pollMs, tell }: HilWait,
   signal: AbortSignal,
   turn: (signal: AbortSignal) => Promise<{ value: T } | string>,
 ): Promise<T> {
+  const began = performance.now();
   const own = AbortSignal.timeout(actionSeconds * 1000);
   const deadline = AbortSignal.any([signal, own]);
   let waitingFor = "no answer from HIL";
@@ -37,6 +42,8 @@ export async function settle<T>(
         waitingFor = error.message;
       }
     }
+    const seconds = (performance.now() - began) / 1000;
+    tell?.({ reason: `${action}: ${waitingFor}`, seconds, atMostSeconds: actionSeconds });
     await sleep(pollMs * Math.min(2 ** waits, SLOWEST), undefined, { signal: deadline }).catch(() => {});
     if (signal.aborted) throw abortedError(signal, "hil", action);
     if (own.aborted) throw stuck(action, actionSeconds, waitingFor);

@@ -4,7 +4,7 @@ import type { HilClient } from "./hil-client.ts";
 import { disableObm } from "./hil-obm.ts";
 import { type HilPace, settle } from "./hil-settle.ts";
 import { HilNames, HilNetwork, HilNode, isolatedNode, vlanOf } from "./hil-views.ts";
-import type { Attachment, IsolatedNode, NetworkIsolator, NetworkSpec } from "./network-isolator.ts";
+import type { Attachment, IsolatedNode, NetworkIsolator, NetworkSpec, TellWait } from "./network-isolator.ts";
 
 /**
  * Networks by HIL, the Hardware Isolation Layer, for which a daemon of its own sets up switches. Also FORBIDDEN, when HIL
@@ -38,11 +38,11 @@ export class HilIsolator implements NetworkIsolator {
   }
 
   /** HIL gives a node to two who ask at once, and tells both of them so: it is ours when it is seen to stay ours. */
-  async allocate(node: string, project: string, signal: AbortSignal): Promise<void> {
+  async allocate(node: string, project: string, signal: AbortSignal, tell?: TellWait): Promise<void> {
     const action = `allocate ${node} to ${project}`;
     let given = false;
     let seen = 0;
-    await settle(action, this.#pace, signal, async (signal) => {
+    await settle(action, { ...this.#pace, tell }, signal, async (signal) => {
       const { project: owner } = await this.#look(node, signal);
       if (owner === project) return !given || ++seen > 1 ? { value: true } : "whether it stays with the project";
       if (owner !== undefined) throw belongsTo(action, node, owner);
@@ -52,9 +52,9 @@ export class HilIsolator implements NetworkIsolator {
     });
   }
 
-  async free(node: string, project: string, signal: AbortSignal): Promise<void> {
+  async free(node: string, project: string, signal: AbortSignal, tell?: TellWait): Promise<void> {
     const action = `free ${node}`;
-    await settle(action, this.#pace, signal, async (signal) => {
+    await settle(action, { ...this.#pace, tell }, signal, async (signal) => {
       const { project: owner, nics } = await this.#look(node, signal);
       if (owner === undefined) return { value: true };
       if (owner !== project) throw belongsTo(action, node, owner);
@@ -69,13 +69,13 @@ export class HilIsolator implements NetworkIsolator {
     });
   }
 
-  async ensureNetwork(network: NetworkSpec, signal: AbortSignal): Promise<{ vlan?: number }> {
+  async ensureNetwork(network: NetworkSpec, signal: AbortSignal, tell?: TellWait): Promise<{ vlan?: number }> {
     const { name, project, vlan } = network;
     const action = `make network ${name}`;
     // A project's own network gets its VLAN from HIL's pool; one with a VLAN that we name can only be the admin's.
     const owner = vlan === undefined ? (project ?? "admin") : "admin";
     const body = { owner, access: project ?? "", net_id: vlan === undefined ? "" : String(vlan) };
-    return await settle(action, this.#pace, signal, async (signal) => {
+    return await settle(action, { ...this.#pace, tell }, signal, async (signal) => {
       const there = await this.#network(name, signal);
       if (there) return { value: checkedMake(network, there) };
       await this.#client.call({ method: "PUT", path: ["network", name], body, action }, signal).catch((error) => {
@@ -86,9 +86,9 @@ export class HilIsolator implements NetworkIsolator {
     });
   }
 
-  async removeNetwork(name: string, signal: AbortSignal): Promise<void> {
+  async removeNetwork(name: string, signal: AbortSignal, tell?: TellWait): Promise<void> {
     const action = `remove network ${name}`;
-    await settle(action, this.#pace, signal, async (signal) => {
+    await settle(action, { ...this.#pace, tell }, signal, async (signal) => {
       await this.#client.call({ method: "DELETE", path: ["network", name], action }, signal).catch((error) => {
         if (!isApplianceError(error, "NOT_FOUND")) throw error;
       });
@@ -96,12 +96,12 @@ export class HilIsolator implements NetworkIsolator {
     });
   }
 
-  ensureAttached(attachment: Attachment, signal: AbortSignal): Promise<void> {
-    return this.#attachments.attach(attachment, signal);
+  ensureAttached(attachment: Attachment, signal: AbortSignal, tell?: TellWait): Promise<void> {
+    return this.#attachments.attach(attachment, signal, tell);
   }
 
-  ensureDetached(attachment: Attachment, signal: AbortSignal): Promise<void> {
-    return this.#attachments.detach(attachment, signal);
+  ensureDetached(attachment: Attachment, signal: AbortSignal, tell?: TellWait): Promise<void> {
+    return this.#attachments.detach(attachment, signal, tell);
   }
 
   /** A node, also one that HIL hides: that is another project's. */

@@ -2,7 +2,8 @@
  * Who may talk to whom on layer 2: which project has a node, and which networks its NICs are in. Every verb is idempotent:
  * what is so already, is success; it returns when the change holds, read back where the isolator can tell.
  * All fail with UNAUTHENTICATED, FORBIDDEN, UNAVAILABLE (no answer; retryable), TIMEOUT, UNSUPPORTED, DRIVER_FAILED.
- * An attachment that failed says in its details what the NIC is in now (`holds`: networks, or "unknown").
+ * An attachment that failed says in its details what the NIC is in now (`holds`: networks, or "unknown"). A change that takes
+ * its time tells what it waits for.
  */
 export interface NetworkIsolator {
   /** All nodes that it knows, by name. */
@@ -10,17 +11,20 @@ export interface NetworkIsolator {
   /** One of them; NOT_FOUND. */
   node(name: string, signal: AbortSignal): Promise<IsolatedNode>;
   /** Gives a node to a project. CONFLICT while another one has it; NOT_FOUND for a node or project that it does not know. */
-  allocate(node: string, project: string, signal: AbortSignal): Promise<void>;
-  /** Takes it back. CONFLICT while NICs are in networks, or another project has it. */
-  free(node: string, project: string, signal: AbortSignal): Promise<void>;
+  allocate(node: string, project: string, signal: AbortSignal, tell?: TellWait): Promise<void>;
+  /** Takes it back. CONFLICT while NICs are in networks, or another project has it (`details.owner`). */
+  free(node: string, project: string, signal: AbortSignal, tell?: TellWait): Promise<void>;
   /** Makes a network; what the isolator chose of it is answered. EXISTS when one of another make has that name. */
-  ensureNetwork(network: NetworkSpec, signal: AbortSignal): Promise<{ vlan?: number }>;
+  ensureNetwork(network: NetworkSpec, signal: AbortSignal, tell?: TellWait): Promise<{ vlan?: number }>;
   /** CONFLICT while NICs are in it. */
-  removeNetwork(name: string, signal: AbortSignal): Promise<void>;
+  removeNetwork(name: string, signal: AbortSignal, tell?: TellWait): Promise<void>;
   /** Puts a NIC into a network; on the native channel it leaves the one that it was in there. */
-  ensureAttached(attachment: Attachment, signal: AbortSignal): Promise<void>;
-  ensureDetached(attachment: Attachment, signal: AbortSignal): Promise<void>;
+  ensureAttached(attachment: Attachment, signal: AbortSignal, tell?: TellWait): Promise<void>;
+  ensureDetached(attachment: Attachment, signal: AbortSignal, tell?: TellWait): Promise<void>;
 }
+
+/** Told what a change waits for, since how many seconds, and how many it may. */
+export type TellWait = (wait: { reason: string; seconds: number; atMostSeconds: number }) => void;
 
 /** How a NIC carries a network: untagged, or tagged with the network's VLAN. At most one network is native on a NIC. */
 export type Channel = "native" | "tagged";

@@ -1,6 +1,6 @@
 import { ApplianceError, type ErrorCode, type ErrorDetails } from "../../errors.ts";
 import { abortedError, driverFailed } from "../failure.ts";
-import type { Attachment, IsolatedNode, NetworkIsolator, NetworkSpec } from "./network-isolator.ts";
+import type { Attachment, IsolatedNode, NetworkIsolator, NetworkSpec, TellWait } from "./network-isolator.ts";
 import {
   attachmentsOf,
   EVERY_VLAN,
@@ -50,9 +50,9 @@ export class OvsIsolator implements NetworkIsolator {
   }
 
   /** Also closes the node's ports that nobody has set up: Open vSwitch lets those reach every VLAN. */
-  async allocate(node: string, project: string, signal: AbortSignal): Promise<void> {
+  async allocate(node: string, project: string, signal: AbortSignal, tell?: TellWait): Promise<void> {
     const action = `allocate ${node} to ${project}`;
-    await this.#change(action, signal, (state) => {
+    await this.#change(action, { signal, tell }, (state) => {
       const ports = this.#ports(node, state);
       this.#refuseOthers(action, node, ports, project);
       return ports.flatMap((port) => [
@@ -63,9 +63,9 @@ export class OvsIsolator implements NetworkIsolator {
     });
   }
 
-  async free(node: string, project: string, signal: AbortSignal): Promise<void> {
+  async free(node: string, project: string, signal: AbortSignal, tell?: TellWait): Promise<void> {
     const action = `free ${node}`;
-    await this.#change(action, signal, (state) => {
+    await this.#change(action, { signal, tell }, (state) => {
       const ports = this.#ports(node, state);
       this.#refuseOthers(action, node, ports, project);
       const attached = ports
@@ -87,10 +87,14 @@ export class OvsIsolator implements NetworkIsolator {
   }
 
   /** CONFLICT when another network has that VLAN, POOL_FULL when the pool has none left. */
-  async ensureNetwork({ name, project, vlan }: NetworkSpec, signal: AbortSignal): Promise<{ vlan?: number }> {
+  async ensureNetwork(
+    { name, project, vlan }: NetworkSpec,
+    signal: AbortSignal,
+    tell?: TellWait,
+  ): Promise<{ vlan?: number }> {
     const action = `make network ${name}`;
     let chosen = vlan;
-    await this.#change(action, signal, (state) => {
+    await this.#change(action, { signal, tell }, (state) => {
       const there = state.networks.get(name);
       if (there) {
         chosen = there.vlan;
@@ -114,9 +118,9 @@ export class OvsIsolator implements NetworkIsolator {
     return { vlan: chosen! };
   }
 
-  async removeNetwork(name: string, signal: AbortSignal): Promise<void> {
+  async removeNetwork(name: string, signal: AbortSignal, tell?: TellWait): Promise<void> {
     const action = `remove network ${name}`;
-    await this.#change(action, signal, (state) => {
+    await this.#change(action, { signal, tell }, (state) => {
       const there = state.networks.get(name);
       if (!there) return [];
       const { vlan } = there;
@@ -133,9 +137,13 @@ export class OvsIsolator implements NetworkIsolator {
     });
   }
 
-  async ensureAttached({ node, nic, network, channel }: Attachment, signal: AbortSignal): Promise<void> {
+  async ensureAttached(
+    { node, nic, network, channel }: Attachment,
+    signal: AbortSignal,
+    tell?: TellWait,
+  ): Promise<void> {
     const action = `attach ${nic} of ${node} to ${network}`;
-    await this.#change(action, signal, (state) => {
+    await this.#change(action, { signal, tell }, (state) => {
       const port = this.#port(node, nic, state);
       const wanted = state.networks.get(network);
       if (!wanted)
@@ -158,9 +166,9 @@ export class OvsIsolator implements NetworkIsolator {
     });
   }
 
-  async ensureDetached({ node, nic, network }: Attachment, signal: AbortSignal): Promise<void> {
+  async ensureDetached({ node, nic, network }: Attachment, signal: AbortSignal, tell?: TellWait): Promise<void> {
     const action = `detach ${nic} of ${node} from ${network}`;
-    await this.#change(action, signal, (state) => {
+    await this.#change(action, { signal, tell }, (state) => {
       const port = this.#port(node, nic, state);
       if (port.isOpen && network === EVERY_VLAN) {
         return [setVlans(port, undefined, []), portUnchanged(port), state.networksUnchanged];
@@ -181,7 +189,11 @@ export class OvsIsolator implements NetworkIsolator {
    * Reads, lets `plan` say what to change and what that depends on, and does it; again from the start when somebody else
    * changed that between. An empty plan waits for ovs-vswitchd too: what the database says may be a change that it did not take.
    */
-  async #change(action: string, signal: AbortSignal, plan: (state: OvsState) => OvsdbOperation[]): Promise<void> {
+  async #change(
+    action: string,
+    { signal, tell }: { signal: AbortSignal; tell: TellWait | undefined },
+    plan: (state: OvsState) => OvsdbOperation[],
+  ): Promise<void> {
     const { ovsdb, applySeconds } = this.#options;
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(applySeconds * 1000)]);
     for (;;) {
@@ -193,13 +205,14 @@ export class OvsIsolator implements NetworkIsolator {
       const look = { op: "select", table: "Open_vSwitch", where: [], columns: ["next_cfg"] };
       const results = await ovsdb.transact([...changes, look], action, deadline);
       const failed = results.find(({ error }) => error !== undefined);
-      if (!failed) return await this.#applied(Number(results.at(-1)?.rows?.[0]?.next_cfg), action, deadline);
+      if (!failed) return await this.#applied(Number(results.at(-1)?.rows?.[0]?.next_cfg), action, deadline, tell);
       if (failed.error !== "timed out") throw driverFailed("ovs", action, `${failed.error}: ${failed.details ?? ""}`);
     }
   }
 
   /** Returns once ovs-vswitchd has done what the database said at `config`. */
-  async #applied(config: number, action: string, signal: AbortSignal): Promise<void> {
+  async #applied(config: number, action: string, signal: AbortSignal, tell?: TellWait): Promise<void> {
+    const began = performance.now();
     const done = {
       op: "wait",
       table: "Open_vSwitch",
@@ -220,6 +233,9 @@ export class OvsIsolator implements NetworkIsolator {
       });
       if (result?.error === undefined) return;
       if (result.error !== "timed out") throw driverFailed("ovs", action, `${result.error}: ${result.details ?? ""}`);
+      const seconds = (performance.now() - began) / 1000;
+      const reason = `${action}: ovs-vswitchd has not taken it yet`;
+      tell?.({ reason, seconds, atMostSeconds: this.#options.applySeconds });
     }
   }
 

@@ -11,6 +11,8 @@ type Machine = { driver: keyof typeof BOOT_DEVICES; power: "on" | "off"; bootDev
 /** A stateful double of OBMd: power, boot device and console of the nodes, for whoever has a node's token. */
 export class ObmdServer extends FaultyServer {
   readonly machines = new Map<string, Machine>();
+  /** Told of each node that is switched on. */
+  onPowerOn: (name: string) => void = () => {};
 
   /** It forgets its tokens, and only them. */
   override restart(): void {
@@ -37,6 +39,7 @@ export class ObmdServer extends FaultyServer {
       return [200, JSON.stringify({ token: machine.token })];
     }
     if (machine.token === undefined || url.searchParams.get("token") !== machine.token) return [401];
+    if (method === "POST" && verb === "power_on" && machine.power === "off") this.onPowerOn(name);
     return act(machine, `${method} ${verb}`, body);
   }
 

@@ -136,7 +136,7 @@ describe("a failure of power through HIL", () => {
     ["OBMd is down", () => rack.obmd.stop(), "UNAVAILABLE"],
     ["OBMd does not know the node", () => rack.obmd.machines.clear(), "DRIVER_FAILED"],
     ["HIL can't reach OBMd", () => rack.hil.faults.add({ call: /PUT .*obm/, answer: "html-500" }), "DRIVER_FAILED"],
-    ["HIL hangs", () => rack.hil.faults.add({ call: /power_on/, answer: "hang" }), "TIMEOUT"],
+    ["HIL hangs", () => rack.hil.faults.add({ call: /power_on/, answer: "hang" }), "UNAVAILABLE"],
     ["HIL answers garbage", () => rack.hil.faults.add({ call: /power_on/, answer: "garbage" }), "DRIVER_FAILED"],
     ["HIL is down", () => rack.hil.stop(), "UNAVAILABLE"],
   ] as const;

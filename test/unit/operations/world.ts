@@ -11,10 +11,13 @@ import { Timeline } from "../../../src/boot/timeline.ts";
 import { type Clock, systemClock } from "../../../src/clock.ts";
 import { configSchema } from "../../../src/config/schema.ts";
 import { DiskCatalogue } from "../../../src/disks/disk-catalogue.ts";
+import type { NetworkIsolator } from "../../../src/drivers/isolation/network-isolator.ts";
+import type { PowerControl } from "../../../src/drivers/power/power-control.ts";
 import { ImageCatalogue } from "../../../src/images/image-catalogue.ts";
 import { LeaseTable } from "../../../src/leases/lease-table.ts";
 import { createLog } from "../../../src/log.ts";
 import { ALLOCATIONS, type AllocationRecord } from "../../../src/nodes/allocation.ts";
+import type { NodeRecord } from "../../../src/nodes/node.ts";
 import { type NewNode, NodeRegistry } from "../../../src/nodes/node-registry.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { DiskTraffic } from "../../../src/operations/disk-traffic.ts";
@@ -41,11 +44,9 @@ import { MemoryPower } from "../../fakes/memory-power.ts";
 import { MemoryTargetServer } from "../../fakes/memory-target-server.ts";
 import { throughVerbs } from "../../fakes/through-verbs.ts";
 
-const newConfig = (isolated: boolean) =>
+const newConfig = (isolation: object) =>
   configSchema.parse({
-    ...(isolated && {
-      isolation: { driver: "ovs", ovs: { bridge: "rack", socket: "/db.sock", vlans: { first: 100, last: 199 } } },
-    }),
+    isolation,
     networks: [
       {
         vlan: 20,
@@ -88,7 +89,7 @@ export class World {
   ): Promise<Appliance> {
     const log = createLog("silent");
     const { wrapJournal, before = () => {} } = options;
-    const config = newConfig(this.isolated);
+    const config = newConfig(this.isolation());
     const clock: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 5), signal) };
     const store = await Store.open(this.directory, log, wrapJournal ? { wrapJournal } : {});
     const records = keepTenures(store, systemClock);
@@ -134,13 +135,8 @@ export class World {
       },
       pool: new PoolWatch({ store: this.images, space: this.space, config, clock, log }),
       targets: failing(drivers.targets, (verb) => before(`targets.${verb}`)),
-      powerOf: (node) => {
-        const power = this.power.get(node.id) ?? new MemoryPower();
-        this.power.set(node.id, power);
-        power.onPowerOn = () => this.#boot(appliance, node.id);
-        return failing(power, (verb) => before(`power.${verb}`));
-      },
-      isolator: () => failing(this.isolator, (verb) => before(`isolator.${verb}`)),
+      powerOf: (node) => failing(this.powerOf(appliance, node), (verb) => before(`power.${verb}`)),
+      isolator: () => failing(this.isolatorOf(), (verb) => before(`isolator.${verb}`)),
       drift: new LastDrift(),
       traffic: new DiskTraffic(),
       lookAtPortals: () => ({ isApart: false, open: new Set(["10.20.0.1:3260"]), peers: [] }),
@@ -155,7 +151,25 @@ export class World {
     return appliance;
   }
 
-  #boot(appliance: Appliance, node: string): void {
+  /** The configuration of the appliances that start from now on. */
+  protected isolation(): object {
+    const ovs = { bridge: "rack", socket: "/db.sock", vlans: { first: 100, last: 199 } };
+    return this.isolated ? { driver: "ovs", ovs } : {};
+  }
+
+  protected isolatorOf(): NetworkIsolator {
+    return this.isolator;
+  }
+
+  protected powerOf(appliance: Appliance, { id }: NodeRecord): PowerControl {
+    const power = this.power.get(id) ?? new MemoryPower();
+    this.power.set(id, power);
+    power.onPowerOn = () => this.boot(appliance, id);
+    return power;
+  }
+
+  /** What a node does that was switched on. */
+  protected boot(appliance: Appliance, node: string): void {
     const entry = appliance.records.collection<BootEntry>("bootEntries").get(node);
     if (!entry || !this.nodesBoot) return;
     this.targets.login(entry.iqn);

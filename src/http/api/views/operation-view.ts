@@ -62,7 +62,13 @@ export const operationSchema = z
     cancelRequested: z.boolean(),
     steps: z.array(stepSchema),
     progress: z
-      .object({ step: z.string(), done: z.number(), total: z.number(), unit: z.enum(["bytes", "seconds", "things"]) })
+      .object({
+        step: z.string(),
+        done: z.number(),
+        total: z.number(),
+        unit: z.enum(["bytes", "seconds", "things"]),
+        waitingFor: z.string().optional(),
+      })
       .optional()
       .openapi({ description: "Of the step that runs now" }),
     waitingFor: failureSchema.optional().openapi({ description: "An outage that it waits out, having no other way" }),
