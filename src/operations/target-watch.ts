@@ -5,6 +5,7 @@ import type { TargetSession, TargetSpec, TargetState } from "../drivers/targets/
 import { toApplianceError } from "../errors.ts";
 import { CountedWork, type WatchdogProbe } from "../net/watchdog.ts";
 import type { Collection } from "../store/records.ts";
+import type { Iqn } from "../values/iqn.ts";
 import type { Mac } from "../values/mac.ts";
 import type { Appliance } from "./appliance.ts";
 import { type DataDisk, dataDisksByNode, dataDisksOf, portalsOf, targetSpec } from "./attachment.ts";
@@ -39,6 +40,9 @@ type Boot = {
 
 /** What the last look at a network's daemon ran into: nothing, itself, or single targets that it can't serve. */
 type Trouble = "none" | "daemon" | "targets";
+
+/** An entry whose target can't be made, and why. */
+type Failed = { entry: BootEntry; reason: string };
 
 /**
  * Keeps each network's target daemon as the boot entries say, whatever happened to the daemon, and tells the timeline
@@ -131,9 +135,11 @@ export class TargetWatch {
       this.#followBoots(network, byIqn);
       const failed = await this.#mend(network, byIqn, signal);
       // nodes log in again as soon as a portal answers: every target that can be there must be there before
-      await this.#appliance.targets.ensurePortals(network.tgtd.control, portalsOf(network), signal);
+      const served = this.#servedOn(network, failed);
+      await this.#appliance.targets.ensurePortals(network.tgtd.control, portalsOf(network), served, signal);
       if (!this.#openSince.has(network.name)) this.#openSince.set(network.name, this.#appliance.clock.now());
-      this.#report(network.name, failed.length > 0 ? "targets" : "none", failed.join("; "));
+      const reasons = failed.map(({ entry, reason }) => `${entry.nodeName}: ${reason}`);
+      this.#report(network.name, failed.length > 0 ? "targets" : "none", reasons.join("; "));
     } catch (error) {
       if (this.#stop.signal.aborted) return;
       this.#openSince.delete(network.name);
@@ -156,9 +162,9 @@ export class TargetWatch {
    * Missing or drifted targets are made again from the boot entries; those that no entry knows go. Answers what can't
    * be made: one lost disk must not cost the other nodes theirs. Throws when a later look may succeed.
    */
-  async #mend(network: NetworkConfig, byIqn: Map<string, TargetState>, signal: AbortSignal): Promise<string[]> {
+  async #mend(network: NetworkConfig, byIqn: Map<string, TargetState>, signal: AbortSignal): Promise<Failed[]> {
     const { control } = network.tgtd;
-    const failed: string[] = [];
+    const failed: Failed[] = [];
     const dataDisks = dataDisksByNode(this.#appliance.records);
     for (const entry of [...this.#entries.values()]) {
       if (entry.network !== network.name) continue;
@@ -177,7 +183,7 @@ export class TargetWatch {
       } catch (error) {
         const { message, retryable } = toApplianceError(error);
         if (retryable || signal.aborted) throw error;
-        failed.push(`${entry.nodeName}: ${message}`);
+        failed.push({ entry, reason: message });
         continue;
       }
       this.#appliance.log.warn({ network: network.name, node: entry.nodeName, disk: entry.disk }, "target made again");
@@ -222,6 +228,13 @@ export class TargetWatch {
   #isParked({ node }: BootEntry): boolean {
     const holder = this.#appliance.runner.holder(node);
     return holder !== undefined && this.#appliance.runner.get(holder).kind === "revert";
+  }
+
+  /** The targets that must be there before a node meets the daemon. */
+  #servedOn(network: NetworkConfig, failed: Failed[]): Iqn[] {
+    const lost = new Set(failed.map(({ entry }) => entry.iqn));
+    const entries = [...this.#entries.values()].filter((entry) => entry.network === network.name);
+    return entries.filter((entry) => !lost.has(entry.iqn) && !this.#isParked(entry)).map(({ iqn }) => iqn);
   }
 
   /** The targets that this network's boot entries name; a disk that moved has its entry elsewhere. */

@@ -104,6 +104,6 @@ function targetServer(call: CallStorage): TargetServer {
     removeTarget: (control, iqn, signal) => call("targets.remove", { control, iqn }, signal),
     cutSessions: (control, iqn, sessions, signal) => call("targets.cut", { control, iqn, sessions }, signal),
     list: (control, signal) => call("targets.list", { control }, signal),
-    ensurePortals: (control, portals, signal) => call("targets.portals", { control, portals }, signal),
+    ensurePortals: (control, portals, served, signal) => call("targets.portals", { control, portals, served }, signal),
   };
 }

@@ -227,8 +227,9 @@ export function storageVerbs(
       (args, { signal }) => targets.cutSessions(args.control, args.iqn, args.sessions, signal),
     ),
     "targets.list": verb(z.strictObject({ control }), (args, { signal }) => targets.list(args.control, signal)),
-    "targets.portals": verb(z.strictObject({ control, portals: z.array(portal).max(64) }), (args, { signal }) =>
-      targets.ensurePortals(args.control, args.portals as Portal[], signal),
+    "targets.portals": verb(
+      z.strictObject({ control, portals: z.array(portal).max(64), served: z.array(iqn).max(4096) }),
+      (args, { signal }) => targets.ensurePortals(args.control, args.portals as Portal[], args.served, signal),
     ),
   } satisfies Record<string, Verb>;
 }

@@ -170,7 +170,7 @@ describe.each(Object.entries(SUBJECTS))("%s", (name, makeSubject) => {
 
   it("takes portals twice", async () => {
     const portals = [ALICE.portal, BOB.portal];
-    await targets.ensurePortals(CONTROL, portals, signal);
-    await targets.ensurePortals(CONTROL, portals, signal);
+    await targets.ensurePortals(CONTROL, portals, [], signal);
+    await targets.ensurePortals(CONTROL, portals, [], signal);
   });
 });

@@ -58,7 +58,11 @@ export class MemoryTargetServer implements TargetServer {
     }));
   }
 
-  async ensurePortals(_control: number, portals: Portal[]): Promise<void> {
+  async ensurePortals(_control: number, portals: Portal[], served: readonly string[]): Promise<void> {
+    const isOpen = portals.every((one) =>
+      this.portals.some(({ address, port }) => address === one.address && port === one.port),
+    );
+    if (!isOpen && served.some((iqn) => !this.targets.has(iqn))) throw new ApplianceError("UNAVAILABLE", "half-filled");
     this.portals = portals;
   }
 

@@ -60,6 +60,7 @@ beforeAll(async () => {
   await targets.ensurePortals(
     CONTROL,
     MACHINES.map(({ portal }) => portal),
+    MACHINES.map(({ iqn }) => iqn),
     signal,
   );
   const child = namespaces.start(SERVER, [process.execPath, join(programs, "watch-peers.ts"), "3260"]);

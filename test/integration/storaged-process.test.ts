@@ -84,7 +84,7 @@ beforeAll(async () => {
   writeFileSync(join(imports, "golden.raw"), Buffer.alloc(4 * 1024 ** 2, 0x5a));
   const request = { image: "img-golden", path: join(imports, "golden.raw"), format: "raw" } as const;
   await client.images.import(request, () => {}, signal);
-  await client.targets.ensurePortals(CONTROL, [ALICE.portal], signal);
+  await client.targets.ensurePortals(CONTROL, [ALICE.portal], [], signal);
 });
 afterEach(async () => {
   if (storaged.exitCode !== null || storaged.signalCode !== null) await start("--group", "nogroup");

@@ -26,7 +26,7 @@ let sessions: Session[] = [];
 beforeAll(async () => {
   network = new TargetNetwork(CONTROL);
   await network.startTgtd();
-  await targets.ensurePortals(CONTROL, [ALICE.portal, BOB.portal], signal);
+  await targets.ensurePortals(CONTROL, [ALICE.portal, BOB.portal], [], signal);
 });
 afterEach(async () => {
   await Promise.all(sessions.map((session) => session.kill()));
@@ -189,7 +189,7 @@ describe("a live session", () => {
     await session.command(READ);
     const before = (await state(target))!.sessions.map((one) => one.id);
     await milliseconds("ensureTarget, nothing to do", () => targets.ensureTarget(CONTROL, target, signal));
-    await targets.ensurePortals(CONTROL, [ALICE.portal, BOB.portal], signal);
+    await targets.ensurePortals(CONTROL, [ALICE.portal, BOB.portal], [], signal);
     expect(await session.command(READ)).toMatch(/^read /);
     expect((await state(target))!.sessions.map((one) => one.id)).toEqual(before);
   });
@@ -321,15 +321,42 @@ describe("portals", () => {
   it("are added and taken away, but for the loopback one", async () => {
     const target = disk("disk-portals");
     await targets.ensureTarget(CONTROL, { ...target, openTo: BOB.address }, signal);
-    await targets.ensurePortals(CONTROL, [ALICE.portal], signal);
+    await targets.ensurePortals(CONTROL, [ALICE.portal], [], signal);
     expect(network.once(BOB, login(target), READ)).toMatchObject({ ok: false });
-    await targets.ensurePortals(CONTROL, [ALICE.portal, BOB.portal], signal);
+    await targets.ensurePortals(CONTROL, [ALICE.portal, BOB.portal], [], signal);
     expect(network.once(BOB, login(target), READ)).toMatchObject({ ok: true });
     expect(await ask(CONTROL, { mode: "portal", operation: "show" }, signal)).toContain("127.0.0.1:");
   });
 });
 
 describe("kill -9 of tgtd", () => {
+  it("opens no portal of a daemon without the targets that are to be behind it", async () => {
+    const [one, two] = [disk("disk-behind-1"), disk("disk-behind-2")];
+    for (const target of [one, two]) await targets.ensureTarget(CONTROL, target, signal);
+    const behind = [one.iqn, two.iqn];
+    await targets.ensurePortals(CONTROL, [ALICE.portal, BOB.portal], behind, signal);
+    await network.killTgtd();
+    await network.startTgtd();
+    await targets.ensureTarget(CONTROL, one, signal);
+    const early = targets.ensurePortals(CONTROL, [ALICE.portal, BOB.portal], behind, signal);
+    await expect(early).rejects.toMatchObject({ code: "UNAVAILABLE", retryable: true, details: { iqn: two.iqn } });
+    expect(await ask(CONTROL, { mode: "portal", operation: "show" }, signal)).not.toContain(ALICE.portal.address);
+    await targets.ensureTarget(CONTROL, two, signal);
+    await targets.ensurePortals(CONTROL, [ALICE.portal, BOB.portal], behind, signal);
+    expect(network.once(ALICE, login(one), READ)).toMatchObject({ ok: true });
+  });
+
+  it("ends a request of many parts where it happens: none of them meets the next daemon", async () => {
+    const process = {};
+    const show = () => ask(CONTROL, { mode: "target", operation: "show" }, signal, process);
+    await show();
+    await show();
+    await network.killTgtd();
+    await network.startTgtd();
+    await expect(show()).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    await targets.ensurePortals(CONTROL, [ALICE.portal, BOB.portal], [], signal);
+  });
+
   it("does not change the names by which nodes find their disks, and no two disks share one", async () => {
     const [one, two] = [disk("disk-named-1"), disk("disk-named-2")];
     const names = (target: TargetSpec) => network.inquire(ALICE, login(target), IDENTIFICATION);
@@ -340,7 +367,7 @@ describe("kill -9 of tgtd", () => {
     await network.killTgtd();
     await network.startTgtd();
     for (const target of [two, one]) await targets.ensureTarget(CONTROL, target, signal);
-    await targets.ensurePortals(CONTROL, [ALICE.portal, BOB.portal], signal);
+    await targets.ensurePortals(CONTROL, [ALICE.portal, BOB.portal], [], signal);
     expect(names(one)).toEqual(before);
   });
 
@@ -353,7 +380,7 @@ describe("kill -9 of tgtd", () => {
     const write = session.command("write -P 2 1M 1M");
     await network.startTgtd();
     await targets.ensureTarget(CONTROL, target, signal);
-    await targets.ensurePortals(CONTROL, [ALICE.portal, BOB.portal], signal);
+    await targets.ensurePortals(CONTROL, [ALICE.portal, BOB.portal], [], signal);
     expect(await write).toMatch(/^wrote 1048576/);
     expect(await session.command("read -P 1 0 1M")).toMatch(/^read /);
     expect(await session.command("read -P 2 1M 1M")).toMatch(/^read /);

@@ -25,7 +25,7 @@ const sessions: Session[] = [];
 beforeAll(async () => {
   network = new TargetNetwork(CONTROL);
   await network.startTgtd();
-  await targets.ensurePortals(CONTROL, [ALICE.portal], signal);
+  await targets.ensurePortals(CONTROL, [ALICE.portal], [], signal);
 });
 afterEach(() => Promise.all(sessions.splice(0).map((session) => session.kill())));
 afterAll(async () => {

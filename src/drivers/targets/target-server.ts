@@ -30,10 +30,11 @@ export interface TargetServer {
   /** What is served now; sessions and byte counters read back, in as few requests for many targets as for one. */
   list(control: number, signal: AbortSignal): Promise<TargetState[]>;
   /**
-   * Serve on these portals and on none beside them but the loopback one: called after the targets are there, so that no
-   * node meets a half-filled daemon. DRIVER_FAILED for an address that this machine has not.
+   * Serve on these portals and on none beside them but the loopback one: called after the targets are there. A node that
+   * meets a daemon without its target gives its disk up, so no portal is opened unless all of `served` are there: UNAVAILABLE.
+   * DRIVER_FAILED for an address that this machine has not.
    */
-  ensurePortals(control: number, portals: Portal[], signal: AbortSignal): Promise<void>;
+  ensurePortals(control: number, portals: Portal[], served: readonly Iqn[], signal: AbortSignal): Promise<void>;
 }
 
 export type TargetSpec = {

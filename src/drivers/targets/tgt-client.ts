@@ -1,10 +1,22 @@
 import { connect } from "node:net";
 import { ApplianceError } from "../../errors.ts";
+import { peerCredentials } from "../../net/peer-credentials.ts";
 import { abortedError, driverFailed, throwIfAborted } from "../failure.ts";
 import { decodeTgtResponse, encodeTgtRequest, TGT_ERRORS, type TgtError, type TgtRequest } from "./tgt-wire.ts";
 
-/** Sends one request to the daemon with this control number and answers its text. */
-export type TgtClient = (control: number, request: TgtRequest, signal: AbortSignal) => Promise<string>;
+/**
+ * Sends one request to the daemon with this control number and answers its text. `process`: the request is for the process
+ * that the first one with it reached, and none that was started since.
+ */
+export type TgtClient = (
+  control: number,
+  request: TgtRequest,
+  signal: AbortSignal,
+  process?: TgtProcess,
+) => Promise<string>;
+
+/** One run of a daemon, known from the first request on. */
+export type TgtProcess = { pid?: number };
 
 /** Where tgtd puts its sockets: fixed in its binary, but for the environment variable TGT_IPC_SOCKET. */
 const SOCKET_PREFIX = "/var/run/tgtd/socket";
@@ -17,15 +29,20 @@ const NOBODY_LISTENS: ReadonlySet<string> = new Set(["ENOENT", "ECONNREFUSED"]);
 
 /**
  * Speaks to tgtd over its management socket, which obeys uid 0 only.
- * UNAVAILABLE (an outage) when no daemon listens (`details.absent`), it goes away or says nothing for `silenceMs`, TIMEOUT or CANCELLED by the
+ * UNAVAILABLE (an outage) when no daemon listens (`details.absent`), it goes away, is another process or says nothing for `silenceMs`, TIMEOUT or CANCELLED by the
  * signal, DRIVER_FAILED with `details.tgt` when it refuses. Parameters are never repeated in errors: they hold secrets.
  */
 export function createTgtClient(socketPrefix = SOCKET_PREFIX, silenceMs = SILENCE_MS): TgtClient {
-  return async (control, request, signal) => {
+  return async (control, request, signal, process = {}) => {
     const action = `${request.mode} ${request.operation}`;
     checkParameters(request);
     throwIfAborted(signal, "tgt", action);
-    const { error, text } = await exchange(`${socketPrefix}.${control}`, request, { action, silenceMs, signal });
+    const { error, text } = await exchange(`${socketPrefix}.${control}`, request, {
+      action,
+      silenceMs,
+      signal,
+      process,
+    });
     if (error === 0) return text;
     const word = TGT_ERRORS[error] ?? `error ${error}`;
     throw driverFailed("tgt", action, `tgtd says: ${word}`, { details: { tgt: word, control } });
@@ -37,9 +54,9 @@ export function tgtRefused(error: unknown, ...reasons: TgtError[]): boolean {
   return error instanceof ApplianceError && reasons.some((reason) => error.details.tgt === reason);
 }
 
-type Exchange = { action: string; silenceMs: number; signal: AbortSignal };
+type Exchange = { action: string; silenceMs: number; signal: AbortSignal; process: TgtProcess };
 
-function exchange(path: string, request: TgtRequest, { action, silenceMs, signal }: Exchange) {
+function exchange(path: string, request: TgtRequest, { action, silenceMs, signal, process }: Exchange) {
   return new Promise<{ error: number; text: string }>((resolve, reject) => {
     const socket = connect(path);
     const chunks: Buffer[] = [];
@@ -57,7 +74,12 @@ function exchange(path: string, request: TgtRequest, { action, silenceMs, signal
     const gone = (message: string, cause?: NodeJS.ErrnoException) =>
       unavailable(message, "start the target daemon of this network", cause);
     signal.addEventListener("abort", onAbort, { once: true });
-    socket.on("connect", () => socket.write(encodeTgtRequest(request)));
+    socket.on("connect", () => {
+      const pid = peerCredentials(socket)?.pid;
+      if (pid !== undefined) process.pid ??= pid;
+      if (process.pid === pid) socket.write(encodeTgtRequest(request));
+      else gone("the target daemon was started anew meanwhile");
+    });
     socket.on("data", (chunk) => {
       chunks.push(chunk);
       const response = decodeTgtResponse(chunks.length === 1 ? chunk : Buffer.concat(chunks));

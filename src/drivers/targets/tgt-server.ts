@@ -1,8 +1,10 @@
 import { type Clock, systemClock } from "../../clock.ts";
+import { ApplianceError } from "../../errors.ts";
+import type { Iqn } from "../../values/iqn.ts";
 import { abortedError } from "../failure.ts";
 import { Turns } from "../turns.ts";
 import type { TargetServer, TargetState } from "./target-server.ts";
-import { createTgtClient, type TgtClient } from "./tgt-client.ts";
+import { createTgtClient, type TgtClient, type TgtProcess } from "./tgt-client.ts";
 import { type BeforeOpening, type Daemon, showTargets } from "./tgt-daemon.ts";
 import { disksOf, ensureTarget, isWriteThrough } from "./tgt-ensure.ts";
 import { cutSessions, removeTarget } from "./tgt-remove.ts";
@@ -22,15 +24,16 @@ export function createTgtServer({
   beforeOpening = async () => {},
 }: TgtServerOptions = {}): TargetServer {
   const turns = new Turns();
-  const daemon = (control: number, signal: AbortSignal): Daemon => ({
+  const daemon = (control: number, signal: AbortSignal, process?: TgtProcess): Daemon => ({
     signal,
     clock,
     beforeOpening,
-    ask: (request) => client(control, request, signal),
+    ask: (request) => client(control, request, signal, process),
   });
   const change = (control: number, signal: AbortSignal, run: (daemon: Daemon) => Promise<void>) =>
     turns
-      .take(String(control), () => run(daemon(control, signal)), signal)
+      // what was seen of one process is not true of the next
+      .take(String(control), () => run(daemon(control, signal, {})), signal)
       .catch((error) => {
         throw signal.aborted ? abortedError(signal, "tgt", "change targets") : error;
       });
@@ -43,9 +46,9 @@ export function createTgtServer({
         if (target) await cutSessions(daemon, target.tid, ({ id }) => sessions.includes(String(id)));
       }),
     list: (control, signal) => listTargets(daemon(control, signal)),
-    ensurePortals: (control, portals, signal) => {
+    ensurePortals: (control, portals, served, signal) => {
       const wanted = portals.map(({ address, port }) => `${address}:${port}`);
-      return change(control, signal, (daemon) => ensurePortals(daemon, wanted));
+      return change(control, signal, (daemon) => ensurePortals(daemon, wanted, served));
     },
   };
 }
@@ -81,10 +84,22 @@ function targetState(target: ShownTarget, traffic: UnitTraffic[]): TargetState {
   };
 }
 
+/** UNAVAILABLE for a daemon without one of these targets: it was started anew since they were made. */
+async function refuseHalfFilled(daemon: Daemon, targets: readonly Iqn[]): Promise<void> {
+  const there = new Set((await showTargets(daemon)).map(({ iqn }) => iqn));
+  const lacking = targets.find((iqn) => !there.has(iqn));
+  if (lacking === undefined) return;
+  throw new ApplianceError("UNAVAILABLE", `open portals: the target daemon does not serve ${lacking} yet`, {
+    details: { driver: "tgt", action: "open portals", iqn: lacking, remedy: "its targets are made again first" },
+  });
+}
+
 /** The loopback portal stays: tgtd was started on it, and ends up without any listener otherwise. */
-async function ensurePortals(daemon: Daemon, wanted: string[]): Promise<void> {
+async function ensurePortals(daemon: Daemon, wanted: string[], targets: readonly Iqn[]): Promise<void> {
   const served = parsePortals(await daemon.ask({ mode: "portal", operation: "show" }));
-  for (const portal of wanted.filter((one) => !served.includes(one))) {
+  const missing = wanted.filter((one) => !served.includes(one));
+  if (missing.length > 0) await refuseHalfFilled(daemon, targets);
+  for (const portal of missing) {
     await daemon.ask({ mode: "portal", operation: "new", parameters: { portal } });
   }
   for (const portal of served.filter((one) => !wanted.includes(one) && !one.startsWith("127."))) {

@@ -5,7 +5,7 @@ import { createAdaptorServer } from "@hono/node-server";
 import type { Caller } from "../../access/caller.ts";
 import { FailedLogins } from "../../access/failed-logins.ts";
 import { LocalAuthenticator } from "../../access/local-authenticator.ts";
-import { peerUid } from "../../net/peer-uid.ts";
+import { peerCredentials } from "../../net/peer-credentials.ts";
 import { AdminTokenFile } from "./admin-token-file.ts";
 import type { Api, ApiEnvironment, ApiParts } from "./api.ts";
 import { createApi } from "./create-api.ts";
@@ -85,7 +85,7 @@ function serve(api: Api, silenceMs: number, bindings: (socket: Socket) => ApiEnv
 
 /** File mode says who may use the unix socket: whoever can holds all rights. */
 function callerOf(socket: Socket): Caller {
-  const uid = peerUid(socket);
+  const uid = peerCredentials(socket)?.uid;
   return { name: uid === undefined ? "local" : `uid:${uid}`, grants: [{ role: "admin" }] };
 }
 

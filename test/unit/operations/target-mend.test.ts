@@ -36,7 +36,8 @@ function watching(
       list: (control: number) => of(control).list(),
       ensureTarget: (control: number, spec: TargetSpec) => of(control).ensureTarget(control, spec),
       removeTarget: (control: number, name: string) => of(control).removeTarget(control, name),
-      ensurePortals: (control: number, wanted: typeof portals) => of(control).ensurePortals(control, wanted as never),
+      ensurePortals: (control: number, wanted: typeof portals, served: string[]) =>
+        of(control).ensurePortals(control, wanted as never, served),
     },
     traffic: { record: () => {} },
     runner: { holder: () => undefined },

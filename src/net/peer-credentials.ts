@@ -11,16 +11,18 @@ const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 /** struct ucred: pid, uid and gid, each of 32 bits. */
 const UCRED_BYTES = 12;
-const UID_OFFSET = 4;
 
-/** The user at the other end of a unix socket when it connected (unix(7), SO_PEERCRED); undefined when the kernel does not tell. */
-export function peerUid(socket: Socket): number | undefined {
+/**
+ * The process and user at the other end of a unix socket (unix(7), SO_PEERCRED): who connected, or who called listen(2) on
+ * it; undefined when the kernel does not tell.
+ */
+export function peerCredentials(socket: Socket): { pid: number; uid: number } | undefined {
   // Node has no public way from a socket to its descriptor
   const { fd } = (socket as unknown as { _handle?: { fd?: number } })._handle ?? {};
   if (fd === undefined || fd < 0) return undefined;
   const credentials = Buffer.alloc(UCRED_BYTES);
-  const told = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, [UCRED_BYTES]) === 0;
-  const uid = told ? credentials.readInt32LE(UID_OFFSET) : -1;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, [UCRED_BYTES]) !== 0) return undefined;
+  const [pid, uid] = [credentials.readInt32LE(0), credentials.readInt32LE(4)];
   // -1: not a unix socket
-  return uid < 0 ? undefined : uid;
+  return uid < 0 ? undefined : { pid, uid };
 }
