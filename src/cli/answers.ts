@@ -2,6 +2,16 @@ import type { ErrorCode } from "../errors.ts";
 
 /** What the CLI reads in the API's answers (`/v1/openapi.json` has all of it). Moments are RFC 3339 text. */
 
+/** What became, or would become, of a machine that HIL knows. */
+export type ImportedNode = {
+  isolatedAs: string;
+  outcome: "new" | "cabled" | "known" | "refused";
+  node?: string | undefined;
+  project?: string | undefined;
+  bootNic?: { label: string; mac: string } | undefined;
+  reason?: string | undefined;
+};
+
 /** A registered machine, what it boots, and how that goes. */
 export type Node = {
   id: string;

@@ -11,6 +11,7 @@ import { formatCauses, summarizeStall } from "../text/stall.ts";
 import type { Column } from "../text/table.ts";
 import { drawTimeline } from "../text/timeline.ts";
 import { wrap } from "../text/wrap.ts";
+import { addNodeImportCommand } from "./node-import.ts";
 
 type Boots = NonNullable<Node["boots"]>;
 
@@ -69,6 +70,8 @@ export function addNodeCommands(program: Command, open: Open): void {
       });
       session.answer(added, () => `node ${added.name} is registered; ingot provision ${added.name} --image IMAGE\n`);
     });
+
+  addNodeImportCommand(node, open);
 
   node
     .command("list")

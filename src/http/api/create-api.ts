@@ -20,6 +20,7 @@ import { addImageExchangeRoutes } from "./routes/image-exchange.ts";
 import { addImageSharingRoutes } from "./routes/image-sharing.ts";
 import { addImageRoutes } from "./routes/images.ts";
 import { addNetworkRoutes } from "./routes/network.ts";
+import { addNodeImportRoute } from "./routes/node-import.ts";
 import { addNodeWorkRoutes } from "./routes/node-work.ts";
 import { addNodeRoutes } from "./routes/nodes.ts";
 import { addOperationRoutes } from "./routes/operations.ts";
@@ -92,6 +93,7 @@ export function createApi(parts: ApiParts, gate: Gate): Api {
   addAccessRoutes(api, parts);
   addAuditRoutes(api, parts);
   addNodeRoutes(api, parts);
+  addNodeImportRoute(api, parts);
   addNodeWorkRoutes(api, parts);
   addProjectRoutes(api, parts);
   addImageRoutes(api, parts);
