@@ -2,8 +2,11 @@
  * How a dead OS is told from a living one: a real tgtd and two initiators that send nothing by themselves, each in a
  * network namespace of its own. One lives on; the other's machine is gone from one moment to the next.
  *
+ * The portals' side is looked at from inside, and from a namespace beside it.
+ *
  *   ar-dead 10.93.1.10 ---- 10.93.1.1 ar-srv 10.93.2.1 ---- 10.93.2.10 ar-live
  */
+import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -13,11 +16,13 @@ import { createTgtServer } from "../../src/drivers/targets/tgt-server.ts";
 import type { TcpPeer } from "../../src/net/tcp-peers.ts";
 import { parseIpv4 } from "../../src/values/ipv4.ts";
 import { targetIqn } from "../../src/values/iqn.ts";
+import { withPortalSockets } from "../lab/portal-sockets.ts";
 import { ip, Lines, Namespaces } from "./namespaces.ts";
 import { until } from "./until.ts";
 
 const CONTROL = 443;
 const SERVER = "ar-srv";
+const ELSEWHERE = "ar-else";
 const MACHINES = ["dead", "live"].map((name, index) => ({
   namespace: `ar-${name}`,
   iqn: targetIqn("app-test", `disk-${name}`),
@@ -33,11 +38,16 @@ const signal = AbortSignal.timeout(170_000);
 const directory = mkdtempSync(join(tmpdir(), "ingot-silent-"));
 const programs = resolve(import.meta.dirname, "programs");
 const targets = createTgtServer();
+const children: ChildProcess[] = [];
 let namespaces: Namespaces;
-let watcher: { ask: () => void; lines: Lines };
+/** In the namespace of the portals; elsewhere, with a socket in theirs; and elsewhere without one. */
+let watchers: Record<"there" | "apart" | "blind", Watcher>;
+
+type Watcher = { ask: () => void; lines: Lines };
+type View = { isApart: boolean; open: string[]; peers: TcpPeer[] };
 
 beforeAll(async () => {
-  namespaces = new Namespaces(SERVER, DEAD.namespace, LIVE.namespace);
+  namespaces = new Namespaces(SERVER, ELSEWHERE, DEAD.namespace, LIVE.namespace);
   for (const { namespace, address, portal } of MACHINES) {
     namespaces.cable(
       { namespace: SERVER, interface: namespace, addresses: [`${portal.address}/24`] },
@@ -63,8 +73,14 @@ beforeAll(async () => {
     MACHINES.map(({ iqn }) => iqn),
     signal,
   );
-  const child = namespaces.start(SERVER, [process.execPath, join(programs, "watch-peers.ts"), "3260"]);
-  watcher = { ask: () => child.stdin?.write("\n"), lines: new Lines(child) };
+  const addresses = MACHINES.map(({ portal }) => portal.address);
+  const watch = [process.execPath, join(programs, "watch-peers.ts"), "eth1", ...addresses];
+  const fromElsewhere = ["nsenter", `--net=/run/netns/${ELSEWHERE}`, ...watch];
+  watchers = {
+    there: watcher(spawn("nsenter", [`--net=/run/netns/${SERVER}`, ...watch])),
+    apart: watcher(spawn("env", withPortalSockets([SERVER], ["eth1"], fromElsewhere).slice(1))),
+    blind: watcher(spawn("nsenter", fromElsewhere.slice(1))),
+  };
   for (const { namespace, iqn, portal, chap } of MACHINES) {
     const place = [portal.address, String(portal.port), iqn, chap.user, chap.secret];
     const holder = namespaces.start(namespace, [process.execPath, join(programs, "hold-session.ts"), ...place]);
@@ -73,15 +89,25 @@ beforeAll(async () => {
 }, 60_000);
 
 afterAll(async () => {
+  for (const child of children) child.kill("SIGKILL");
   await namespaces?.remove();
   for (const end of ["", ".lock"]) rmSync(`/var/run/tgtd/socket.${CONTROL}${end}`, { force: true });
   rmSync(directory, { recursive: true });
 });
 
+function watcher(child: ChildProcess): Watcher {
+  children.push(child);
+  return { ask: () => child.stdin?.write("\n"), lines: new Lines(child) };
+}
+
+async function view({ ask, lines }: Watcher): Promise<View> {
+  ask();
+  return JSON.parse(await lines.next(/^\{/)) as View;
+}
+
 /** For how long each machine was silent, as the kernel at the portals' side counts. */
-async function silence(): Promise<Map<string, number>> {
-  watcher.ask();
-  const peers = JSON.parse(await watcher.lines.next(/^\[/)) as TcpPeer[];
+async function silence(from: Watcher = watchers.there): Promise<Map<string, number>> {
+  const { peers } = await view(from);
   return new Map(peers.map(({ remote, silentMs }) => [remote, silentMs]));
 }
 
@@ -89,6 +115,21 @@ async function sessionsOf({ iqn }: { iqn: string }): Promise<string[]> {
   const state = (await targets.list(CONTROL, signal)).find((one) => one.iqn === iqn);
   return state?.sessions.map(({ id }) => id) ?? [];
 }
+
+it("hears the same from another network namespace through a socket, and knows that it hears nothing without", async () => {
+  const open = MACHINES.map(({ portal }) => `${portal.address}:3260`);
+  const heard = [DEAD.address, LIVE.address];
+  const there = await view(watchers.there);
+  expect(there).toMatchObject({ isApart: false, open });
+  expect(there.peers.map(({ remote }) => remote).toSorted()).toEqual(heard);
+  // the same socket serves again and again
+  for (let time = 0; time < 3; time++) {
+    const apart = await view(watchers.apart);
+    expect(apart).toMatchObject({ isApart: true, open });
+    expect(apart.peers.map(({ remote }) => remote).toSorted()).toEqual(heard);
+  }
+  expect(await view(watchers.blind)).toEqual({ isApart: false, open: [], peers: [] });
+});
 
 it("hears a living initiator that has nothing to say, and a dead one no more", { timeout: 60_000 }, async () => {
   ip("-n", DEAD.namespace, "link", "set", "eth0", "down");

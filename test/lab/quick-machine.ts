@@ -11,7 +11,9 @@ const PASSWORD = "secret-of-bmc";
 export type QuickMachine = {
   name: string;
   mac: string;
-  /** On the rack's first network; the node keeps it. */
+  /** Number of its network in the rack; the first by default. In a rack with isolated projects, it belongs to that one's. */
+  network?: number;
+  /** There; the node keeps it. */
   address: string;
   /** Loopback address of its BMC. */
   bmcAddress: string;
@@ -27,20 +29,22 @@ export type QuickMachine = {
  * Answers its directory.
  */
 export async function addQuickMachine(rack: Rack, machine: QuickMachine): Promise<string> {
-  const { name, mac, address, bmcAddress, namespace } = machine;
+  const { name, mac, network: index = 0, address, bmcAddress, namespace } = machine;
   const { stateDirectory } = rack;
   await recordNamespace(stateDirectory, namespace);
   await runProgram("ip", ["netns", "add", namespace]);
   const cable = `to-${name}`;
   const peer = ["peer", "name", "nic", "netns", namespace];
   await runProgram("ip", ["-n", rack.network.portsIn, "link", "add", cable, "type", "veth", ...peer]);
-  await rack.network.plug(cable, "prov0");
+  await runProgram("nsenter", [`--net=/run/netns/${namespace}`, "ethtool", "-K", "nic", "tx", "off"]);
+  await rack.network.plug(cable, `prov${index}`);
+  await runProgram("ip", ["-n", namespace, "link", "set", "nic", "address", mac]);
   await runProgram("ip", ["-n", namespace, "address", "add", `${address}/24`, "dev", "nic"]);
   await runProgram("ip", ["-n", namespace, "link", "set", "nic", "up"]);
 
   const directory = join(stateDirectory, "nodes", name);
   await mkdir(directory, { recursive: true });
-  const ready = `curl -s -m 2 -X POST http://${rack.addresses[0]}/boot/${mac}/ready`;
+  const ready = `curl -s -m 2 -X POST http://${rack.addresses[index]}/boot/${mac}/ready`;
   const { program = ["sh", "-c", `while :; do ${ready}; sleep 0.2; done`] } = machine;
   const argv = ["nsenter", `--net=/run/netns/${namespace}`, ...program];
   await writeFile(join(directory, "qemu"), `${argv.join("\n")}\n`);
@@ -53,7 +57,9 @@ export async function addQuickMachine(rack: Rack, machine: QuickMachine): Promis
   await writeFile(passwordFile, PASSWORD, { mode: 0o400 });
   await chown(passwordFile, NOBODY, NOBODY);
   const bmc = ["--bmc", `ipmi://admin@${bmcAddress}:623`, "--bmc-password-file", passwordFile];
-  const nic = ["--mac", mac, "--network", "prov0", "--address", address, "--firmware", "bios"];
-  await rack.ingot("node", "add", name, ...nic, ...bmc);
+  const nic = ["--mac", mac, "--network", `prov${index}`, "--address", address, "--firmware", "bios"];
+  const project = rack.projects?.[index];
+  const isolated = project === undefined ? [] : ["--project", project, "--port", cable];
+  await rack.ingot("node", "add", name, ...nic, ...bmc, ...isolated);
   return directory;
 }

@@ -78,6 +78,10 @@ export type Rack = {
   importDirectory: string;
   /** The appliance's address on each network. */
   addresses: string[];
+  /** Of a rack with isolated projects: the one of each network. */
+  projects?: string[];
+  /** Does once more what the appliance does at its start for isolated networks. */
+  isolateNetworks(): Promise<unknown>;
   /** Where the nodes of each network reach their disks. */
   portals: string[];
   /** Cables a new node to a network (the first by default) and registers it. */
@@ -127,7 +131,8 @@ export async function createRack(options: RackOptions): Promise<Rack> {
   };
   const switched = projects && (await createSwitchedNetwork(networkOptions));
   const network = switched ?? (await createLabNetwork(networkOptions));
-  const apart = projects ? await isolatePortals(network, interfaces, portals) : [];
+  const isolateNetworks = () => isolatePortals(network, interfaces, portals);
+  const apart = projects ? await isolateNetworks() : [];
   const storage = options.storage ?? process.env.INGOT_LAB_STORAGE ?? "file";
   const ceph = storage === "rbd" ? await createCephCluster(network, { sizeBytes: poolBytes }) : undefined;
   const configFile = join(stateDirectory, "ingot.yaml");
@@ -163,7 +168,9 @@ export async function createRack(options: RackOptions): Promise<Rack> {
     apiSocket,
     importDirectory: paths.import,
     addresses,
+    ...(projects ? { projects } : {}),
     portals,
+    isolateNetworks,
     ingot,
     ingotCommand,
     ingotJson: async (...args) => JSON.parse(await ingot("--json", ...args)),

@@ -12,12 +12,13 @@ export type Attempt = {
   /** The appliance in the attacker's own network, a /24. */
   appliance: string;
   places: Place[];
+  /** How many at once; few by default: what is typed to a machine has to fit into its line. */
+  atATime?: number;
 };
 
 /** How a command is run on the machine that tries: in a shell that has busybox. */
 export type RunThere = (command: string) => Promise<string>;
 
-/** So many at a time: what is typed to a machine has to fit into its line. */
 const AT_A_TIME = 5;
 const SECONDS = 2;
 
@@ -25,21 +26,22 @@ const SECONDS = 2;
  * The names of the places that a machine reaches. It does what root there can do by routing: looks for each address on its
  * own wire; and sends frames for those of other networks to the appliance, which may have them.
  */
-export async function whatReaches(run: RunThere, { interface: nic, appliance, places }: Attempt): Promise<string[]> {
+export async function whatReaches(run: RunThere, attempt: Attempt): Promise<string[]> {
+  const { interface: nic, appliance, places, atATime = AT_A_TIME } = attempt;
   const network = appliance.slice(0, appliance.lastIndexOf(".") + 1);
   const elsewhere = places.filter(({ address }) => !address.startsWith(network));
-  const reached = new Set(await reachedBy(run, `dev ${nic}`, places));
-  for (const name of await reachedBy(run, `via ${appliance}`, elsewhere)) reached.add(name);
+  const reached = new Set(await reachedBy(run, `dev ${nic}`, places, atATime));
+  for (const name of await reachedBy(run, `via ${appliance}`, elsewhere, atATime)) reached.add(name);
   return places.map(({ name }) => name).filter((name) => reached.has(name));
 }
 
-async function reachedBy(run: RunThere, way: string, places: Place[]): Promise<string[]> {
+async function reachedBy(run: RunThere, way: string, places: Place[], atATime: number): Promise<string[]> {
   const reached: string[] = [];
-  for (let from = 0; from < places.length; from += AT_A_TIME) {
-    const some = places.slice(from, from + AT_A_TIME);
+  for (let from = 0; from < places.length; from += atATime) {
+    const some = places.slice(from, from + atATime);
     const addresses = [...new Set(some.map(({ address }) => address))];
     const each = (verb: string) => `for a in ${addresses.join(" ")}; do busybox ip route ${verb}; done 2>/dev/null`;
-    const attempts = some.map((place, index) => `(${attempt(place)} && echo "reached"-${index})&`);
+    const attempts = some.map((place, index) => `(${reaching(place)} && echo "reached"-${index})&`);
     const said = await run(
       `sh -c '${each(`replace $a/32 ${way}`)}; ${attempts.join("")} wait; ${each("del $a/32")}; true'`,
     );
@@ -48,7 +50,7 @@ async function reachedBy(run: RunThere, way: string, places: Place[]): Promise<s
   return reached;
 }
 
-function attempt({ address, port }: Place): string {
+function reaching({ address, port }: Place): string {
   const words =
     port === undefined ? `ping -c 1 -W ${SECONDS} ${address}` : `nc -w ${SECONDS} ${address} ${port} </dev/null`;
   return `busybox ${words} >/dev/null 2>&1`;

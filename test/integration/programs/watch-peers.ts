@@ -1,6 +1,16 @@
-/** usage: watch-peers.ts PORT: prints the TCP connections to a port of this namespace at every line that it reads. */
+/**
+ * usage: watch-peers.ts INTERFACE ADDRESS...: prints what is seen of these portals, port 3260, at every line that it reads: in
+ * its own network namespace, or through the socket `peers-INTERFACE` that it is passed.
+ */
 import { createInterface } from "node:readline";
-import { tcpPort } from "../../../src/net/tcp-peers.ts";
+import type { NetworkConfig } from "../../../src/config/schema.ts";
+import { takeInheritedSockets } from "../../../src/net/inherited-sockets.ts";
+import { createPortalView } from "../../../src/operations/portals.ts";
 
-const port = Number(process.argv[2]);
-createInterface({ input: process.stdin }).on("line", () => console.log(JSON.stringify(tcpPort(port).peers)));
+const [name, ...addresses] = process.argv.slice(2);
+const portals = addresses.map((address) => ({ address, port: 3260 }));
+const look = createPortalView(takeInheritedSockets(process.env));
+createInterface({ input: process.stdin }).on("line", () => {
+  const { open, ...view } = look({ interface: name, portals } as NetworkConfig);
+  console.log(JSON.stringify({ ...view, open: [...open] }));
+});
