@@ -82,6 +82,10 @@ export class MemoryIsolator implements NetworkIsolator {
     found.networks = found.networks.filter((one) => one.network !== network);
   }
 
+  async inspect(): Promise<[]> {
+    return [];
+  }
+
   #node(name: string): IsolatedNode {
     const node = this.#nodes.get(name);
     if (!node) throw refusal("NOT_FOUND", `no node ${name}`);

@@ -1,10 +1,19 @@
 import { ApplianceError, isApplianceError } from "../../errors.ts";
 import { HilAttachments } from "./hil-attachments.ts";
 import type { HilClient } from "./hil-client.ts";
+import { inspectHil } from "./hil-inspect.ts";
 import { disableObm } from "./hil-obm.ts";
 import { type HilPace, settle } from "./hil-settle.ts";
 import { HilNames, HilNetwork, HilNode, isolatedNode, vlanOf } from "./hil-views.ts";
-import type { Attachment, IsolatedNode, NetworkIsolator, NetworkSpec, TellWait } from "./network-isolator.ts";
+import type {
+  Attachment,
+  InUse,
+  IsolatedNode,
+  NetworkIsolator,
+  NetworkSpec,
+  Remark,
+  TellWait,
+} from "./network-isolator.ts";
 
 /**
  * Networks by HIL, the Hardware Isolation Layer, for which a daemon of its own sets up switches. Also FORBIDDEN, when HIL
@@ -102,6 +111,10 @@ export class HilIsolator implements NetworkIsolator {
 
   ensureDetached(attachment: Attachment, signal: AbortSignal, tell?: TellWait): Promise<void> {
     return this.#attachments.detach(attachment, signal, tell);
+  }
+
+  inspect(use: InUse, signal: AbortSignal): Promise<Remark[]> {
+    return inspectHil(this.#client, use, signal);
   }
 
   /** A node, also one that HIL hides: that is another project's. */

@@ -21,7 +21,15 @@ export interface NetworkIsolator {
   /** Puts a NIC into a network; on the native channel it leaves the one that it was in there. */
   ensureAttached(attachment: Attachment, signal: AbortSignal, tell?: TellWait): Promise<void>;
   ensureDetached(attachment: Attachment, signal: AbortSignal, tell?: TellWait): Promise<void>;
+  /** Whether it answers and has what is asked of it, for people. Changes nothing; NOT_FOUND where it has no place for any of it. */
+  inspect(use: InUse, signal: AbortSignal): Promise<Remark[]>;
 }
+
+/** What an appliance asks its isolator for, by its names. */
+export type InUse = { networks: { name: string; vlan?: number }[]; projects: string[] };
+
+/** How one thing is there; with a remedy where that is amiss. */
+export type Remark = { subject: string; message: string; remedy?: string };
 
 /** Told what a change waits for, since how many seconds, and how many it may. */
 export type TellWait = (wait: { reason: string; seconds: number; atMostSeconds: number }) => void;

@@ -30,6 +30,10 @@ export class NoIsolator implements NetworkIsolator {
   }
 
   async ensureDetached(): Promise<void> {}
+
+  async inspect(): Promise<[]> {
+    return [];
+  }
 }
 
 function unsupported(action: string): ApplianceError {

@@ -1,6 +1,15 @@
 import { ApplianceError, type ErrorCode, type ErrorDetails } from "../../errors.ts";
 import { abortedError, driverFailed } from "../failure.ts";
-import type { Attachment, IsolatedNode, NetworkIsolator, NetworkSpec, TellWait } from "./network-isolator.ts";
+import type {
+  Attachment,
+  InUse,
+  IsolatedNode,
+  NetworkIsolator,
+  NetworkSpec,
+  Remark,
+  TellWait,
+} from "./network-isolator.ts";
+import { inspectOvs } from "./ovs-inspect.ts";
 import {
   attachmentsOf,
   EVERY_VLAN,
@@ -179,6 +188,13 @@ export class OvsIsolator implements NetworkIsolator {
       const tagged = port.tagged.filter((one) => one !== vlan);
       return [setVlans(port, native, tagged), portUnchanged(port), state.networksUnchanged];
     });
+  }
+
+  async inspect(use: InUse, signal: AbortSignal): Promise<Remark[]> {
+    const { ovsdb, bridge, nodes } = this.#options;
+    const state = await this.#read(`look at bridge ${bridge}`, signal);
+    const ports = Object.entries(nodes()).flatMap(([node, nics]) => nics.map(({ nic }) => ({ node, nic })));
+    return await inspectOvs(ovsdb, { bridge, ports }, state, use, signal);
   }
 
   #read(action: string, signal: AbortSignal): Promise<OvsState> {

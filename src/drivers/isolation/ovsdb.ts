@@ -54,6 +54,18 @@ export class Ovsdb {
     return results.map((result) => result ?? {});
   }
 
+  /** Whether another one holds this lock now. */
+  async isLocked(lock: string, signal: AbortSignal): Promise<boolean> {
+    const action = `look at the lock ${lock}`;
+    try {
+      const answer = (await this.#call("lock", [lock], action, signal)) as { locked?: unknown } | null;
+      return answer?.locked === false;
+    } finally {
+      // or else it were ours, now or once the other one ends
+      await this.#call("unlock", [lock], action, signal).catch(() => this.close());
+    }
+  }
+
   /** Closes the connection; calls under way fail. */
   async close(): Promise<void> {
     const socket = await this.#connection?.catch(() => undefined);

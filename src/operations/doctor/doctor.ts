@@ -11,6 +11,7 @@ import { dhcpCheck } from "./dhcp.ts";
 import type { Check, Finding, Patient } from "./finding.ts";
 import { incomingCheck } from "./incoming.ts";
 import { interfaceCheck } from "./interfaces.ts";
+import { isolatorCheck } from "./isolator.ts";
 import { operationCheck } from "./operations.ts";
 import { poolCheck } from "./pool.ts";
 import { portCheck } from "./ports.ts";
@@ -32,6 +33,7 @@ const CHECKS: readonly Check[] = [
   incomingCheck,
   catalogueCheck,
   targetCheck,
+  isolatorCheck,
   bmcCheck,
   bootCheck,
   operationCheck,
