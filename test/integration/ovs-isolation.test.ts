@@ -49,6 +49,11 @@ function isolator(ovsdb: Ovsdb, applySeconds = 10): OvsIsolator {
   return new OvsIsolator({ ovsdb, bridge: "rack", vlans: { first: 100, last: 199 }, nodes: () => nodes, applySeconds });
 }
 
+async function amissAt(of: OvsIsolator, networks: { name: string; vlan: number }[] = []): Promise<string[]> {
+  const remarks = await of.inspect({ networks, projects: [] }, signal());
+  return remarks.flatMap(({ subject, message, remedy }) => (remedy === undefined ? [] : [`${subject}: ${message}`]));
+}
+
 beforeAll(async () => {
   await destroyEverything(directory);
   mkdirSync(directory, { recursive: true });
@@ -160,6 +165,25 @@ it("refuses those whose certificate the switch does not know", async () => {
   await stranger.close();
 });
 
+it("says what is amiss with bridge, networks and ports, and whether ovs-vswitchd runs", async () => {
+  const ours = isolator(local);
+  expect(await amissAt(ours)).toEqual([]);
+  // whoever asks for the lock does not keep it
+  expect(await local.isLocked("nobody_has_it", signal())).toBe(false);
+  expect(await remote.isLocked("nobody_has_it", signal())).toBe(false);
+  await ours.ensureNetwork({ name: "red", vlan: 30 }, signal());
+  expect(
+    await amissAt(ours, [
+      { name: "red", vlan: 31 },
+      { name: "new", vlan: 32 },
+    ]),
+  ).toEqual(["network red: is VLAN 30 there, not 31"]);
+  await ours.removeNetwork("red", signal());
+  const nodes = () => ({ red1: [{ nic: "p-gone" }] });
+  const other = new OvsIsolator({ ovsdb: local, bridge: "rack", vlans: { first: 100, last: 199 }, nodes });
+  expect(await amissAt(other)).toEqual(["port p-gone: is not on bridge rack; node red1 is said to be cabled to it"]);
+});
+
 it("says that the switch does not take a change, and does it once it is back", async () => {
   const ours = isolator(local, 2);
   await ours.allocate("red1", "red", signal());
@@ -168,6 +192,7 @@ it("says that the switch does not take a change, and does it once it is back", a
   try {
     const failure = { code: "TIMEOUT", message: expect.stringContaining("ovs-vswitchd") };
     await expect(ours.ensureAttached(on("red1", "red"), signal())).rejects.toMatchObject(failure);
+    expect(await amissAt(ours)).toEqual(["ovs-vswitchd: does not run: no change reaches the switch"]);
     // The same again is no success only because the database has it.
     await expect(ours.ensureAttached(on("red1", "red"), signal())).rejects.toMatchObject(failure);
   } finally {

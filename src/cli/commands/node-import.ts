@@ -34,11 +34,12 @@ export function addNodeImportCommand(node: Command, open: Open): void {
         "ingot node import dell-07 dell-08 --boot-nic em1 --network prov --firmware bios",
       ),
     )
-    .action(async (nodes: string[], { dryRun = false, ...options }: ImportOptions, command: Command) => {
+    .action(async (nodes: string[], options: ImportOptions, command: Command) => {
       const session = open(command);
+      const { network, firmware, bootNic, loader, power, dryRun = false } = options;
       const post = (names: string[], isDry: boolean) =>
         session.api.post<ImportedNode[]>(path("nodes", "import"), {
-          ...options,
+          ...{ network, firmware, power, ...(bootNic && { bootNic }), ...(loader && { loader }) },
           ...{ nodes: names, project: session.project, dryRun: isDry },
         });
       const planned = await post(nodes, true);

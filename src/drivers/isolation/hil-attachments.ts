@@ -3,6 +3,7 @@ import { abortedError } from "../failure.ts";
 import { Turns } from "../turns.ts";
 import { HilChange } from "./hil-change.ts";
 import type { HilClient } from "./hil-client.ts";
+import { isQuiet } from "./hil-quiet.ts";
 import { type HilPace, settle } from "./hil-settle.ts";
 import { HilNetwork, HilNode, isolatedNode, vlanOf } from "./hil-views.ts";
 import type { Attachment, IsolatedNic, TellWait } from "./network-isolator.ts";
@@ -30,9 +31,12 @@ export class HilAttachments {
       `attach ${nic} of ${node} to ${network}`,
       { attachment, signal, tell },
       async (change, signal) => {
-        const { networks } = await this.#nic(attachment, signal);
-        if (networks.some((one) => one.network === network && one.channel === attachment.channel))
-          return { value: true };
+        const shown = await this.#nic(attachment, signal);
+        const { networks } = shown;
+        if (networks.some((one) => one.network === network && one.channel === attachment.channel)) {
+          const stays = change.isDone || (await isQuiet(this.#client, attachment, shown, signal));
+          return stays ? { value: true } : "an action that somebody else began on that NIC is under way";
+        }
         const inTheWay = networks.find(
           (one) => one.network === network || (one.channel === "native" && attachment.channel === "native"),
         );

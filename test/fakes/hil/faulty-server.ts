@@ -17,8 +17,9 @@ export abstract class FaultyServer {
   /** Does a call; answers what sends its answer. */
   protected abstract handle(call: Seen, request: IncomingMessage, response: ServerResponse): Promise<() => void>;
 
-  async start(): Promise<this> {
-    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
+  /** On a port that is free, unless one is named. */
+  async start(port = 0): Promise<this> {
+    await new Promise<void>((resolve) => this.#server.listen(port, "127.0.0.1", resolve));
     return this;
   }
 

@@ -17,12 +17,15 @@ export async function startHilRack({
   nodes = 2,
   daemonMs,
   user = "admin",
+  port,
 }: {
   nodes?: number | Record<string, string[]>;
   daemonMs?: number | undefined;
   user?: "admin" | "tenant";
+  /** Of HIL; one that is free by default. */
+  port?: number;
 } = {}): Promise<HilRack> {
-  const hil = await new HilServer({ pool: [100, 104] }).start();
+  const hil = await new HilServer({ pool: [100, 104] }).start(port);
   const obmd = await new ObmdServer().start();
   const { world } = hil;
   world.users.set("admin", { password: PASSWORD, admin: true, projects: new Set() });

@@ -236,6 +236,28 @@ describe("actions", () => {
     expect(networks("n1")).toEqual({});
   });
 
+  it("of somebody else that take away what is attached are waited for, and it is attached anew", async () => {
+    const hil = await start({ daemonMs: undefined });
+    rack.hil.daemon.start();
+    node("n1").project = "p";
+    node("n1").nics.get("eth0")?.networks.set("vlan/native", "prov");
+    const authorization = `Basic ${Buffer.from(`admin:${PASSWORD}`).toString("base64")}`;
+    const begun = await fetch(`${rack.hil.url}/v0/node/n1/nic/eth0/detach_network`, {
+      ...{ method: "POST", headers: { authorization }, body: JSON.stringify({ network: "prov" }) },
+    });
+    expect(begun.status).toBe(202);
+    let waitingFor = "";
+    const attached = hil.ensureAttached(native("prov"), signal(), ({ reason }) => {
+      waitingFor = reason;
+    });
+    // HIL's database has it still: that is no success
+    await expect.poll(() => waitingFor, { timeout: 20_000 }).toContain("somebody else began");
+    rack.hil.daemon.start(5);
+    await attached;
+    expect(networks("n1")).toEqual({ "vlan/native": "prov" });
+    expect(node("n1").nics.get("eth0")?.action).toMatchObject({ status: "DONE", new_network: "prov" });
+  });
+
   it("that stay PENDING end in TIMEOUT, with the reason, what the NIC is in, and what is left to be done", async () => {
     const hil = await start({ daemonMs: undefined, actionSeconds: 0.3 });
     node("n1").project = "p";

@@ -10,9 +10,11 @@ import { done } from "./prove-procedures.ts";
 
 let world: HilWorld;
 let appliance: Appliance;
+const ACTION_SECONDS = 3;
+const SOON = { timeout: 30_000, interval: 5 };
 
 beforeEach(async () => {
-  world = await HilWorld.make(["node-1"]);
+  world = await HilWorld.make(["node-1"], { actionSeconds: ACTION_SECONDS, callSeconds: 20 });
   appliance = await world.start();
   await appliance.nodes.add(nodeInHil("node-1", 1), "test");
   const golden = { name: "golden", path: "/import/golden.raw", format: "raw", phonesHome: true } as const;
@@ -31,7 +33,7 @@ it("a release waits out a HIL that is down, and says so", async () => {
   faults.add({ call: /detach_network/, answer: "cut", meanwhile: () => faults.add({ answer: "cut", always: true }) });
   const { id } = await releaseNode();
   await expect
-    .poll(() => appliance.runner.waitingFor(id))
+    .poll(() => appliance.runner.waitingFor(id), SOON)
     .toMatchObject({ code: "UNAVAILABLE", details: { outage: true } });
   expect(appliance.runner.get(id).state).toBe("running");
   faults.clear();
@@ -43,7 +45,7 @@ it("a provision is undone when HIL is down, and its way back waits until HIL is 
   const { faults } = world.rack.hil;
   faults.add({ call: /connect_network/, answer: "cut", meanwhile: () => faults.add({ answer: "cut", always: true }) });
   const { id } = await provisionNode();
-  await expect.poll(() => appliance.runner.waitingFor(id)).toMatchObject({ code: "UNAVAILABLE" });
+  await expect.poll(() => appliance.runner.waitingFor(id), SOON).toMatchObject({ code: "UNAVAILABLE" });
   expect(appliance.runner.get(id).state).toBe("undoing");
   faults.clear();
   expect((await appliance.runner.settled(id)).state).toBe("undone");
@@ -54,9 +56,9 @@ it("a step shows what HIL has not done yet, for how long, and how long it may", 
   world.rack.hil.daemon.stop();
   const { id } = await provisionNode();
   await expect
-    .poll(() => appliance.runner.progress(id))
+    .poll(() => appliance.runner.progress(id), SOON)
     .toMatchObject({
-      ...{ step: "isolate", unit: "seconds", total: 1 },
+      ...{ step: "isolate", unit: "seconds", total: ACTION_SECONDS },
       waitingFor: "attach eth0 of u-node-1 to prov: HIL has not done it yet (PENDING)",
     });
   world.rack.hil.daemon.start(2);

@@ -21,21 +21,22 @@ export class HilWorld extends World {
   readonly rack: HilRack;
   readonly #client: HilClient;
   readonly #isolator: HilIsolator;
-  readonly #power = { turns: new Turns(), obmSeconds: 0.3 };
+  readonly #power: { turns: Turns; obmSeconds: number };
 
-  constructor(rack: HilRack) {
+  constructor(rack: HilRack, { actionSeconds, callSeconds }: { actionSeconds: number; callSeconds: number }) {
     super();
     this.isolated = true;
     this.rack = rack;
     // the appliance makes its own, of its VLAN
     rack.hil.world.networks.delete("prov");
-    this.#client = new HilClient(rack.account, { callSeconds: 0.3 });
-    this.#isolator = new HilIsolator(this.#client, { actionSeconds: 1, pollMs: 2 });
+    this.#client = new HilClient(rack.account, { callSeconds });
+    this.#power = { turns: new Turns(), obmSeconds: callSeconds };
+    this.#isolator = new HilIsolator(this.#client, { actionSeconds, pollMs: 2 });
   }
 
-  static async make(nodes = ["node-1", "node-2"]): Promise<HilWorld> {
+  static async make(nodes: string[], { actionSeconds = 3, callSeconds = 1 } = {}): Promise<HilWorld> {
     const nics = Object.fromEntries(nodes.map((name) => [`u-${name}`, ["eth0", "eth1"]]));
-    return new HilWorld(await startHilRack({ nodes: nics, daemonMs: 2 }));
+    return new HilWorld(await startHilRack({ nodes: nics, daemonMs: 2 }), { actionSeconds, callSeconds });
   }
 
   protected override isolation(): object {
