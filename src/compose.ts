@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { createForeignAuthenticators } from "./access/foreign-authenticators.ts";
 import { TokenRegistry } from "./access/token-registry.ts";
 import { UserRegistry } from "./access/user-registry.ts";
 import { AuditLog } from "./audit/audit-log.ts";
@@ -21,6 +22,7 @@ import { DhcpStanding } from "./dhcp/standing.ts";
 import { DiskCatalogue } from "./disks/disk-catalogue.ts";
 import { createIsolators } from "./drivers/isolation/create-isolator.ts";
 import { readHilAccount } from "./drivers/isolation/hil-account.ts";
+import { createHilLogin } from "./drivers/isolation/hil-login.ts";
 import { createPowerControls } from "./drivers/power/create-power-controls.ts";
 import type { BmcAccount } from "./drivers/power/power-control.ts";
 import { ApplianceError } from "./errors.ts";
@@ -160,6 +162,8 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   const [images, disks] = [new ImageCatalogue(store), new DiskCatalogue(store)];
   const { catalogue } = storage;
   const accessTokens = new TokenRegistry({ records, clock });
+  const users = new UserRegistry({ records, tokens: accessTokens, clock });
+  const hilLogin = createHilLogin(() => config.isolation.hil?.url);
   const appliance: Appliance = {
     id,
     config,
@@ -167,7 +171,8 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     runner,
     projects,
     tokens: accessTokens,
-    users: new UserRegistry({ records, tokens: accessTokens, clock }),
+    users,
+    foreignAuthenticators: createForeignAuthenticators({ config, hilLogin, users, projects, clock }),
     nodes,
     images,
     disks,

@@ -5,9 +5,15 @@ export type Grant = { role: ApplianceRole } | { role: ProjectRole; project: stri
 
 /**
  * Who asks: the name lands in `requestedBy` of what they begin. `user`: the person behind it; `isPerson`: they showed their
- * password, not a token of theirs.
+ * password, not a token of theirs. `authenticator`: who told so; nobody has to on the unix socket.
  */
-export type Caller = { name: string; grants: readonly Grant[]; user?: string; isPerson?: true };
+export type Caller = {
+  name: string;
+  grants: readonly Grant[];
+  user?: string;
+  isPerson?: true;
+  authenticator?: "local" | "hil" | "oidc";
+};
 
 /** Whether the caller holds a right over the whole appliance. */
 export function holdsEverywhere({ grants }: Caller, right: Right): boolean {

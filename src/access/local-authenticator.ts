@@ -6,6 +6,7 @@ import type { UserRegistry } from "./user-registry.ts";
 
 /** Knows the tokens and users of this appliance. */
 export class LocalAuthenticator implements Authenticator {
+  readonly name = "local";
   readonly #tokens: TokenRegistry;
   readonly #users: UserRegistry;
 
@@ -14,10 +15,13 @@ export class LocalAuthenticator implements Authenticator {
     this.#users = users;
   }
 
+  judges({ scheme }: Credentials): boolean {
+    return scheme === "bearer" || scheme === "basic";
+  }
+
   async authenticate(credentials: Credentials): Promise<Caller | undefined> {
-    return credentials.scheme === "bearer"
-      ? this.#byToken(credentials.token)
-      : this.#byPassword(credentials.user, credentials.password);
+    if (credentials.scheme === "bearer") return this.#byToken(credentials.token);
+    return credentials.scheme === "basic" ? this.#byPassword(credentials.user, credentials.password) : undefined;
   }
 
   #byToken(text: string): Caller | undefined {

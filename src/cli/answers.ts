@@ -93,7 +93,7 @@ export type Project = {
 export type Grant = { role: "admin" | "operator" | "member" | "viewer"; project?: string | undefined };
 
 /** Who asks. */
-export type Self = { name: string; user?: string | undefined; grants: Grant[] };
+export type Self = { name: string; user?: string | undefined; authenticator: string; grants: Grant[] };
 
 export type Token = {
   id: string;

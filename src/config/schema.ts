@@ -3,6 +3,7 @@ import { z } from "zod";
 import { type Ipv4, parseIpv4, parseSubnet, type Subnet } from "../values/ipv4.ts";
 import { NAME_PATTERN } from "../values/name.ts";
 import { parsed } from "../values/zod.ts";
+import { authenticatorMisfits, type RolePlan, roleMisfits } from "./access-checks.ts";
 import { type Misfit, networkMisfits, networksMisfits } from "./cross-checks.ts";
 import { hilMisfits, isolatedNetworkMisfits, isolationMisfits, ovsMisfits } from "./isolation-checks.ts";
 
@@ -62,11 +63,22 @@ const byteCount = z.number().int().positive().meta({ kind: "bytes" });
 const count = z.number().int().positive().meta({ kind: "count" });
 
 const restart = { restart: true };
+/** Of what is believed: over plain HTTP anybody on the way could answer. */
+const secureUrl = z
+  .url({ protocol: /^https?$/ })
+  .refine(isSecure, "without TLS it could be forged on the way; use https (http is for loopback alone)");
 
 /** Hands what a cross check found to zod. */
 function report(misfits: Misfit[], context: z.RefinementCtx, path: string[] = []): void {
   for (const { path: inner, message } of misfits)
     context.addIssue({ code: "custom", path: [...path, ...inner], message });
+}
+
+/** Whether nobody on the way can change what is fetched from there. */
+function isSecure(url: string): boolean {
+  if (!URL.canParse(url)) return true;
+  const { protocol, hostname } = new URL(url);
+  return protocol === "https:" || /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname);
 }
 
 /** Whether this can be a host name, an address, or a range of addresses. */
@@ -258,6 +270,82 @@ const isolation = z
   .prefault({})
   .superRefine((one, context) => report(isolationMisfits(one), context))
   .describe("Services that separate nodes from each other.");
+
+/** A role, as tables of them have it. */
+const roleKeys = {
+  role: z.enum(["admin", "operator", "member", "viewer"]).describe("What they are."),
+  project: name.optional().describe("Where a `member` or `viewer` is so."),
+};
+const checkRole = (one: RolePlan, context: z.RefinementCtx) => report(roleMisfits(one), context);
+
+const hilLogin = z
+  .strictObject({
+    cacheSeconds: z
+      .number()
+      .int()
+      .min(1)
+      .max(3600)
+      .default(60)
+      .describe("So long HIL is believed about somebody; whoever it has shut out since then is in still."),
+    projectRole: z
+      .enum(["none", "viewer", "member"])
+      .default("member")
+      .describe(
+        "What somebody is in the projects of the same name (or of `isolation.projects`) that HIL lets them have.",
+      ),
+    roles: z
+      .array(z.strictObject({ user: z.string().min(1).describe("Name at HIL."), ...roleKeys }).superRefine(checkRole))
+      .default([])
+      .describe("Further roles of HIL's users."),
+  })
+  .prefault({})
+  .describe("Of the authenticator `hil`: who is what.");
+
+const oidc = z
+  .strictObject({
+    issuer: secureUrl.optional().meta(restart).describe("The issuer, exactly as its tokens' `iss` says."),
+    audience: z.string().min(1).optional().meta(restart).describe("What tokens for Ingot have in `aud`."),
+    jwksUrl: secureUrl
+      .optional()
+      .meta(restart)
+      .describe("Where its keys are; by its discovery document where this is left out."),
+    algorithms: z
+      .array(z.enum(["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]))
+      .min(1)
+      .default(["RS256", "PS256", "ES256", "EdDSA"])
+      .meta(restart)
+      .describe("Signatures that are believed; each with a key of the issuer's own."),
+    clockToleranceSeconds: z
+      .number()
+      .int()
+      .min(0)
+      .max(300)
+      .default(30)
+      .meta(restart)
+      .describe("How far the issuer's clock may be from this one."),
+    nameClaim: z
+      .string()
+      .min(1)
+      .default("sub")
+      .meta(restart)
+      .describe("The claim that is the user's name here; one that the issuer gives to nobody else, ever."),
+    groupsClaim: z
+      .string()
+      .min(1)
+      .default("groups")
+      .meta(restart)
+      .describe("The claim with the user's groups; `realm_access.roles` is one inside another."),
+    roles: z
+      .array(
+        z
+          .strictObject({ group: z.string().min(1).describe("As the claim has it."), ...roleKeys })
+          .superRefine(checkRole),
+      )
+      .default([])
+      .describe("What those of a group are."),
+  })
+  .prefault({})
+  .describe("Of the authenticator `oidc`: whose tokens are believed, and who is what.");
 
 export const configSchema = z
   .strictObject({
@@ -456,12 +544,23 @@ export const configSchema = z
           .optional()
           .meta(restart)
           .describe("File with a token for the TCP listener that may do everything; mode 0600."),
+        authenticators: z
+          .array(z.enum(["hil", "oidc"]))
+          .max(2)
+          .default([])
+          .meta(restart)
+          .describe(
+            "Who tells callers on TCP beside Ingot's own tokens and users: `hil`, HIL at `isolation.hil`; `oidc`, the issuer of `api.oidc`.",
+          ),
+        hil: hilLogin,
+        oidc,
       })
       .prefault({})
       .describe("Admin API."),
   })
   .superRefine((config, context) => {
     report(networksMisfits(config.networks), context, ["networks"]);
+    report(authenticatorMisfits(config.api, config.isolation.hil !== undefined), context, ["api"]);
     report(isolatedNetworkMisfits(config), context, ["networks"]);
     if (config.pool.directory === config.stateDirectory) {
       const message = `the pool can't be the state directory; a full pool would stop the journal, name another`;

@@ -1,3 +1,4 @@
+import type { ForeignAuthenticator } from "../access/authenticator.ts";
 import type { TokenRegistry } from "../access/token-registry.ts";
 import type { UserRegistry } from "../access/user-registry.ts";
 import type { BootEventSink } from "../boot/boot-event.ts";
@@ -74,6 +75,8 @@ export type Appliance = {
   /** Boot requests that got no secret, for people. */
   unarmedRequests: UnarmedRequests;
   powerOf: (node: NodeRecord) => PowerControl;
+  /** Who tells callers of the API, beside the appliance itself. */
+  foreignAuthenticators: readonly ForeignAuthenticator[];
   /** Who separates nodes from each other, as the configuration is now. */
   isolator: () => NetworkIsolator;
   /** What operators are asked to do at nodes without a BMC. */

@@ -688,7 +688,7 @@ describe("over TCP", () => {
     const listen = { address: "127.0.0.1" as never, port: 25_020 };
     const remote = await startApi({
       ...parts,
-      config: { ...parts.config, runtimeDirectory, api: { tokenFile, listen } },
+      config: { ...parts.config, runtimeDirectory, api: { ...world.parts.config.api, tokenFile, listen } },
     });
     try {
       const url = ["--url", "http://127.0.0.1:25020"];
@@ -716,7 +716,10 @@ describe("over TCP", () => {
     const runtimeDirectory = join(world.directory, "tcp");
     mkdirSync(runtimeDirectory);
     const listen = { address: "127.0.0.1" as never, port: 25_021 };
-    const remote = await startApi({ ...parts, config: { ...parts.config, runtimeDirectory, api: { listen } } });
+    const remote = await startApi({
+      ...parts,
+      config: { ...parts.config, runtimeDirectory, api: { ...world.parts.config.api, listen } },
+    });
     try {
       const url = ["--url", "http://127.0.0.1:25021"];
       const saved = join(world.directory, "ada-token");
@@ -735,7 +738,7 @@ describe("over TCP", () => {
       });
       const ci = { INGOT_TOKEN: secret.trim() };
       const asCi = (...args: string[]) => begin([...url, ...args], ci).ended;
-      expect((await asCi("whoami")).out).toBe("token:ci: member of lab\n");
+      expect((await asCi("whoami")).out).toBe("token:ci: member of lab (known by local)\n");
       expect((await asCi("node", "list")).out).not.toContain("node-1");
       expect(await asCi("node", "show", "node-1")).toMatchObject({ code: 3 });
       expect(await asCi("--project", "dev", "image", "list")).toMatchObject({ code: 3 });

@@ -28,7 +28,10 @@ export function addAccessCommands(program: Command, open: Open): void {
     .action(async (_: object, command: Command) => {
       const session = open(command);
       const self = await session.api.get<Self>("/v1/self");
-      session.answer(self, () => `${self.name}: ${formatGrants(self.grants) || "no role"}\n`);
+      session.answer(
+        self,
+        () => `${self.name}: ${formatGrants(self.grants) || "no role"} (known by ${self.authenticator})\n`,
+      );
     });
 
   program

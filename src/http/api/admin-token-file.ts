@@ -10,6 +10,7 @@ const ADMIN: Caller = { name: "token:admin", grants: [{ role: "admin" }] };
 
 /** Knows the admin by the token in a file; only its digest is kept. */
 export class AdminTokenFile implements Authenticator {
+  readonly name = "local";
   readonly #digest: Buffer;
 
   private constructor(token: string) {
@@ -41,10 +42,14 @@ export class AdminTokenFile implements Authenticator {
     }
   }
 
-  async authenticate(credentials: Credentials): Promise<Caller | undefined> {
-    if (credentials.scheme !== "bearer") return undefined;
+  /** Its own token alone: others are for others to judge. */
+  judges(credentials: Credentials): boolean {
     // equally long digests, compared in constant time
-    return timingSafeEqual(digestOf(credentials.token), this.#digest) ? ADMIN : undefined;
+    return credentials.scheme === "bearer" && timingSafeEqual(digestOf(credentials.token), this.#digest);
+  }
+
+  async authenticate(credentials: Credentials): Promise<Caller | undefined> {
+    return this.judges(credentials) ? ADMIN : undefined;
   }
 }
 

@@ -3,32 +3,50 @@ import type { Caller } from "../../access/caller.ts";
 import type { FailedLogins } from "../../access/failed-logins.ts";
 import { ApplianceError } from "../../errors.ts";
 
-/** Who tells callers by their credentials, in the order in which they are asked, and what slows down who guesses. */
+/** Who tells callers by their credentials, and what slows down who guesses. Each kind goes to the first who judges it, alone. */
 export type Gate = { authenticators: readonly Authenticator[]; failedLogins: FailedLogins };
 
+/** The headers of a request that may tell who sends it. */
+export type Shown = { authorization?: string | undefined; authToken?: string | undefined };
+
 /**
- * Whom a request's Authorization header stands for. UNAUTHENTICATED when nobody knows them; THROTTLED after too many
- * failures of that user name, or from that address.
+ * Whom a request's headers stand for. UNAUTHENTICATED when nobody knows them; THROTTLED after too many failures of that
+ * user name, or from that address; UNAVAILABLE when whoever is for that can't tell.
  */
-export async function authenticate(gate: Gate, authorization: string | undefined, source?: string): Promise<Caller> {
-  const credentials = readCredentials(authorization);
+export async function authenticate(gate: Gate, shown: Shown, source?: string): Promise<Caller> {
+  const credentials = readCredentials(shown);
   if (!credentials) throw unauthenticated("a token is needed");
-  // a proxy in front of the listener speaks for everybody
-  const from = source === undefined || isLoopback(source) ? [] : [`from ${source}`];
-  const keys = credentials.scheme === "basic" ? [...from, `user ${credentials.user}`] : from;
-  gate.failedLogins.refuse(keys);
-  for (const authenticator of gate.authenticators) {
-    const caller = await authenticator.authenticate(credentials);
-    if (!caller) continue;
-    if (credentials.scheme === "basic") gate.failedLogins.succeeded(`user ${credentials.user}`);
-    return caller;
-  }
-  gate.failedLogins.failed(keys);
-  throw unauthenticated(credentials.scheme === "basic" ? "user or password is wrong" : "the token is wrong");
+  const user = credentials.scheme === "basic" ? credentials.user : undefined;
+  return attempt(gate, { user, source }, async () => {
+    const authenticator = gate.authenticators.find((one) => one.judges(credentials));
+    const caller = await authenticator?.authenticate(credentials);
+    if (authenticator && caller) return { ...caller, authenticator: authenticator.name };
+    return unauthenticated(user === undefined ? "the token is wrong" : "user or password is wrong");
+  });
 }
 
-/** RFC 6750 2.1 and RFC 7617 2. */
-function readCredentials(authorization = ""): Credentials | undefined {
+/** One attempt to log in: an error that it answers counts against the user name and the source, one that it throws does not. */
+async function attempt<Known>(
+  { failedLogins }: Gate,
+  { user, source }: { user: string | undefined; source: string | undefined },
+  log: () => Promise<Known | ApplianceError>,
+): Promise<Known> {
+  // a proxy in front of the listener speaks for everybody
+  const from = source === undefined || isLoopback(source) ? [] : [`from ${source}`];
+  const keys = user === undefined ? from : [...from, `user ${user}`];
+  failedLogins.refuse(keys);
+  const found = await log();
+  if (found instanceof ApplianceError) {
+    failedLogins.failed(keys);
+    throw found;
+  }
+  if (user !== undefined) failedLogins.succeeded(`user ${user}`);
+  return found;
+}
+
+/** RFC 6750 2.1 and RFC 7617 2; keystone's header where there is none of these. */
+function readCredentials({ authorization, authToken }: Shown): Credentials | undefined {
+  if (authorization === undefined) return authToken ? { scheme: "x-auth-token", token: authToken } : undefined;
   const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1];
   if (token !== undefined) return { scheme: "bearer", token };
   const encoded = /^Basic +([A-Za-z0-9+/=]+)$/i.exec(authorization)?.[1];

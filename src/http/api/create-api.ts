@@ -60,7 +60,8 @@ export function createApi(parts: ApiParts, gate: Gate): Api {
   });
   api.use(async (context, next) => {
     const { localCaller, source } = context.env;
-    const caller = localCaller ?? (await authenticate(gate, context.req.header("Authorization"), source));
+    const shown = { authorization: context.req.header("Authorization"), authToken: context.req.header("X-Auth-Token") };
+    const caller = localCaller ?? (await authenticate(gate, shown, source));
     context.set("caller", caller);
     await trail.asked(context);
     const route = routeOf(api, context);

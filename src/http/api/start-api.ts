@@ -40,6 +40,8 @@ export async function startApi(parts: ApiParts, silenceMs = SILENCE_MS): Promise
   const { tokenFile } = config.api;
   const authenticators = [
     ...(tokenFile === undefined ? [] : [await AdminTokenFile.read(tokenFile)]),
+    ...parts.appliance.foreignAuthenticators,
+    // whatever nobody else is for, so that an unknown user costs as much as a known one
     new LocalAuthenticator(parts.appliance),
   ];
   const api = createApi(parts, { authenticators, failedLogins: new FailedLogins(parts.appliance.clock) });

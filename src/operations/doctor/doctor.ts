@@ -1,6 +1,7 @@
 import { toApplianceError } from "../../errors.ts";
 import { addressCheck } from "./addresses.ts";
 import { assetsCheck } from "./assets.ts";
+import { authenticatorCheck } from "./authenticators.ts";
 import { bmcCheck } from "./bmcs.ts";
 import { bootServerCheck } from "./boot-servers.ts";
 import { bootCheck } from "./boots.ts";
@@ -34,6 +35,7 @@ const CHECKS: readonly Check[] = [
   catalogueCheck,
   targetCheck,
   isolatorCheck,
+  authenticatorCheck,
   bmcCheck,
   bootCheck,
   operationCheck,

@@ -52,7 +52,7 @@ export class HilServer extends FaultyServer {
       const swallowed = request.headers["content-type"] === "application/x-www-form-urlencoded";
       const args = method === "GET" ? query(url, body) : parse(swallowed ? "" : body);
       check(args, found);
-      const caller = this.#caller(request.headers.authorization);
+      const caller = this.#caller(request.headers.authorization, request.headers["x-auth-token"]);
       const path_ = found.pattern.exec(path)?.slice(1) ?? [];
       const json = await found.answer({ world: this.world, caller, path: path_, args });
       return json instanceof Reply ? json : new Reply(200, { json: json ?? "" });
@@ -62,8 +62,10 @@ export class HilServer extends FaultyServer {
     }
   }
 
-  #caller(authorization: string | undefined): Caller {
+  #caller(authorization: string | undefined, token: string | string[] | undefined): Caller {
     if (this.world.settings.auth === "null") return { name: "", admin: true, projects: new Set() };
+    const known = this.world.tokens.get(String(token));
+    if (known) return known;
     const [, encoded] = /^Basic (\S+)$/.exec(authorization ?? "") ?? [];
     const [, name = "", password] = /^([^:]+):(.*)$/.exec(Buffer.from(encoded ?? "", "base64").toString()) ?? [];
     if (password === undefined) throw new HilError("AuthorizationError", "Authentication failed.");

@@ -77,6 +77,8 @@ const STATUS = {
 export class World {
   readonly settings: Settings;
   readonly users = new Map<string, User>([["admin", { password: "secret", admin: true, projects: new Set() }]]);
+  /** Of keystone, and whose they are. */
+  readonly tokens = new Map<string, Caller>();
   readonly projects = new Set<string>();
   readonly nodes = new Map<string, Node>();
   readonly networks = new Map<string, Network>();

@@ -24,9 +24,9 @@ let gate: Gate;
 let now: number;
 const clock: Clock = { ...systemClock, now: () => now };
 
-const bearer = (text: string, source?: string) => authenticate(gate, `Bearer ${text}`, source);
+const bearer = (text: string, source?: string) => authenticate(gate, { authorization: `Bearer ${text}` }, source);
 const basic = (user: string, password: string, source?: string) =>
-  authenticate(gate, `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`, source);
+  authenticate(gate, { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` }, source);
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "ingot-access-"));
@@ -50,7 +50,7 @@ const onDisk = () =>
 describe("a token", () => {
   it("opens the API until it is revoked, and is nowhere on the disk", async () => {
     const { token, secret } = await tokens.add({ name: "ci", grants: [MEMBER] }, "local");
-    expect(await bearer(secret)).toEqual({ name: "token:ci", grants: [MEMBER] });
+    expect(await bearer(secret)).toEqual({ name: "token:ci", grants: [MEMBER], authenticator: "local" });
     expect(onDisk()).toContain(token.id);
     expect(onDisk()).not.toContain(secret.split(".")[1]);
     await tokens.remove("ci");
@@ -96,7 +96,12 @@ describe("a token", () => {
   it("of a person holds no more than they do, and goes with them", async () => {
     await users.add({ name: "ada", password: PASSWORD, grants: [ADMIN] }, "local");
     const { secret } = await tokens.add({ name: "laptop", grants: [MEMBER, ADMIN], user: "ada" }, "user:ada");
-    expect(await bearer(secret)).toEqual({ name: "token:laptop", grants: [MEMBER, ADMIN], user: "ada" });
+    expect(await bearer(secret)).toEqual({
+      name: "token:laptop",
+      grants: [MEMBER, ADMIN],
+      user: "ada",
+      authenticator: "local",
+    });
     await users.change("ada", { grants: [{ role: "viewer", project: "lab" }] });
     expect(await bearer(secret)).toMatchObject({ grants: [] });
     await users.change("ada", { grants: [MEMBER] });
@@ -120,7 +125,13 @@ describe("a token", () => {
 describe("a password", () => {
   it("lets its user in, and is nowhere on the disk", async () => {
     await users.add({ name: "ada", password: PASSWORD, grants: [MEMBER] }, "local");
-    expect(await basic("ada", PASSWORD)).toEqual({ name: "user:ada", grants: [MEMBER], user: "ada", isPerson: true });
+    expect(await basic("ada", PASSWORD)).toEqual({
+      name: "user:ada",
+      grants: [MEMBER],
+      user: "ada",
+      isPerson: true,
+      authenticator: "local",
+    });
     expect(onDisk()).not.toContain(PASSWORD);
     for (const [user, password] of [
       ["ada", `${PASSWORD}x`],

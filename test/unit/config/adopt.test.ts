@@ -100,5 +100,13 @@ it("the documented keys without a restart are those that are read anew at each u
     "isolation.hil.user",
     "isolation.hil.passwordFile",
     "isolation.hil.tokenFile",
+    "api.hil.cacheSeconds",
+    "api.hil.projectRole",
+    "api.hil.roles[].user",
+    "api.hil.roles[].role",
+    "api.hil.roles[].project",
+    "api.oidc.roles[].group",
+    "api.oidc.roles[].role",
+    "api.oidc.roles[].project",
   ]);
 });

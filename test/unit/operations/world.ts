@@ -137,6 +137,7 @@ export class World {
       targets: failing(drivers.targets, (verb) => before(`targets.${verb}`)),
       powerOf: (node) => failing(this.powerOf(appliance, node), (verb) => before(`power.${verb}`)),
       isolator: () => failing(this.isolatorOf(), (verb) => before(`isolator.${verb}`)),
+      foreignAuthenticators: [],
       drift: new LastDrift(),
       traffic: new DiskTraffic(),
       lookAtPortals: () => ({ isApart: false, open: new Set(["10.20.0.1:3260"]), peers: [] }),

@@ -32,7 +32,14 @@ export const userSchema = z
 
 /** Who asks, and as what. */
 export const selfSchema = z
-  .object({ name: z.string(), user: z.string().optional(), grants: z.array(grantSchema) })
+  .object({
+    name: z.string(),
+    user: z.string().optional(),
+    authenticator: z
+      .enum(["socket", "local", "hil", "oidc"])
+      .openapi({ description: "Who told who that is; `socket`: the unix socket's file mode lets them in" }),
+    grants: z.array(grantSchema),
+  })
   .openapi("Self");
 
 /** A token as the API shows it. */
@@ -48,6 +55,6 @@ export function viewUser({ name, grants, createdAt, requestedBy }: UserRecord): 
 }
 
 /** The caller, as the API tells them. */
-export function viewSelf({ name, user, grants }: Caller): z.infer<typeof selfSchema> {
-  return { name, user, grants: [...grants] as Grant[] };
+export function viewSelf({ name, user, authenticator, grants }: Caller): z.infer<typeof selfSchema> {
+  return { name, user, authenticator: authenticator ?? "socket", grants: [...grants] as Grant[] };
 }
