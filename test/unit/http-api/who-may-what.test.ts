@@ -260,7 +260,11 @@ describe("lists", () => {
     expect(new Set(operations.map(({ project }: { project: string }) => project))).toEqual(new Set(["crimson"]));
     expect((await list("admin", "/v1/operations")).length).toBeGreaterThan(operations.length);
     expect(await list("member", "/v1/tokens")).toEqual([]);
-    expect(await list("member", "/v1/self")).toEqual({ name: "token:member", grants: GRANTS.member });
+    expect(await list("member", "/v1/self")).toEqual({
+      name: "token:member",
+      authenticator: "local",
+      grants: GRANTS.member,
+    });
   });
 });
 
