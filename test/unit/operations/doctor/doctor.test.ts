@@ -216,6 +216,22 @@ describe("the doctor", () => {
     expect(await examine("pool")).toMatchObject([{ subject: directory, state: "failed", message: "broken" }]);
   });
 
+  it("knows by the kernel alone who listens at a portal that this machine can't reach", async () => {
+    const apart = (...open: string[]) => ({
+      ...appliance,
+      lookAtPortals: () => ({ isApart: true, open: new Set(open), peers: [] }),
+    });
+    const subject = `portal 127.0.0.1:${PORTAL}`;
+    expect(await examine("targets", subject, apart(`127.0.0.1:${PORTAL}`))).toMatchObject([
+      { state: "ok", message: "listens, apart" },
+    ]);
+    // what listens here is not what nodes reach
+    servers.push(await listen(PORTAL));
+    expect(await examine("targets", subject, apart())).toMatchObject([
+      { state: "failed", remedy: expect.stringContaining("ingot-isolated-network@lo") },
+    ]);
+  });
+
   it("misses the target of a provisioned node, and a portal where nobody listens", async () => {
     expect(await examine("targets")).toMatchObject([
       { subject: "tgtd 1 (prov)", state: "ok", message: "targets served: 0, sessions: 0" },
