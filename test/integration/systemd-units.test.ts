@@ -34,7 +34,8 @@ describe.skipIf(!hasSystemd)("systemd", () => {
   beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), "ingot-units-"));
     execFileSync("sh", [join(units, "add-network.sh"), "eth1", "1", "8080", directory]);
-    const isolated = ["--portal", "10.20.1.2/24", "eth2.101", "2", "8081", directory];
+    const ceph = ["--ceph", "eth3", "10.30.0.21/24"];
+    const isolated = ["--portal", "10.20.1.2/24", ...ceph, "eth2.101", "2", "8081", directory];
     execFileSync("sh", [join(units, "add-network.sh"), ...isolated]);
     for (const file of unitFiles) {
       const text = readFileSync(join(units, file), "utf8").replaceAll("/usr/lib/ingot/node", process.execPath);
@@ -70,7 +71,9 @@ describe.skipIf(!hasSystemd)("systemd", () => {
     expect(tgtd).toContain(`[Service]\n${space}\n`);
     // what stops the other shall not stop it: nodes hang on it
     expect(tgtd).not.toMatch(/Requires|BindsTo|PartOf/);
-    expect(written("ingot-isolated-network@eth2.101.service.d/portal.conf")).toContain("PORTAL=10.20.1.2/24");
+    const settings = written("ingot-isolated-network@eth2.101.service.d/portal.conf").split("\n");
+    expect(settings).toContain("Environment=PORTAL=10.20.1.2/24");
+    expect(settings).toContain('Environment="CEPH=eth3 10.30.0.21/24"');
     expect(written("ingot-http-portal@eth2.101.socket.d/port.conf")).toContain("ListenStream=0.0.0.0:8081");
     const names = ["tgtd@2.service", "isolated-network@eth2.101.service"];
     const sockets = ["peers", "http-portal", "http", "dhcp"].map((name) => `${name}@eth2.101.socket`);
@@ -91,11 +94,16 @@ describe.skipIf(!hasSystemd)("systemd", () => {
     }
   });
 
-  it("refuses a portal that is none", () => {
-    const refused = spawnSync("sh", [join(units, "add-network.sh"), "--portal", "eth2", "eth2", "2", "80", directory], {
-      encoding: "utf8",
-    });
-    expect(refused).toMatchObject({ status: 2, stderr: expect.stringContaining("ADDRESS/PREFIX") });
+  it.each([
+    [["--portal", "eth2"], "ADDRESS/PREFIX"],
+    [["--portal", "10.20.1.2"], "ADDRESS/PREFIX"],
+    [["--portal", "10.20.1.2/24", "--ceph", "eth3", "10.30.0.21"], "ADDRESS/PREFIX"],
+    [["--portal", "10.20.1.2/24", "--ceph", "eth 3", "10.30.0.21/24"], "interface"],
+    [["--ceph", "eth3", "10.30.0.21/24"], "usage"],
+  ])("refuses %j", (words, message) => {
+    const argv = [join(units, "add-network.sh"), ...words, "eth2", "2", "80", directory];
+    const refused = spawnSync("sh", argv, { encoding: "utf8" });
+    expect(refused).toMatchObject({ status: 2, stderr: expect.stringContaining(message) });
   });
 
   it("has every socket of a network bound to its interface, on the port that was named", () => {
