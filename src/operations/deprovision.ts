@@ -90,7 +90,7 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
   const powerOff: Step<DeprovisionPlan> = {
     name: "power-off",
     deadlineSeconds: (plan) => powerSeconds(appliance, nodeOf(plan)),
-    run: ({ plan, signal }) => ensureOff(appliance, nodeOf(plan), plan, signal),
+    run: ({ plan, signal, progress }) => ensureOff(appliance, nodeOf(plan), plan, signal, progress),
   };
 
   /** They are kept, whatever becomes of the disk that it booted. */

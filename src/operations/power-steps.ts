@@ -23,18 +23,24 @@ export function powerSeconds(appliance: Appliance, node: NodeRecord): number {
  */
 export type Vouched = { seenOff?: string[] };
 
-/** Power off, and *seen* off: only then may disks and networks go. */
+/** Power off, and *seen* off: only then may disks and networks go. How long that takes is shown to `progress`. */
 export async function ensureOff(
   appliance: Appliance,
   node: NodeRecord,
   plan: Vouched,
   signal: AbortSignal,
+  progress: StepContext<unknown>["progress"] = () => {},
 ): Promise<void> {
   if (!isVouchedOff(node, plan)) {
     const power = appliance.powerOf(node);
-    if ((await power.status(signal)) !== "off") {
-      await power.off(signal);
-      await seenOff(appliance, power, signal);
+    const tick = showWait(appliance, node, progress);
+    try {
+      if ((await power.status(signal)) !== "off") {
+        await power.off(signal);
+        await seenOff(appliance, power, signal);
+      }
+    } finally {
+      clearInterval(tick);
     }
   }
   tellPower(appliance, node, "power-off");
@@ -70,6 +76,19 @@ export function tellPower(appliance: Appliance, node: NodeRecord, stage: "power-
 /** Whether an operator has said that this node is off. */
 export function isVouchedOff(node: NodeRecord, plan: Vouched): boolean {
   return plan.seenOff?.includes(node.id) ?? false;
+}
+
+/** A machine without a BMC is an operator's business: what they are asked for is shown already. */
+function showWait(appliance: Appliance, node: NodeRecord, progress: StepContext<unknown>["progress"]) {
+  if (node.power.driver === "manual") return undefined;
+  const began = appliance.clock.now();
+  const seconds = powerSeconds(appliance, node);
+  const show = () => {
+    const waited = Math.floor((appliance.clock.now() - began) / 1000);
+    progress(waited, seconds, "seconds", `the BMC of ${node.name} to say that it is off`);
+  };
+  show();
+  return setInterval(show, LOOK_EVERY_MS);
 }
 
 /** Resolves when the BMC says off. */

@@ -26,7 +26,7 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
   const powerOff: Step<ProvisionPlan> = {
     name: "power-off",
     deadlineSeconds: bmcSeconds,
-    run: ({ plan, signal }) => ensureOff(appliance, nodeOf(plan), plan, signal),
+    run: ({ plan, signal, progress }) => ensureOff(appliance, nodeOf(plan), plan, signal, progress),
   };
 
   const cloneDisk: Step<ProvisionPlan> = {
@@ -124,7 +124,7 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
     name: "power-on",
     deadlineSeconds: bmcSeconds,
     run: async ({ plan, signal }) => ({ output: { at: await powerOn(appliance, nodeOf(plan), signal) } }),
-    undo: ({ plan, signal }) => ensureOff(appliance, nodeOf(plan), plan, signal),
+    undo: ({ plan, signal, progress }) => ensureOff(appliance, nodeOf(plan), plan, signal, progress),
   };
 
   return {

@@ -43,7 +43,7 @@ export function takeDisk<Plan extends Taking>(
     {
       name: "fence-other",
       deadlineSeconds: (plan) => powerSeconds(appliance, other(plan)),
-      run: ({ plan, signal }) => ensureOff(appliance, other(plan), plan, signal),
+      run: ({ plan, signal, progress }) => ensureOff(appliance, other(plan), plan, signal, progress),
     },
     {
       name: "release-other",

@@ -65,6 +65,18 @@ it("a step shows what HIL has not done yet, for how long, and how long it may", 
   expect((await appliance.runner.settled(id)).state).toBe("done");
 });
 
+it("a release shows that it waits for the BMC's word", async () => {
+  await done(appliance, provisionNode());
+  const { obmd } = world.rack;
+  obmd.faults.add({ call: /power_status/, after: 1, answer: "hang" });
+  const { id } = await releaseNode();
+  const waits = { step: "power-off", unit: "seconds", waitingFor: "the BMC of node-1 to say that it is off" };
+  await expect.poll(() => obmd.faults.left, SOON).toBe(0);
+  expect(appliance.runner.progress(id)).toMatchObject(waits);
+  obmd.restart();
+  expect((await appliance.runner.settled(id)).state).toBe("done");
+});
+
 it("a network that HIL can't be made to leave is stuck, with the reason, until its daemon is back", async () => {
   await done(appliance, provisionNode());
   world.rack.hil.daemon.stop();
