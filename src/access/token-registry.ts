@@ -73,10 +73,10 @@ export class TokenRegistry {
     await this.#records.commit([{ collection: TOKENS, key: this.get(nameOrId).id, value: null }]);
   }
 
-  /** What revokes all tokens of a person. */
-  withoutUser(user: string): Change[] {
+  /** What revokes the tokens of a person, but for those that are to stay. */
+  withoutUser(user: string, stays: (token: TokenRecord) => boolean = () => false): Change[] {
     return this.list()
-      .filter((one) => one.user === user)
+      .filter((one) => one.user === user && !stays(one))
       .map(({ id }) => ({ collection: TOKENS, key: id, value: null }));
   }
 

@@ -3,7 +3,8 @@ import { ApplianceError } from "../errors.ts";
 import type { Change, Collection, Records } from "../store/records.ts";
 import { byName, parseName } from "../values/name.ts";
 import type { Grant } from "./caller.ts";
-import { digestPassword } from "./password.ts";
+import { digestPassword, type PasswordDigest } from "./password.ts";
+import type { TokenRecord } from "./token.ts";
 import type { TokenRegistry } from "./token-registry.ts";
 import type { UserRecord } from "./user.ts";
 
@@ -66,6 +67,28 @@ export class UserRegistry {
     };
     await this.#commit(changed);
     return changed;
+  }
+
+  /**
+   * Changes the password of somebody who has shown that they know it (`present`), revokes their own tokens but for those that
+   * are to stay, and answers the names of those that went. INVALID; CONFLICT when it was changed meanwhile.
+   */
+  async changeOwnPassword(
+    name: string,
+    { present, password, stays }: { present: PasswordDigest; password: string; stays: (token: TokenRecord) => boolean },
+  ): Promise<string[]> {
+    const digest = await digestPassword(password);
+    const user = this.get(name);
+    if (user.password.digest !== present.digest) {
+      throw new ApplianceError("CONFLICT", `the password of ${name} was changed meanwhile`, {
+        details: { field: "present", remedy: "log in with the one that holds now" },
+      });
+    }
+    const revoked = this.#tokens.withoutUser(name, stays);
+    const names = revoked.map(({ key }) => this.#tokens.get(key).name);
+    const changed: UserRecord = { ...user, password: digest };
+    await this.#records.commit([{ collection: USERS, key: name, value: changed }, ...revoked]);
+    return names;
   }
 
   /** Removes a user, and the tokens that they made for themselves. NOT_FOUND. */

@@ -11,7 +11,11 @@ import { Readable } from "node:stream";
 import { ApplianceError, ERROR_KINDS, type ErrorCode } from "../errors.ts";
 
 /** Where the API is: the local unix socket, or a URL with a token. */
-export type Place = { socket: string } | { url: URL; token: string } | { url: URL; user: string; password: string };
+export type Place =
+  | { socket: string }
+  | { url: URL; token: string }
+  | { url: URL; user: string; password: string }
+  | { url: URL; keystoneToken: string };
 
 /** How the place was named on the command line and in the environment. */
 export type PlaceOptions = { socket?: string; url?: string; tokenFile?: string };
@@ -24,10 +28,18 @@ const SILENCE_MS = 90_000;
 export function findPlace(options: PlaceOptions, environment: NodeJS.ProcessEnv): Place {
   if (options.url === undefined) return { socket: options.socket ?? environment.INGOT_SOCKET ?? DEFAULT_SOCKET };
   const url = findUrl(options.url);
-  const token = options.tokenFile === undefined ? environment.INGOT_TOKEN : readTokenFile(options.tokenFile);
+  const { INGOT_TOKEN, INGOT_USER, INGOT_PASSWORD_FILE, INGOT_KEYSTONE_TOKEN } = environment;
+  const token = options.tokenFile === undefined ? INGOT_TOKEN : readSecretFile("--token-file", options.tokenFile);
+  if (!token && INGOT_USER && INGOT_PASSWORD_FILE) {
+    return { url, user: INGOT_USER, password: readSecretFile("INGOT_PASSWORD_FILE", INGOT_PASSWORD_FILE) };
+  }
+  if (!token && INGOT_KEYSTONE_TOKEN) return { url, keystoneToken: INGOT_KEYSTONE_TOKEN };
   if (!token) {
     throw new ApplianceError("UNAUTHENTICATED", "--url needs a token", {
-      details: { remedy: "name its file with --token-file, or set INGOT_TOKEN; ingot login gets one with a password" },
+      details: {
+        remedy:
+          "name its file with --token-file, or set INGOT_TOKEN, or INGOT_USER and INGOT_PASSWORD_FILE; ingot login gets one with a password",
+      },
     });
   }
   return { url, token };
@@ -42,8 +54,9 @@ export function findUrl(text = ""): URL {
   });
 }
 
-/** RFC 6750 2.1, RFC 7617 2. */
-function authorizationOf(place: Place): { Authorization?: string } {
+/** RFC 6750 2.1, RFC 7617 2; HIL and keystone have a header of their own. */
+function authorizationOf(place: Place): Record<string, string> {
+  if ("keystoneToken" in place) return { "X-Auth-Token": place.keystoneToken };
   if ("token" in place) return { Authorization: `Bearer ${place.token}` };
   if (!("user" in place)) return {};
   return { Authorization: `Basic ${Buffer.from(`${place.user}:${place.password}`).toString("base64")}` };
@@ -216,13 +229,13 @@ function parseJson(text: string, status: number): unknown {
   }
 }
 
-function readTokenFile(path: string): string {
+function readSecretFile(field: string, path: string): string {
   try {
-    return readFileSync(path, "utf8").trim();
+    return readFileSync(path, "utf8").replace(/\r?\n$/, "");
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    throw new ApplianceError("INVALID", `--token-file: ${path} can't be read (${code})`, {
-      details: { field: "--token-file", value: path, remedy: "name the file that holds the token" },
+    throw new ApplianceError("INVALID", `${field}: ${path} can't be read (${code})`, {
+      details: { field, value: path, remedy: "name the file that holds the secret" },
       cause,
     });
   }

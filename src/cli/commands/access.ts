@@ -15,6 +15,7 @@ const ROLE = "what it may do: everything; everything but settings; work in --pro
 
 type RoleOption = { role: "admin" | "operator" | "member" | "viewer" };
 type PasswordOption = { passwordFile?: string };
+type OwnPasswordOptions = PasswordOption & { presentFile?: string; keepTokens?: boolean };
 
 /** `ingot token …`, `ingot user …`, `ingot login`, `ingot whoami` */
 export function addAccessCommands(program: Command, open: Open): void {
@@ -138,12 +139,19 @@ function addUserCommands(user: Command, open: Open): void {
   }
 
   user
-    .command("password <name>")
-    .description("give somebody another password")
+    .command("password [name]")
+    .alias("passwd")
+    .description("give somebody another password; without a name, yourself")
     .option("--password-file <file>", "do not ask for it; - reads standard input")
-    .addHelpText("after", examples("ingot user password ada"))
-    .action(async (name: string, options: PasswordOption, command: Command) => {
+    .option("--present-file <file>", "your own: do not ask for the present one")
+    .option("--keep-tokens", "your own: do not revoke your other tokens")
+    .addHelpText(
+      "after",
+      examples("ingot user password ada", "ingot --url https://rack1 --token-file ~/.ingot-token user password"),
+    )
+    .action(async (name: string | undefined, options: OwnPasswordOptions, command: Command) => {
       const session = open(command);
+      if (name === undefined) return changeOwnPassword(session, options);
       const password = await askPassword(session, options, `New password for ${name}`);
       const changed = await session.api.patch<User>(path("users", name), { password });
       session.answer(changed, () => `user ${name} has another password\n`);
@@ -191,25 +199,43 @@ function without(held: readonly Grant[], { project }: Grant): Grant[] {
   return held.filter((one) => one.project !== project);
 }
 
-async function askPassword(session: Session, { passwordFile }: PasswordOption, question: string): Promise<string> {
-  if (passwordFile !== undefined) return readPassword(passwordFile);
+async function changeOwnPassword(session: Session, options: OwnPasswordOptions): Promise<void> {
+  const { presentFile, keepTokens = false } = options;
+  const file = presentFile === undefined ? {} : { passwordFile: presentFile };
+  const present = await askPassword(session, file, "Present password", "--present-file");
+  const password = await askPassword(session, options, "New password");
+  const changed = await session.api.post<{ revoked: string[] }>("/v1/self/password", { present, password, keepTokens });
+  session.answer(changed, () =>
+    changed.revoked.length === 0
+      ? "you have another password\n"
+      : `you have another password; revoked: ${changed.revoked.join(", ")}\n`,
+  );
+}
+
+async function askPassword(
+  session: Session,
+  { passwordFile }: PasswordOption,
+  question: string,
+  field = "--password-file",
+): Promise<string> {
+  if (passwordFile !== undefined) return readPassword(field, passwordFile);
   if (session.asks) {
     const { password } = await import("@clack/prompts");
     const given = await password({ message: question });
     if (typeof given === "string") return given;
   }
   throw new ApplianceError("INVALID", "a password is needed", {
-    details: { field: "--password-file", remedy: "name the file that holds it; - reads standard input" },
+    details: { field, remedy: `name the file that holds it with ${field}; - reads standard input` },
   });
 }
 
-function readPassword(file: string): string {
+function readPassword(field: string, file: string): string {
   try {
     return readFileSync(file === "-" ? 0 : file, "utf8").replace(/\r?\n$/, "");
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    throw new ApplianceError("INVALID", `--password-file: ${file} can't be read (${code})`, {
-      details: { field: "--password-file", value: file, remedy: "name the file that holds the password" },
+    throw new ApplianceError("INVALID", `${field}: ${file} can't be read (${code})`, {
+      details: { field, value: file, remedy: "name the file that holds the password" },
       cause,
     });
   }

@@ -25,6 +25,26 @@ export async function authenticate(gate: Gate, shown: Shown, source?: string): P
   });
 }
 
+/**
+ * Sees to it that somebody who is let in knows their password too. UNAUTHENTICATED when they do not, which counts as a
+ * failed login; THROTTLED.
+ */
+export async function confirmPassword(
+  gate: Gate,
+  who: { user: string; source: string | undefined },
+  isRight: () => Promise<boolean>,
+): Promise<void> {
+  await attempt(gate, who, async () => {
+    if (await isRight()) return true;
+    return new ApplianceError("UNAUTHENTICATED", "the present password is wrong", {
+      details: {
+        field: "present",
+        remedy: "try again, or let an admin give you another one: ingot user password NAME",
+      },
+    });
+  });
+}
+
 /** One attempt to log in: an error that it answers counts against the user name and the source, one that it throws does not. */
 async function attempt<Known>(
   { failedLogins }: Gate,

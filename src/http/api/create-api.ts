@@ -24,6 +24,7 @@ import { addNodeImportRoute } from "./routes/node-import.ts";
 import { addNodeWorkRoutes } from "./routes/node-work.ts";
 import { addNodeRoutes } from "./routes/nodes.ts";
 import { addOperationRoutes } from "./routes/operations.ts";
+import { addOwnPasswordRoute } from "./routes/own-password.ts";
 import { addPoolRoutes } from "./routes/pool.ts";
 import { addProjectRoutes } from "./routes/projects.ts";
 import { addQuotaRoutes } from "./routes/quotas.ts";
@@ -92,6 +93,7 @@ export function createApi(parts: ApiParts, gate: Gate): Api {
   });
 
   addAccessRoutes(api, parts);
+  addOwnPasswordRoute(api, parts, gate);
   addAuditRoutes(api, parts);
   addNodeRoutes(api, parts);
   addNodeImportRoute(api, parts);

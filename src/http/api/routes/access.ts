@@ -163,6 +163,15 @@ export function addAccessRoutes(api: Api, { appliance }: ApiParts): void {
 function whose(appliance: Appliance, caller: Caller, grants: Grant[] | undefined): { grants: Grant[]; user?: string } {
   const givesAny = holdsEverywhere(caller, "access:write");
   const own = caller.isPerson && caller.user !== undefined ? { user: caller.user } : undefined;
+  if (grants === undefined && (caller.authenticator === "hil" || caller.authenticator === "oidc")) {
+    throw new ApplianceError(
+      "FORBIDDEN",
+      `${caller.name} is no user of this appliance, and has no tokens of their own`,
+      {
+        details: { remedy: "show what you log in with each time: INGOT_TOKEN, or INGOT_USER and INGOT_PASSWORD_FILE" },
+      },
+    );
+  }
   if (!givesAny && !own) throw forbidden(caller, "access:write");
   if (own && grants === undefined) return { ...own, grants: [...caller.grants] };
   if (!grants?.length) {
