@@ -121,6 +121,24 @@ describe.each(implementations)("network isolator: %s", (_name, make) => {
     await isolator.ensureNetwork({ name: "one", project: "blue" }, signal());
   });
 
+  it("lets other projects attach to a network, as long as none of their NICs is in it", async () => {
+    await isolator.ensureNetwork({ name: "one", project: "red" }, signal());
+    await isolator.allocate("n1", "blue", signal());
+    const attach = () => isolator.ensureAttached(on("one"), signal());
+    await expect(attach()).rejects.toMatchObject({ code: expect.stringMatching(/CONFLICT|FORBIDDEN/) });
+    await twice(() => isolator.ensureAccess("one", ["blue"], signal()));
+    await attach();
+    await expect(isolator.ensureAccess("one", [], signal())).rejects.toMatchObject({ code: "CONFLICT" });
+    expect(await isolator.ensureNetwork({ name: "one", project: "red" }, signal())).toBeDefined();
+    await isolator.ensureDetached(on("one"), signal());
+    await twice(() => isolator.ensureAccess("one", [], signal()));
+    await expect(attach()).rejects.toMatchObject({ code: expect.stringMatching(/CONFLICT|FORBIDDEN/) });
+    await expect(isolator.ensureAccess("none", ["blue"], signal())).rejects.toMatchObject({ code: "NOT_FOUND" });
+    await isolator.removeNetwork("one", signal());
+    await isolator.ensureNetwork({ name: "one", project: "red" }, signal());
+    await expect(attach()).rejects.toMatchObject({ code: expect.stringMatching(/CONFLICT|FORBIDDEN/) });
+  });
+
   it("puts NICs into networks and out again, native and tagged", async () => {
     await isolator.allocate("n1", "red", signal());
     for (const name of ["one", "two"]) await isolator.ensureNetwork({ name, project: "red" }, signal());

@@ -12,6 +12,8 @@ export class MemoryIsolator implements NetworkIsolator {
   readonly #nodes = new Map<string, IsolatedNode>();
   readonly #networks = new Map<string, NetworkSpec & { vlan: number }>();
 
+  readonly #access = new Map<string, string[]>();
+
   constructor(nodes: Record<string, string[]>) {
     for (const [name, nics] of Object.entries(nodes))
       this.#nodes.set(name, { name, nics: nics.map((nic) => ({ name: nic, networks: [] })) });
@@ -56,11 +58,22 @@ export class MemoryIsolator implements NetworkIsolator {
     return { vlan };
   }
 
+  async ensureAccess(name: string, projects: readonly string[]): Promise<void> {
+    const network = this.#networks.get(name);
+    if (!network) throw refusal("NOT_FOUND", `no network ${name}`);
+    const lost = (this.#access.get(name) ?? []).filter((one) => !projects.includes(one));
+    const isIn = ({ project, nics }: IsolatedNode) =>
+      lost.includes(project ?? "") && nics.some(({ networks }) => networks.some((one) => one.network === name));
+    if ([...this.#nodes.values()].some(isIn)) throw refusal("CONFLICT", `NICs of ${lost} are in network ${name}`);
+    this.#access.set(name, [...projects]);
+  }
+
   async removeNetwork(name: string): Promise<void> {
     const nics = [...this.#nodes.values()].flatMap((node) => node.nics);
     const isUsed = nics.some(({ networks }) => networks.some(({ network }) => network === name));
     if (isUsed) throw refusal("CONFLICT", `NICs are in network ${name}`);
     this.#networks.delete(name);
+    this.#access.delete(name);
   }
 
   async ensureAttached({ node, nic, network, channel }: Attachment): Promise<void> {
@@ -69,8 +82,8 @@ export class MemoryIsolator implements NetworkIsolator {
     const wanted = this.#networks.get(network);
     if (!wanted) throw refusal("NOT_FOUND", `no network ${network}`);
     if (project === undefined) throw refusal("CONFLICT", `nobody has ${node}`);
-    if (wanted.project !== undefined && wanted.project !== project)
-      throw refusal("CONFLICT", `${network} is not for ${project}`);
+    const mayAttach = [wanted.project, ...(this.#access.get(network) ?? [])].includes(project);
+    if (wanted.project !== undefined && !mayAttach) throw refusal("CONFLICT", `${network} is not for ${project}`);
     const stay = found.networks.filter(
       (one) => one.network !== network && !(channel === "native" && one.channel === "native"),
     );

@@ -95,6 +95,40 @@ export class HilIsolator implements NetworkIsolator {
     });
   }
 
+  async ensureAccess(
+    network: string,
+    projects: readonly string[],
+    signal: AbortSignal,
+    tell?: TellWait,
+  ): Promise<void> {
+    const action = `share network ${network}`;
+    await settle(action, { ...this.#pace, tell }, signal, async (signal) => {
+      const there = await this.#client.get(["network", network], HilNetwork, action, signal);
+      const has = there.access ?? [];
+      const wanted = new Set([there.owner, ...projects]);
+      const [more] = projects.filter((project) => !has.includes(project));
+      const [less] = has.filter((project) => !wanted.has(project));
+      const [method, project] = more === undefined ? (["DELETE", less] as const) : (["PUT", more] as const);
+      if (project === undefined) return { value: true };
+      if (method === "DELETE") await this.#refuseAttached(action, network, project, signal);
+      await this.#client.call({ method, path: ["network", network, "access", project], action }, signal);
+      return `whether project ${project} ${method === "PUT" ? "has" : "lost"} it`;
+    });
+  }
+
+  /** HIL takes a network from a project whose NICs are in it, and leaves them there. */
+  async #refuseAttached(action: string, network: string, project: string, signal: AbortSignal): Promise<void> {
+    const attached = (await this.nodes(signal)).flatMap((node) =>
+      node.project === project && node.nics.some(({ networks }) => networks.some((one) => one.network === network))
+        ? [node.name]
+        : [],
+    );
+    if (attached.length === 0) return;
+    throw new ApplianceError("CONFLICT", `${action}: ${project} has nodes in it: ${attached.join(", ")}`, {
+      details: { driver: "hil", action, attached, remedy: "detach them first" },
+    });
+  }
+
   async removeNetwork(name: string, signal: AbortSignal, tell?: TellWait): Promise<void> {
     const action = `remove network ${name}`;
     await settle(action, { ...this.#pace, tell }, signal, async (signal) => {

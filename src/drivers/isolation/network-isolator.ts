@@ -16,6 +16,11 @@ export interface NetworkIsolator {
   free(node: string, project: string, signal: AbortSignal, tell?: TellWait): Promise<void>;
   /** Makes a network; what the isolator chose of it is answered. EXISTS when one of another make has that name. */
   ensureNetwork(network: NetworkSpec, signal: AbortSignal, tell?: TellWait): Promise<{ vlan?: number }>;
+  /**
+   * Lets these projects attach to a network, beside the one that it was made for, and no others. NOT_FOUND; CONFLICT while a NIC of
+   * one that is to lose it is in it.
+   */
+  ensureAccess(network: string, projects: readonly string[], signal: AbortSignal, tell?: TellWait): Promise<void>;
   /** CONFLICT while NICs are in it. */
   removeNetwork(name: string, signal: AbortSignal, tell?: TellWait): Promise<void>;
   /** Puts a NIC into a network; on the native channel it leaves the one that it was in there. */

@@ -23,6 +23,10 @@ export class NoIsolator implements NetworkIsolator {
     throw unsupported(`make network ${name}`);
   }
 
+  async ensureAccess(network: string): Promise<never> {
+    throw unsupported(`share network ${network}`);
+  }
+
   async removeNetwork(): Promise<void> {}
 
   async ensureAttached({ node, nic, network }: Attachment): Promise<never> {

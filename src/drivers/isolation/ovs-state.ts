@@ -13,7 +13,8 @@ const PROJECT_KEY = "ingot-project";
  */
 const NOWHERE = 4095;
 
-export type OvsNetwork = { name: string; vlan: number; project?: string };
+/** `access`: projects that may attach beside the one that it was made for. */
+export type OvsNetwork = { name: string; vlan: number; project?: string; access?: string[] };
 
 /** A port as Open vSwitch has it, and what it means. */
 export type OvsPort = {
@@ -49,7 +50,11 @@ const PortRow = z.object({
   protected: z.boolean(),
   external_ids: Strings,
 });
-const NetworkValue = z.object({ vlan: z.int().min(1).max(4094), project: z.string().optional() });
+const NetworkValue = z.object({
+  vlan: z.int().min(1).max(4094),
+  project: z.string().optional(),
+  access: z.array(z.string()).optional(),
+});
 const GUARDED = ["tag", "trunks", "vlan_mode", "protected", "external_ids"];
 
 /** What the bridge is now, in one transaction. NOT_FOUND without such a bridge. */
@@ -114,8 +119,9 @@ function networksOf(pairs: [string, string][]): Map<string, OvsNetwork> {
   for (const [key, value] of pairs) {
     if (!key.startsWith(NETWORK_KEY)) continue;
     const name = key.slice(NETWORK_KEY.length);
-    const { vlan, project } = NetworkValue.parse(JSON.parse(value));
-    networks.set(name, { name, vlan, ...(project !== undefined && { project }) });
+    const { vlan, project, access } = NetworkValue.parse(JSON.parse(value));
+    const owned = { ...(project !== undefined && { project }), ...(access !== undefined && { access }) };
+    networks.set(name, { name, vlan, ...owned });
   }
   return networks;
 }

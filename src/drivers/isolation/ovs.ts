@@ -13,6 +13,7 @@ import { inspectOvs } from "./ovs-inspect.ts";
 import {
   attachmentsOf,
   EVERY_VLAN,
+  type OvsNetwork,
   type OvsPort,
   type OvsState,
   portUnchanged,
@@ -127,6 +128,34 @@ export class OvsIsolator implements NetworkIsolator {
     return { vlan: chosen! };
   }
 
+  async ensureAccess(
+    network: string,
+    projects: readonly string[],
+    signal: AbortSignal,
+    tell?: TellWait,
+  ): Promise<void> {
+    const { bridge } = this.#options;
+    const action = `share network ${network}`;
+    await this.#change(action, { signal, tell }, (state) => {
+      const there = state.networks.get(network);
+      if (!there)
+        throw refusal("NOT_FOUND", `${action}: there is no such network`, { action, remedy: "make it first" });
+      const { name: _, access = [], ...made } = there;
+      const lost = access.filter((project) => !projects.includes(project));
+      if (lost.length === 0 && projects.every((project) => access.includes(project))) return [];
+      const isIn = ({ native, tagged }: OvsPort) => native === there.vlan || tagged.includes(there.vlan);
+      const users = [...state.ports.values()].filter((port) => lost.includes(port.project ?? "") && isIn(port));
+      if (users.length > 0) {
+        const attached = users.map(({ name }) => name);
+        const message = `${action}: NICs of ${lost.join(", ")} are in it: ${attached.join(", ")}`;
+        throw refusal("CONFLICT", message, { action, attached, remedy: "detach them first" });
+      }
+      const record = { ...made, ...(projects.length > 0 && { access: [...projects] }) };
+      const asSeen = lost.length > 0 ? [...state.ports.values()].map(portUnchanged) : [];
+      return [setNetwork(bridge, network, record), state.networksUnchanged, ...asSeen];
+    });
+  }
+
   async removeNetwork(name: string, signal: AbortSignal, tell?: TellWait): Promise<void> {
     const action = `remove network ${name}`;
     await this.#change(action, { signal, tell }, (state) => {
@@ -158,7 +187,7 @@ export class OvsIsolator implements NetworkIsolator {
       if (!wanted)
         throw refusal("NOT_FOUND", `${action}: there is no such network`, { action, remedy: "make it first" });
       const { project } = port;
-      if (project === undefined || (wanted.project !== undefined && wanted.project !== project)) {
+      if (project === undefined || !mayAttach(project, wanted)) {
         const who =
           project === undefined ? "nobody has the node" : `it is for ${wanted.project}, and ${project} has the node`;
         throw refusal("CONFLICT", `${action}: ${who}`, {
@@ -321,6 +350,10 @@ export class OvsIsolator implements NetworkIsolator {
       remedy: `free ${node} from ${owner}, or use another node`,
     });
   }
+}
+
+function mayAttach(project: string, { project: owner, access = [] }: OvsNetwork): boolean {
+  return owner === undefined || owner === project || access.includes(project);
 }
 
 function refusal(code: ErrorCode, message: string, details: ErrorDetails): ApplianceError {
