@@ -37,6 +37,7 @@ import { takeInheritedSockets } from "./net/inherited-sockets.ts";
 import { findNeighbour } from "./net/neighbours.ts";
 import { createNotifier } from "./net/notify.ts";
 import { exercise, startWatchdog, type WatchdogProbe } from "./net/watchdog.ts";
+import { NetworkCatalogue } from "./networks/network-catalogue.ts";
 import { cablingOf } from "./nodes/cabling.ts";
 import type { FindNode, NodeRecord } from "./nodes/node.ts";
 import { NodeRegistry } from "./nodes/node-registry.ts";
@@ -175,6 +176,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     foreignAuthenticators: createForeignAuthenticators({ config, hilLogin, users, projects, clock }),
     nodes,
     images,
+    networks: new NetworkCatalogue(store),
     disks,
     leases,
     dhcp: (network) => standings.get(network)?.state,

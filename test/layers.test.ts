@@ -8,7 +8,7 @@ const src = resolve(import.meta.dirname, "../src");
 const RINGS: [pattern: RegExp, ring: number][] = [
   [/^(errors|log|clock)\.ts$|^values\//, 0],
   [/^(wire|net|store|config)\//, 1],
-  [/^(access|audit|nodes|images|disks|projects|leases|boot)\//, 2],
+  [/^(access|audit|nodes|images|disks|networks|projects|leases|boot)\//, 2],
   [/^(dhcp|tftp|consoles|operations)\//, 3],
   [/^(http|cli)\//, 4],
   [/^(drivers|storaged)\//, 5],

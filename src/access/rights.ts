@@ -14,6 +14,7 @@ export const RIGHTS = [
   "operation:read",
   "operation:write",
   "network:read",
+  "network:write",
   "system:read",
   "system:write",
   "self:read",
@@ -33,7 +34,15 @@ const SETTINGS: readonly Right[] = [
   "audit:read",
 ];
 const SELF: readonly Right[] = ["self:read", "self:write"];
-const VIEWER: readonly Right[] = ["node:read", "project:read", "image:read", "disk:read", "operation:read", ...SELF];
+const VIEWER: readonly Right[] = [
+  "node:read",
+  "project:read",
+  "image:read",
+  "disk:read",
+  "network:read",
+  "operation:read",
+  ...SELF,
+];
 
 /** Roles over the whole appliance, every project included, and what each holds. */
 export const APPLIANCE_ROLES = {
@@ -43,7 +52,15 @@ export const APPLIANCE_ROLES = {
 
 /** Roles in one project, and what each holds there. */
 export const PROJECT_ROLES = {
-  member: new Set<Right>([...VIEWER, "node:provision", "node:power", "image:write", "disk:write", "operation:write"]),
+  member: new Set<Right>([
+    ...VIEWER,
+    "node:provision",
+    "node:power",
+    "image:write",
+    "disk:write",
+    "network:write",
+    "operation:write",
+  ]),
   viewer: new Set<Right>(VIEWER),
 } as const satisfies Record<string, ReadonlySet<Right>>;
 

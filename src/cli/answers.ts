@@ -22,6 +22,7 @@ export type Node = {
     network?: string | undefined;
     address?: string | undefined;
     port?: string | undefined;
+    networks: { network: string; channel: "native" | "tagged" }[];
   }[];
   project: string;
   isolatedAs?: string | undefined;
@@ -109,6 +110,18 @@ export type Token = {
 export type TokenWithSecret = Token & { secret: string };
 
 export type User = { name: string; grants: Grant[]; createdAt: string; requestedBy: string };
+
+/** A network that a project's nodes may be in; `members` of the project's own nodes, or of all for its owner. */
+export type Network = {
+  name: string;
+  kind: "tenant" | "provisioning";
+  id?: string;
+  owner?: string;
+  vlan?: number;
+  ready: boolean;
+  sharedWith?: string[];
+  members: { node?: string; nic?: string; channel: "native" | "tagged" }[];
+};
 
 /** A line of the audit log. */
 export type AuditEntry = {
@@ -399,10 +412,11 @@ export type Drift = { kind: string; id: string; subject: string; message: string
 
 /** What a project has, and may have. */
 export type Quota = {
-  used: { nodes: number; disks: number; images: number; bytes: number };
+  used: { nodes: number; disks: number; images: number; networks: number; bytes: number };
   limits: {
     nodes?: number | undefined;
     disks?: number | undefined;
+    networks?: number | undefined;
     images?: number | undefined;
     bytes?: number | undefined;
   };

@@ -15,6 +15,7 @@ import { addProjectCommands } from "./commands/project.ts";
 import { addProvisionCommands } from "./commands/provision.ts";
 import { addQuotaCommands } from "./commands/quota.ts";
 import { addSystemCommands } from "./commands/system.ts";
+import { addTenantNetworkCommands } from "./commands/tenant-network.ts";
 import { addUsageCommands } from "./commands/usage.ts";
 import { EXIT_CODES } from "./exit-codes.ts";
 import { Session } from "./session.ts";
@@ -56,6 +57,7 @@ ${EXIT_CODES}`,
   addPoolCommands(program, open);
   addOperationCommands(program, open);
   addNetworkCommands(program, open);
+  addTenantNetworkCommands(program, open);
   addProjectCommands(program, open);
   addCatalogueCommands(program, open);
   addQuotaCommands(program, open);

@@ -19,6 +19,7 @@ import type { ImageCatalogue } from "../images/image-catalogue.ts";
 import type { LeaseTable } from "../leases/lease-table.ts";
 import type { Log } from "../log.ts";
 import type { FetchFile } from "../net/fetch-file.ts";
+import type { NetworkCatalogue } from "../networks/network-catalogue.ts";
 import type { NodeRecord } from "../nodes/node.ts";
 import type { NodeRegistry } from "../nodes/node-registry.ts";
 import type { ProjectRegistry } from "../projects/project-registry.ts";
@@ -46,6 +47,7 @@ export type Appliance = {
   users: UserRegistry;
   nodes: NodeRegistry;
   images: ImageCatalogue;
+  networks: NetworkCatalogue;
   disks: DiskCatalogue;
   /** Pins keep a provisioned node's address. */
   leases: Pick<LeaseTable, "pin" | "unpin">;

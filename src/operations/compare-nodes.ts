@@ -65,11 +65,17 @@ export async function compareNodes(appliance: Appliance, signal: AbortSignal): P
 }
 
 /** The networks that a node's NICs must be in, by the isolator's names. */
-export function recordedNetworks({ records }: Pick<Appliance, "records">, node: string): NicNetwork[] {
+export function recordedNetworks(
+  { records, networks }: Pick<Appliance, "records" | "networks">,
+  node: string,
+): NicNetwork[] {
   const allocation = allocationOf(records, node);
   // while it is allocated and boots nothing yet, or no more, an operation is at it
   if (!allocation || !bootEntryOf(records, node)) return [];
-  return [{ ...allocation.boot, channel: "native" }];
+  const members = networks
+    .membershipsOf(node)
+    .map(({ isolated: { nic, network }, channel }) => ({ nic, network, channel }));
+  return [{ ...allocation.boot, channel: "native" }, ...members];
 }
 
 type Isolated = Map<string, IsolatedNode> | Trouble | undefined;

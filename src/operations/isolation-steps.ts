@@ -70,7 +70,7 @@ type Asking = Pick<StepContext<unknown>, "signal" | "progress">;
  * Has the isolator do something: what it waits for, and how long it may, is shown. That it does not answer is an outage: only
  * with it does a node get out of its networks.
  */
-async function ask<T>(
+export async function askIsolator<T>(
   appliance: Appliance,
   { signal, progress }: Asking,
   verb: (isolator: NetworkIsolator, signal: AbortSignal, tell: TellWait) => Promise<T>,
@@ -89,7 +89,7 @@ async function ask<T>(
 /** Gives a node back. One that another project has by now is not ours to free. */
 async function free(appliance: Appliance, { node, project }: AllocationRecord["isolated"], context: Asking) {
   try {
-    await ask(appliance, context, (isolator, ...rest) => isolator.free(node, project, ...rest));
+    await askIsolator(appliance, context, (isolator, ...rest) => isolator.free(node, project, ...rest));
   } catch (error) {
     if (!isApplianceError(error, "CONFLICT") || error.details.owner === undefined) throw error;
   }
@@ -107,7 +107,9 @@ export function allocateNode<Plan extends Isolating>(appliance: Appliance): Step
       deadlineSeconds: networkSeconds(appliance),
       run: async (context) => {
         const { isolated } = context.plan.isolation as Isolation;
-        const { project } = await ask(appliance, context, (isolator, signal) => isolator.node(isolated.node, signal));
+        const { project } = await askIsolator(appliance, context, (isolator, signal) =>
+          isolator.node(isolated.node, signal),
+        );
         return { output: { hadIt: project === isolated.project } };
       },
     },
@@ -116,7 +118,7 @@ export function allocateNode<Plan extends Isolating>(appliance: Appliance): Step
       deadlineSeconds: networkSeconds(appliance),
       run: async (context) => {
         const { project, isolated, boot } = context.plan.isolation as Isolation;
-        await ask(appliance, context, (isolator, ...rest) =>
+        await askIsolator(appliance, context, (isolator, ...rest) =>
           isolator.allocate(isolated.node, isolated.project, ...rest),
         );
         return record(context.plan, { project, isolated, boot, since: appliance.clock.now() });
@@ -144,12 +146,16 @@ export function joinProvisioningNetwork<Plan extends Isolating>(appliance: Appli
       const { vlan, only, boot } = context.plan.isolation as Isolation;
       if (vlan !== undefined) {
         const network = { name: boot.network, vlan, ...(only === undefined ? {} : { project: only }) };
-        await ask(appliance, context, (isolator, ...rest) => isolator.ensureNetwork(network, ...rest));
+        await askIsolator(appliance, context, (isolator, ...rest) => isolator.ensureNetwork(network, ...rest));
       }
-      await ask(appliance, context, (isolator, ...rest) => isolator.ensureAttached(attachment(context.plan), ...rest));
+      await askIsolator(appliance, context, (isolator, ...rest) =>
+        isolator.ensureAttached(attachment(context.plan), ...rest),
+      );
     },
     undo: (context) =>
-      ask(appliance, context, (isolator, ...rest) => isolator.ensureDetached(attachment(context.plan), ...rest)),
+      askIsolator(appliance, context, (isolator, ...rest) =>
+        isolator.ensureDetached(attachment(context.plan), ...rest),
+      ),
   };
 }
 
@@ -175,14 +181,16 @@ export function leaveNetworks<Plan>(appliance: Appliance, name: string, nodeOf: 
  */
 async function detachAll(appliance: Appliance, { isolated, boot }: AllocationRecord, context: Asking) {
   const { node } = isolated;
-  const { project, nics } = await ask(appliance, context, (isolator, signal) => isolator.node(node, signal));
+  const { project, nics } = await askIsolator(appliance, context, (isolator, signal) => isolator.node(node, signal));
   if (project !== isolated.project) return;
   await Promise.all(
     nics.map(async ({ name: nic, networks }) => {
       const isShown = nic !== boot.nic || networks.some(({ network }) => network === boot.network);
       const all = isShown ? networks : [...networks, { network: boot.network, channel: "native" as const }];
       for (const one of all) {
-        await ask(appliance, context, (isolator, ...rest) => isolator.ensureDetached({ node, nic, ...one }, ...rest));
+        await askIsolator(appliance, context, (isolator, ...rest) =>
+          isolator.ensureDetached({ node, nic, ...one }, ...rest),
+        );
       }
     }),
   );
@@ -198,7 +206,7 @@ export function freeNode<Plan>(appliance: Appliance, name: string, nodeOf: (plan
       const allocation = allocationOf(appliance.records, id);
       if (!allocation) return;
       await free(appliance, allocation.isolated, context);
-      return { changes: [{ collection: ALLOCATIONS, key: id, value: null }] };
+      return { changes: [{ collection: ALLOCATIONS, key: id, value: null }, ...appliance.networks.endMemberships(id)] };
     },
   };
 }

@@ -21,7 +21,12 @@ export type OperationKind =
   | "power"
   | "adopt"
   | "reconcile"
-  | "grow-pool";
+  | "grow-pool"
+  | "create-network"
+  | "remove-network"
+  | "share-network"
+  | "attach-network"
+  | "detach-network";
 
 const APPLIANCE_WIDE: ReadonlySet<OperationKind> = new Set(["adopt", "reconcile", "grow-pool"]);
 

@@ -11,6 +11,7 @@ import { growPoolProcedure } from "./grow-pool.ts";
 import { importProcedure } from "./import-image.ts";
 import { importIncrementProcedure } from "./import-increment.ts";
 import { importRbdProcedure } from "./import-rbd.ts";
+import { attachNetworkProcedure, detachNetworkProcedure } from "./network-membership.ts";
 import { powerProcedure } from "./power-node.ts";
 import { provisionProcedure } from "./provision-procedure.ts";
 import { reconcileProcedure } from "./reconcile.ts";
@@ -18,6 +19,7 @@ import { removeDiskProcedure } from "./remove-disk.ts";
 import { removeImageProcedure } from "./remove-image.ts";
 import { revertProcedure } from "./revert-disk.ts";
 import { snapshotProcedure } from "./snapshot-disk.ts";
+import { createNetworkProcedure, removeNetworkProcedure, shareNetworkProcedure } from "./tenant-network.ts";
 
 /** Tells the runner every procedure there is; before it resumes what a former run left. */
 export function registerProcedures(appliance: Appliance): void {
@@ -41,4 +43,9 @@ export function registerProcedures(appliance: Appliance): void {
   runner.register(growPoolProcedure(appliance));
   runner.register(adoptProcedure(appliance));
   runner.register(reconcileProcedure(appliance));
+  runner.register(createNetworkProcedure(appliance));
+  runner.register(removeNetworkProcedure(appliance));
+  runner.register(shareNetworkProcedure(appliance));
+  runner.register(attachNetworkProcedure(appliance));
+  runner.register(detachNetworkProcedure(appliance));
 }

@@ -7,6 +7,7 @@ import { bootEntryOf, chapOf, dataDisksOf, detached, networkOf, ROOT_LUN, SECRET
 import { awaitStage } from "./await-boot.ts";
 import { refuseServedByFormer, releaseFormerTargets } from "./former-targets.ts";
 import { allocateNode, joinProvisioningNetwork } from "./isolation-steps.ts";
+import { join } from "./network-membership.ts";
 import type { Procedure, Step, StepContext } from "./operation.ts";
 import { ensureOff, powerOn, powerSeconds } from "./power-steps.ts";
 import type { ProvisionPlan } from "./provision.ts";
@@ -142,6 +143,9 @@ export function provisionProcedure(appliance: Appliance): Procedure<ProvisionPla
       pinAddress,
       exportTarget,
       ...(plan.isolation ? [joinProvisioningNetwork<ProvisionPlan>(appliance)] : []),
+      ...(plan.memberships
+        ? [join<ProvisionPlan>(appliance, "join-networks", ({ memberships = [] }) => memberships)]
+        : []),
       writeBootEntry,
       bootDevice,
       switchOn,

@@ -4,6 +4,7 @@ import { checkDiskSize } from "../disks/disk-size.ts";
 import { ApplianceError } from "../errors.ts";
 import { childDepth } from "../images/chain-depth.ts";
 import type { ImageRecord } from "../images/image.ts";
+import type { MembershipRecord } from "../networks/network.ts";
 import { allocationOf } from "../nodes/allocation.ts";
 import { bootNic, type NodeRecord } from "../nodes/node.ts";
 import { newId } from "../values/id.ts";
@@ -23,6 +24,7 @@ import {
 } from "./attachment.ts";
 import { cloneableImage } from "./cloneable-image.ts";
 import { type Isolation, isolationOf } from "./isolation-steps.ts";
+import { type Joining, newMembership } from "./network-membership.ts";
 import type { OperationRecord } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
 import type { Vouched } from "./power-steps.ts";
@@ -41,6 +43,8 @@ export type ProvisionRequest = {
   /** Size of the new clone; the image's by default. */
   sizeBytes?: number;
   once?: boolean;
+  /** Networks that NICs of it are in from its first boot on. */
+  attach?: Joining[];
   /** Take the disk from the node that has it, which is powered off first. */
   forceOff?: boolean;
   /** With forceOff: the caller has seen that node off; its BMC, which may be dead, is not asked. */
@@ -67,6 +71,7 @@ export type ProvisionPlan = Vouched & {
   otherIsolated?: boolean;
   /** How the node is told of to the isolator; absent where nobody is isolated. */
   isolation?: Isolation;
+  memberships?: MembershipRecord[];
   iqn: string;
   once: boolean;
   phonesHome: boolean;
@@ -114,6 +119,7 @@ function newProvision(
   const nic = bootNic(node);
   const network = networkOf(appliance, nic.network);
   const isolation = isolationOf(appliance, node);
+  const memberships = newMemberships(appliance, node, isolation, request.attach ?? []);
   const golden = image ?? appliance.images.find(disk.image);
   const plan: ProvisionPlan = {
     node: node.id,
@@ -129,6 +135,7 @@ function newProvision(
     ...(takenFrom ? { takenFrom } : {}),
     ...(takenFrom && allocationOf(appliance.records, takenFrom) ? { otherIsolated: true } : {}),
     ...(isolation ? { isolation } : {}),
+    ...(memberships.length > 0 ? { memberships } : {}),
     ...(takenFrom && request.seenOff ? { seenOff: [takenFrom] } : {}),
     iqn: targetIqn(appliance.id, disk.id),
     once: request.once ?? false,
@@ -140,7 +147,7 @@ function newProvision(
     requestedBy,
     plan,
     holds: [node.id, disk.id, ...(takenFrom ? [takenFrom] : []), ...[...moved, ...data].map(({ id }) => id)],
-    ...(image ? { uses: [image.id] } : {}),
+    uses: [...(image ? [image.id] : []), ...memberships.map(({ network }) => network)],
     changes: [
       ...[disk, ...data].map((one) => ({
         collection: "disks",
@@ -150,6 +157,29 @@ function newProvision(
       { collection: SECRETS, key: disk.id, value: newChap(appliance.config.chap === "mutual") },
     ],
   };
+}
+
+/** UNSUPPORTED where there is no isolator to put NICs into networks. */
+function newMemberships(
+  appliance: Appliance,
+  node: NodeRecord,
+  isolation: Isolation | undefined,
+  joinings: Joining[],
+): MembershipRecord[] {
+  if (joinings.length > 0 && !isolation) {
+    throw new ApplianceError("UNSUPPORTED", "attach: this appliance has no network isolator", {
+      details: {
+        field: "attach",
+        driver: "none",
+        remedy: "configure one under isolation, or set up the switch by hand",
+      },
+    });
+  }
+  const memberships: MembershipRecord[] = [];
+  for (const joining of joinings) {
+    memberships.push(newMembership(appliance, node, isolation as Isolation, joining, memberships));
+  }
+  return memberships;
 }
 
 function newDisk(

@@ -4,24 +4,28 @@ import type { Appliance } from "./appliance.ts";
 
 /** The collection of what projects may have. */
 export const QUOTAS = "quotas";
-const FIELDS = ["nodes", "disks", "images", "bytes"] as const;
+const FIELDS = ["nodes", "disks", "images", "networks", "bytes"] as const;
 
 /** How much of something: `nodes` that are provisioned at a time; `bytes` as nodes see it, disks and images together. */
-export type Amounts = { nodes: number; disks: number; images: number; bytes: number };
+export type Amounts = { nodes: number; disks: number; images: number; networks: number; bytes: number };
 /** What a project may have at most; what is left out has no limit. Collection "quotas", keyed by project. */
 export type QuotaRecord = Partial<Amounts>;
 
-type Parts = Pick<Appliance, "disks" | "images" | "records">;
+type Parts = Pick<Appliance, "disks" | "images" | "networks" | "records">;
 
 /** What a project has, with what is being made and what is deleted but not purged; and what it may have. */
-export function quotaOf({ disks, images, records }: Parts, project: string): { used: Amounts; limits: QuotaRecord } {
+export function quotaOf(
+  { disks, images, networks, records }: Parts,
+  project: string,
+): { used: Amounts; limits: QuotaRecord } {
   const ownDisks = disks.all(project);
   const ownImages = images.list(project);
   const bytes = [...ownDisks, ...ownImages].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const limits = (records.collection(QUOTAS) as Collection<QuotaRecord>).get(project) ?? {};
   // a node that is being provisioned has its disk on record already
   const nodes = new Set(ownDisks.flatMap(({ node, dataLun }) => (node === undefined || dataLun ? [] : [node]))).size;
-  return { used: { nodes, disks: ownDisks.length, images: ownImages.length, bytes }, limits };
+  const counts = { disks: ownDisks.length, images: ownImages.length, networks: networks.list(project).length };
+  return { used: { nodes, ...counts, bytes }, limits };
 }
 
 /**
@@ -43,7 +47,7 @@ export function checkQuota(parts: Parts, project: string, more: Partial<Amounts>
           value: wanted,
           used: used[field],
           limit,
-          remedy: `${field === "nodes" ? "release a node of it" : "remove disks or images of it (deleted disks count until they are purged)"}, or have the limit raised: ingot quota set ${project} --${field} N`,
+          remedy: `${field === "nodes" ? "release a node of it" : "remove some of it (deleted disks count until they are purged)"}, or have the limit raised: ingot quota set ${project} --${field} N`,
         },
       },
     );

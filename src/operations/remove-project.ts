@@ -1,4 +1,5 @@
 import { ApplianceError } from "../errors.ts";
+import { NETWORKS } from "../networks/network.ts";
 import { DEFAULT_PROJECT } from "../projects/project.ts";
 import type { Appliance } from "./appliance.ts";
 import { QUOTAS } from "./quota.ts";
@@ -22,6 +23,7 @@ export async function removeProject(appliance: Appliance, uploads: Uploads, name
       .list()
       .flatMap((one) => (one.project === name ? [{ kind: "node" as const, name: one.name }] : [])),
     ...appliance.images.list(name).map((one) => ({ kind: "image" as const, name: one.name })),
+    ...appliance.networks.list(name).map((one) => ({ kind: "network" as const, name: one.name })),
     ...appliance.disks.all(name).map((one) => ({ kind: "disk" as const, name: one.name })),
     ...appliance.runner
       .list()
@@ -42,7 +44,16 @@ export async function removeProject(appliance: Appliance, uploads: Uploads, name
       key: image.id,
       value: { ...image, sharedWith: image.sharedWith?.filter((one) => one !== name) },
     }));
+  // the isolator still lets it in, until the network is shared anew: it has a project of that name as long as it has one
+  const left = appliance.networks
+    .list()
+    .filter(({ sharedWith = [] }) => sharedWith.includes(name))
+    .map((network) => ({
+      collection: NETWORKS,
+      key: network.id,
+      value: { ...network, sharedWith: network.sharedWith?.filter((one) => one !== name) },
+    }));
   const own = ["projects", QUOTAS].map((collection) => ({ collection, key: name, value: null }));
   const roles = [...appliance.tokens.withoutProject(name), ...appliance.users.withoutProject(name)];
-  await uploads.removeAll(name, [...own, ...unshared, ...roles]);
+  await uploads.removeAll(name, [...own, ...unshared, ...left, ...roles]);
 }

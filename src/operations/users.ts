@@ -2,7 +2,11 @@ import type { ImageRecord } from "../images/image.ts";
 import type { Appliance } from "./appliance.ts";
 
 /** What keeps something in use; `project` where that is another one. An operation's name is its id. */
-export type User = { kind: "node" | "image" | "disk" | "operation" | "download"; name: string; project?: string };
+export type User = {
+  kind: "node" | "image" | "disk" | "network" | "operation" | "download";
+  name: string;
+  project?: string;
+};
 
 /** So many are named in a sentence; `details.usedBy` has all. */
 const NAMED = 5;

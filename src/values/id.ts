@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 
 /** What immutable ids begin with, so that one glance at a log tells what it names. */
-export type IdPrefix = "node" | "img" | "disk" | "op" | "boot" | "app" | "chap" | "exp" | "tok";
+export type IdPrefix = "node" | "img" | "disk" | "op" | "boot" | "app" | "chap" | "exp" | "tok" | "net";
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 const LETTERS = 12;

@@ -10,9 +10,9 @@ import { ApplianceError, type ErrorCode } from "../../src/errors.ts";
 /** A switch that obeys at once. It knows these nodes, with their NICs, and has VLANs from 100 on. */
 export class MemoryIsolator implements NetworkIsolator {
   readonly #nodes = new Map<string, IsolatedNode>();
-  readonly #networks = new Map<string, NetworkSpec & { vlan: number }>();
+  readonly networks = new Map<string, NetworkSpec & { vlan: number }>();
 
-  readonly #access = new Map<string, string[]>();
+  readonly access = new Map<string, string[]>();
 
   constructor(nodes: Record<string, string[]>) {
     for (const [name, nics] of Object.entries(nodes))
@@ -44,45 +44,45 @@ export class MemoryIsolator implements NetworkIsolator {
   }
 
   async ensureNetwork(wanted: NetworkSpec): Promise<{ vlan?: number }> {
-    const there = this.#networks.get(wanted.name);
+    const there = this.networks.get(wanted.name);
     if (there) {
       const same = there.project === wanted.project && (wanted.vlan ?? there.vlan) === there.vlan;
       if (!same) throw refusal("EXISTS", `there is another network ${wanted.name}`);
       return { vlan: there.vlan };
     }
-    const taken = new Set([...this.#networks.values()].map((network) => network.vlan));
+    const taken = new Set([...this.networks.values()].map((network) => network.vlan));
     let vlan = wanted.vlan ?? 100;
     while (wanted.vlan === undefined && taken.has(vlan)) vlan++;
     if (taken.has(vlan)) throw refusal("CONFLICT", `another network has VLAN ${vlan}`);
-    this.#networks.set(wanted.name, { ...wanted, vlan });
+    this.networks.set(wanted.name, { ...wanted, vlan });
     return { vlan };
   }
 
   async ensureAccess(name: string, projects: readonly string[]): Promise<void> {
-    const network = this.#networks.get(name);
+    const network = this.networks.get(name);
     if (!network) throw refusal("NOT_FOUND", `no network ${name}`);
-    const lost = (this.#access.get(name) ?? []).filter((one) => !projects.includes(one));
+    const lost = (this.access.get(name) ?? []).filter((one) => !projects.includes(one));
     const isIn = ({ project, nics }: IsolatedNode) =>
       lost.includes(project ?? "") && nics.some(({ networks }) => networks.some((one) => one.network === name));
     if ([...this.#nodes.values()].some(isIn)) throw refusal("CONFLICT", `NICs of ${lost} are in network ${name}`);
-    this.#access.set(name, [...projects]);
+    this.access.set(name, [...projects]);
   }
 
   async removeNetwork(name: string): Promise<void> {
     const nics = [...this.#nodes.values()].flatMap((node) => node.nics);
     const isUsed = nics.some(({ networks }) => networks.some(({ network }) => network === name));
     if (isUsed) throw refusal("CONFLICT", `NICs are in network ${name}`);
-    this.#networks.delete(name);
-    this.#access.delete(name);
+    this.networks.delete(name);
+    this.access.delete(name);
   }
 
   async ensureAttached({ node, nic, network, channel }: Attachment): Promise<void> {
     const { project } = this.#node(node);
     const found = this.#nic(node, nic);
-    const wanted = this.#networks.get(network);
+    const wanted = this.networks.get(network);
     if (!wanted) throw refusal("NOT_FOUND", `no network ${network}`);
     if (project === undefined) throw refusal("CONFLICT", `nobody has ${node}`);
-    const mayAttach = [wanted.project, ...(this.#access.get(network) ?? [])].includes(project);
+    const mayAttach = [wanted.project, ...(this.access.get(network) ?? [])].includes(project);
     if (wanted.project !== undefined && !mayAttach) throw refusal("CONFLICT", `${network} is not for ${project}`);
     const stay = found.networks.filter(
       (one) => one.network !== network && !(channel === "native" && one.channel === "native"),

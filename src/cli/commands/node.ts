@@ -235,14 +235,16 @@ const COLUMNS: Column<Node>[] = [
 ];
 
 function bootNic(nics: Node["nics"]): Node["nics"][number] {
-  return nics.find(({ role }) => role === "boot") ?? { mac: "", role: "boot" };
+  return nics.find(({ role }) => role === "boot") ?? { mac: "", role: "boot", networks: [] };
 }
 
 function formatNode(node: Node, width: number): string {
   const { name, id, nics, firmware, loader, power, boots, lastLoader, stall, operation, createdAt, requestedBy } = node;
-  const nicTexts = nics.map(({ mac, role, network, address, port }) =>
-    [mac, role, network, address, port && `at port ${port}`].filter(Boolean).join(" "),
-  );
+  const nicTexts = nics.map(({ mac, role, network, address, port, networks }) => {
+    const tenants = networks.map((one) => `${one.network}${one.channel === "tagged" ? " (tagged)" : ""}`);
+    const place = [mac, role, network, address, port && `at port ${port}`].filter(Boolean).join(" ");
+    return tenants.length > 0 ? `${place}, in ${tenants.join(", ")}` : place;
+  });
   const password = power.passwordFile ?? (power.passwordEnvironment && `$${power.passwordEnvironment}`);
   const bmc = power.driver === "ipmi" && `ipmi://${power.user}@${power.address}:${power.port}, password in ${password}`;
   const hil = power.driver === "hil" && `through HIL, as ${power.hilNode ?? name}`;

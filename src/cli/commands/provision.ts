@@ -3,6 +3,7 @@ import { ApplianceError } from "../../errors.ts";
 import { parseBytes } from "../../values/bytes.ts";
 import type { Operation } from "../answers.ts";
 import { addTakingOptions, examples, type Open } from "../command.ts";
+import { type Joining, parseJoining } from "../joining.ts";
 import { path } from "../session.ts";
 
 type ProvisionOptions = {
@@ -12,6 +13,7 @@ type ProvisionOptions = {
   diskName?: string;
   size?: string;
   once?: boolean;
+  attach: Joining[];
   forceOff?: boolean;
   seenOff?: boolean;
 };
@@ -27,6 +29,12 @@ export function addProvisionCommands(program: Command, open: Open): void {
     .option("--disk-name <name>", "name of the new clone")
     .option("--data <disk...>", "disks that it gets beside that one, from LUN 2 on")
     .option("--size <size>", "of the new clone, as 20G; by default as long as its image")
+    .option(
+      "--attach <nic=network...>",
+      "networks that NICs are in from its first boot on; NETWORK:tagged",
+      parseJoining,
+      [],
+    )
     .option("--once", "boot it a single time, then the local disk again");
   addTakingOptions(provision, "has the disk")
     .addHelpText(
@@ -37,11 +45,12 @@ export function addProvisionCommands(program: Command, open: Open): void {
         "ingot provision node-2 --disk node-1-1 --force-off",
         "ingot provision node-3 --image rescue --once --no-wait",
         "ingot provision node-4 --image debian --data results scratch",
+        "ingot provision node-5 --image debian --attach eth1=storage eth1=backup:tagged",
       ),
     )
     .action(async (node: string, options: ProvisionOptions, command: Command) => {
       const session = open(command);
-      const { image, disk, data, diskName, size, once, forceOff, seenOff } = options;
+      const { image, disk, data, diskName, size, once, attach, forceOff, seenOff } = options;
       if (image === undefined && disk === undefined) {
         throw new ApplianceError("INVALID", "provision needs something to boot", {
           details: { field: "--image", remedy: "give --image IMAGE to clone one, or --disk DISK to boot that one" },
@@ -49,7 +58,8 @@ export function addProvisionCommands(program: Command, open: Open): void {
       }
       if (forceOff) await session.confirm(`Cut the power of the node that has disk ${disk}, if one has it?`);
       const sizeBytes = size === undefined ? undefined : parseBytes(size, "--size");
-      const request = { image, disk, data, diskName, sizeBytes, once, forceOff, seenOff };
+      const joinings = attach.length > 0 ? { attach } : {};
+      const request = { image, disk, data, diskName, sizeBytes, once, ...joinings, forceOff, seenOff };
       await session.finish(await session.api.post<Operation>(path("nodes", node, "provision"), request));
     });
 

@@ -7,7 +7,7 @@ import { path } from "../session.ts";
 import { formatFacts } from "../text/facts.ts";
 import { formatBytes } from "../text/quantity.ts";
 
-type Limits = { nodes?: string; disks?: string; images?: string; bytes?: string };
+type Limits = { nodes?: string; disks?: string; images?: string; networks?: string; bytes?: string };
 
 /** `ingot quota …` */
 export function addQuotaCommands(program: Command, open: Open): void {
@@ -29,17 +29,19 @@ export function addQuotaCommands(program: Command, open: Open): void {
     .option("--nodes <n>", "so many nodes provisioned at a time, or none: no limit")
     .option("--disks <n>", "so many disks, or none")
     .option("--images <n>", "so many images, or none")
+    .option("--networks <n>", "so many networks, or none")
     .option("--bytes <size>", "all of them together, as nodes see them, as 2T, or none")
     .addHelpText(
       "after",
       examples("ingot quota set lab --nodes 8 --disks 20 --bytes 2T", "ingot quota set lab --disks none"),
     )
-    .action(async (project: string, { nodes, disks, images, bytes }: Limits, command: Command) => {
+    .action(async (project: string, { nodes, disks, images, networks, bytes }: Limits, command: Command) => {
       const session = open(command);
       const request = {
         nodes: limit("--nodes", nodes),
         disks: limit("--disks", disks),
         images: limit("--images", images),
+        networks: limit("--networks", networks),
         bytes: limit("--bytes", bytes),
       };
       const set = await session.api.patch<Quota>(path("projects", project, "quota"), request);
@@ -64,6 +66,7 @@ function formatQuota({ used, limits }: Quota): string {
     "nodes provisioned": of(String(used.nodes), limits.nodes?.toString()),
     disks: of(String(used.disks), limits.disks?.toString()),
     images: of(String(used.images), limits.images?.toString()),
+    networks: of(String(used.networks), limits.networks?.toString()),
     bytes: of(formatBytes(used.bytes), limits.bytes === undefined ? undefined : formatBytes(limits.bytes)),
   });
 }

@@ -29,6 +29,7 @@ import { addPoolRoutes } from "./routes/pool.ts";
 import { addProjectRoutes } from "./routes/projects.ts";
 import { addQuotaRoutes } from "./routes/quotas.ts";
 import { addSystemRoutes } from "./routes/system.ts";
+import { addTenantNetworkRoutes } from "./routes/tenant-networks.ts";
 import { addUploadRoutes, isUpload } from "./routes/uploads.ts";
 
 const BODY_BYTES = 1024 * 1024;
@@ -109,6 +110,7 @@ export function createApi(parts: ApiParts, gate: Gate): Api {
   addQuotaRoutes(api, parts);
   addOperationRoutes(api, parts);
   addNetworkRoutes(api, parts);
+  addTenantNetworkRoutes(api, parts);
   addSystemRoutes(api, parts);
   addPoolRoutes(api, parts);
   addCatalogueRoutes(api, parts);

@@ -25,14 +25,15 @@ const GRANTS: Record<Role, Grant[]> = {
 };
 
 /** What a route that changes things is for: nobody else of these may. */
-const MEMBERS = /provision|deprovision|power|disks|images|uploads|operations/;
+const MEMBERS = /provision|deprovision|power|disks|images|networks|uploads|operations/;
 const ADMINS =
   /^(POST|DELETE) \/v1\/projects(\/:project)?$|^PATCH .*\/quota$|^POST \/v1\/system|^POST \/v1\/pool|\/export$|\/rbd-imports$|\/increments$|\/v1\/users|\/v1\/audit/;
 
 const node = (name: string, project: string, mac: string) => ({
   name,
   project,
-  nics: [{ mac, network: "prov" }],
+  nics: [{ mac, network: "prov", port: project === "blue" ? "port-2" : "port-1" }],
+  isolatedAs: project === "blue" ? "node-2" : "node-1",
   firmware: "uefi",
   power: { driver: "ipmi", address: "10.9.0.1", user: "admin", passwordFile: "/etc/ingot/bmc" },
 });
@@ -62,7 +63,9 @@ const pathOf = (path: string, project: string) =>
   path.replaceAll(/:(\w+)/g, (_, name) => names[project]?.[name] ?? name);
 
 beforeAll(async () => {
-  world = await ApiWorld.start();
+  world = await ApiWorld.start((made) => {
+    made.isolated = true;
+  });
   api = createApi(world.parts, world.gate);
   const seen = new Set<string>();
   routes = api.routes.filter(({ method, path }) => {
@@ -82,12 +85,15 @@ beforeAll(async () => {
       ask("POST", `/v1/nodes/${project}-node/provision`, { image: `${project}-image`, diskName: `${project}-disk` }),
     );
     expect(provisioned.state, JSON.stringify(provisioned.error)).toBe("done");
+    const made = await over(ask("POST", `/v1/projects/${project}/networks`, { name: `${project}-network` }));
+    expect(made.state, JSON.stringify(made.error)).toBe("done");
     names[project] = {
       project,
       node: `${project}-node`,
       image: `${project}-image`,
       disk: `${project}-disk`,
       operation: provisioned.id,
+      network: `${project}-network`,
     };
   }
   for (const role of ROLES) {
@@ -169,7 +175,10 @@ describe("a foreign token", () => {
   it("changes and reveals nothing, whatever it sends", async () => {
     const state = () =>
       JSON.stringify(
-        ["projects", "nodes", "images", "disks", "bootEntries", "operations", "quotas", "users", "tokens"].map((name) =>
+        [
+          ...["projects", "nodes", "images", "disks", "networks", "memberships", "bootEntries", "operations"],
+          ...["quotas", "users", "tokens"],
+        ].map((name) =>
           [...world.appliance.records.collection(name).entries()].filter(
             ([, record]) => !JSON.stringify(record).includes("blue"),
           ),
@@ -193,6 +202,8 @@ describe("a foreign token", () => {
       "project",
       "to",
       "projects",
+      "network",
+      "nic",
       "data",
       "onto",
       "source",

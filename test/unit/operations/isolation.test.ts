@@ -2,7 +2,9 @@ import type { Appliance } from "../../../src/operations/appliance.ts";
 import { attachDisk } from "../../../src/operations/attach-disk.ts";
 import { deprovision } from "../../../src/operations/deprovision.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
+import { attachNetwork, detachNetwork } from "../../../src/operations/network-membership.ts";
 import { provision } from "../../../src/operations/provision.ts";
+import { createNetwork, removeNetwork, shareNetwork } from "../../../src/operations/tenant-network.ts";
 import { done, proveProcedures, type Scenario } from "./prove-procedures.ts";
 import { isolatedAsRecorded, newNode, nothingLeftBehind, type World } from "./world.ts";
 
@@ -31,6 +33,14 @@ async function withProvisioned(appliance: Appliance): Promise<void> {
   await done(appliance, fromImage(appliance, "node-1"));
 }
 
+async function withNetworks(appliance: Appliance): Promise<void> {
+  await withImage(appliance);
+  for (const name of ["storage", "backup"]) await done(appliance, createNetwork(appliance, { project, name }, "test"));
+}
+
+const attached = (appliance: Appliance) =>
+  attachNetwork(appliance, { node: "node-1", nic: "other-1", network: "storage", channel: "native" }, "test");
+
 const isolated = (world: World) => {
   world.isolated = true;
 };
@@ -52,6 +62,48 @@ proveProcedures(
     ),
     "deprovision behind an isolator": scenario(withProvisioned, (appliance) =>
       deprovision(appliance, { node: "node-1", disk: "keep", now: true }, "test"),
+    ),
+    "provision into networks": scenario(withNetworks, (appliance) =>
+      provision(
+        appliance,
+        {
+          ...{ node: "node-1", image: "golden" },
+          attach: [
+            { nic: "other-1", network: "storage", channel: "native" },
+            { nic: "52:54:00:00:00:01", network: "backup", channel: "tagged" },
+          ],
+        },
+        "test",
+      ),
+    ),
+    "deprovision out of networks": scenario(
+      async (appliance) => {
+        await withNetworks(appliance);
+        await done(appliance, fromImage(appliance, "node-1"));
+        await done(appliance, attached(appliance));
+      },
+      (appliance) => deprovision(appliance, { node: "node-1", disk: "keep", now: true }, "test"),
+    ),
+    "create network": scenario(withImage, (appliance) =>
+      createNetwork(appliance, { project, name: "storage" }, "test"),
+    ),
+    "remove network": scenario(withNetworks, (appliance) =>
+      removeNetwork(appliance, { project, network: "storage" }, "test"),
+    ),
+    "share network": scenario(withNetworks, (appliance) =>
+      shareNetwork(appliance, { project, network: "storage", projects: ["blue"] }, () => false, "test"),
+    ),
+    "attach to a network": scenario(async (appliance) => {
+      await withNetworks(appliance);
+      await done(appliance, fromImage(appliance, "node-1"));
+    }, attached),
+    "detach from a network": scenario(
+      async (appliance) => {
+        await withNetworks(appliance);
+        await done(appliance, fromImage(appliance, "node-1"));
+        await done(appliance, attached(appliance));
+      },
+      (appliance) => detachNetwork(appliance, { node: "node-1", nic: "other-1", network: "storage" }, "test"),
     ),
     "attach of the disk of another node": scenario(
       async (appliance) => {

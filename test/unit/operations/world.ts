@@ -16,10 +16,12 @@ import type { PowerControl } from "../../../src/drivers/power/power-control.ts";
 import { ImageCatalogue } from "../../../src/images/image-catalogue.ts";
 import { LeaseTable } from "../../../src/leases/lease-table.ts";
 import { createLog } from "../../../src/log.ts";
+import { NetworkCatalogue } from "../../../src/networks/network-catalogue.ts";
 import { ALLOCATIONS, type AllocationRecord } from "../../../src/nodes/allocation.ts";
 import type { NodeRecord } from "../../../src/nodes/node.ts";
 import { type NewNode, NodeRegistry } from "../../../src/nodes/node-registry.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
+import { type NicNetwork, recordedNetworks } from "../../../src/operations/compare-nodes.ts";
 import { DiskTraffic } from "../../../src/operations/disk-traffic.ts";
 import { LastDrift } from "../../../src/operations/drift-watch.ts";
 import { Incoming } from "../../../src/operations/incoming.ts";
@@ -74,7 +76,7 @@ export class World {
   /** Of the appliance that is started here. */
   id = "app-test";
   readonly power = new Map<string, MemoryPower>();
-  readonly isolator = new MemoryIsolator({ "node-1": ["port-1"], "node-2": ["port-2"] });
+  readonly isolator = new MemoryIsolator({ "node-1": ["port-1", "other-1"], "node-2": ["port-2", "other-2"] });
   /** Whether the appliances that start from now on isolate nodes. */
   isolated = false;
   /** Whether nodes come up when they are powered on. */
@@ -115,6 +117,7 @@ export class World {
       users: new UserRegistry({ records: store, tokens, clock: systemClock }),
       nodes,
       images,
+      networks: new NetworkCatalogue(store),
       disks,
       leases: new LeaseTable(config.networks, store, nodes, systemClock),
       dhcp: () => undefined,
@@ -193,7 +196,10 @@ export function newNode(name: string, last: number): NewNode {
   return {
     name,
     project: "default",
-    nics: [{ mac, network: "prov", role: "boot", port: `port-${last}` }],
+    nics: [
+      { mac, network: "prov", role: "boot", port: `port-${last}` },
+      { mac: parseMac(mac.replace("52:54:00", "52:54:01")), role: "data", port: `other-${last}` },
+    ],
     firmware: "bios",
     loader: "auto",
     power: { driver: "ipmi", address: "127.0.0.1", port: 623, user: "admin" },
@@ -205,17 +211,30 @@ export async function settled(appliance: Appliance, operation: OperationRecord):
   return appliance.runner.settled(operation.id);
 }
 
+const sorted = (networks: NicNetwork[]) =>
+  networks.map(({ nic, network, channel }) => `${nic} ${network} ${channel}`).sort();
+
 /** Fails when the isolator has a node that no record knows of, or has it elsewhere. */
 export async function isolatedAsRecorded(appliance: Appliance, world: World): Promise<void> {
   const allocations = appliance.records.collection<AllocationRecord>(ALLOCATIONS);
   const provisioned = [...appliance.records.collection<BootEntry>("bootEntries").values()].map(({ node }) => node);
+  const { networks } = appliance;
+  expect([...world.isolator.networks.keys()].filter((one) => one.includes("."))).toEqual(
+    networks.list().map(({ isolatedAs }) => isolatedAs),
+  );
+  for (const { isolatedAs, sharedWith = [], ready } of networks.list()) {
+    expect(ready).toBe(true);
+    expect(world.isolator.access.get(isolatedAs) ?? []).toEqual(sharedWith);
+  }
   expect([...allocations.entries()].map(([id]) => id).sort()).toEqual(world.isolated ? provisioned.sort() : []);
   for (const { name, project, nics } of await world.isolator.nodes()) {
     const node = appliance.nodes.list().find((one) => one.name === name);
     const allocation = node && allocations.get(node.id);
     expect(project, name).toBe(allocation?.isolated.project);
-    const boot = allocation ? [{ network: allocation.boot.network, channel: "native" }] : [];
-    expect(nics.flatMap(({ networks }) => networks)).toEqual(boot);
+    if (node && !allocation) expect(appliance.networks.membershipsOf(node.id)).toEqual([]);
+    const wanted = node ? recordedNetworks(appliance, node.id) : [];
+    const found = nics.flatMap(({ name: nic, networks }) => networks.map((one) => ({ nic, ...one })));
+    expect(sorted(found), name).toEqual(sorted(wanted));
   }
 }
 

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { deprovision } from "../../../operations/deprovision.ts";
+import { attachNetwork, detachNetwork } from "../../../operations/network-membership.ts";
 import { confirmPower, powerNode, powerStatus } from "../../../operations/power-node.ts";
 import { provision } from "../../../operations/provision.ts";
 import type { Api, ApiParts } from "../api.ts";
@@ -10,6 +11,12 @@ import { ACCEPTED, accepted, body, json } from "./answers.ts";
 
 const params = z.object({ node: z.string().openapi({ description: "Name or id" }) });
 
+const joining = z.strictObject({
+  nic: z.string().openapi({ description: "Its MAC, or what the isolator calls it" }),
+  network: z.string().openapi({ description: "Name, or `OWNER/NAME` of one that is shared" }),
+  channel: z.enum(["native", "tagged"]).default("native").openapi({ description: "Untagged, or with the VLAN's tag" }),
+});
+
 const provisionBody = z
   .strictObject({
     image: z.string().optional().openapi({ description: "Image to clone: this or `disk`" }),
@@ -19,6 +26,11 @@ const provisionBody = z
     sizeBytes: z.int().optional().openapi({
       description: "Of the new clone, where it is to be longer than the image; whole sectors of 512 bytes",
     }),
+    attach: z
+      .array(joining)
+      .max(64)
+      .optional()
+      .openapi({ description: "Networks that NICs are in from the first boot" }),
     once: z.boolean().optional().openapi({ description: "Boot it a single time" }),
     forceOff: z.boolean().optional().openapi({ description: "Power off the node that has the disk, and take it" }),
     seenOff: z.boolean().optional().openapi({ description: "The caller saw that node off: its BMC is not asked" }),
@@ -61,6 +73,18 @@ const routes = {
     request: { params },
     responses: { 200: json("What an operation waited for, done by hand and seen done", operatorRequestSchema) },
   }),
+  attach: describeRoute("node:provision", {
+    method: "post",
+    path: "/v1/nodes/{node}/networks",
+    request: { params, body: body(joining.openapi("NetworkAttachment")) },
+    responses: ACCEPTED,
+  }),
+  detach: describeRoute("node:provision", {
+    method: "post",
+    path: "/v1/nodes/{node}/networks/detach",
+    request: { params, body: body(joining.omit({ channel: true }).openapi("NetworkDetachment")) },
+    responses: ACCEPTED,
+  }),
   power: describeRoute("node:power", {
     method: "post",
     path: "/v1/nodes/{node}/power",
@@ -74,6 +98,14 @@ export function addNodeWorkRoutes(api: Api, { appliance }: ApiParts): void {
   api.openapi(routes.provision, async (c) => {
     const request = exact({ ...c.req.valid("json"), ...c.req.valid("param") });
     return accepted(c, appliance, await provision(appliance, request, c.var.caller.name));
+  });
+  api.openapi(routes.attach, async (c) => {
+    const request = { ...c.req.valid("json"), ...c.req.valid("param") };
+    return accepted(c, appliance, await attachNetwork(appliance, request, c.var.caller.name));
+  });
+  api.openapi(routes.detach, async (c) => {
+    const request = { ...c.req.valid("json"), ...c.req.valid("param") };
+    return accepted(c, appliance, await detachNetwork(appliance, request, c.var.caller.name));
   });
   api.openapi(routes.deprovision, async (c) => {
     const request = { ...c.req.valid("json"), ...c.req.valid("param") };

@@ -9,20 +9,21 @@ const params = z.object({ project: z.string() });
 const amount = z.int().min(0);
 const quotaSchema = z
   .object({
-    used: z.object({ nodes: amount, disks: amount, images: amount, bytes: amount }).openapi({
+    used: z.object({ nodes: amount, disks: amount, images: amount, networks: amount, bytes: amount }).openapi({
       description: "With what is being made, and with deleted disks until they are purged",
     }),
     limits: z.object({
       nodes: amount.optional(),
       disks: amount.optional(),
       images: amount.optional(),
+      networks: amount.optional(),
       bytes: amount.optional(),
     }),
   })
   .openapi("Quota");
 const limit = amount.nullable().optional();
 const quotaChange = z
-  .strictObject({ nodes: limit, disks: limit, images: limit, bytes: limit })
+  .strictObject({ nodes: limit, disks: limit, images: limit, networks: limit, bytes: limit })
   .openapi("QuotaChange", { description: "null takes a limit away; what is left out stays" });
 
 const routes = {

@@ -1,9 +1,9 @@
 import { z } from "@hono/zod-openapi";
 import type { DiskRecord } from "../../../disks/disk.ts";
 import type { SnapshotSchedule } from "../../../disks/snapshot-schedule.ts";
-import { nameFrom } from "../../../images/image-catalogue.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
 import { ROOT_LUN } from "../../../operations/attachment.ts";
+import { nameFrom } from "../../../projects/owned-things.ts";
 import { moment, momentIfAny, momentSchema } from "./text.ts";
 
 /** A node's disk, and what it was cloned from. */

@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import type { ImageRecord } from "../../../images/image.ts";
-import { isUsableBy, nameFrom } from "../../../images/image-catalogue.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
+import { isUsableBy, nameFrom } from "../../../projects/owned-things.ts";
 import { COMPRESSIONS, IMAGE_FORMATS } from "../../../values/image-format.ts";
 import { moment, momentSchema } from "./text.ts";
 

@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
-import { nameFrom } from "../../../images/image-catalogue.ts";
 import { lineage } from "../../../images/lineage.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
+import { nameFrom } from "../../../projects/owned-things.ts";
 import { momentIfAny, momentSchema } from "./text.ts";
 
 /** An image or a disk of a project, and what it came from. */

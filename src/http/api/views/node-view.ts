@@ -5,6 +5,8 @@ import type { NodeRecord } from "../../../nodes/node.ts";
 import type { Appliance } from "../../../operations/appliance.ts";
 import { bootEntryOf, dataDisksOf } from "../../../operations/attachment.ts";
 import { stallOf } from "../../../operations/stalls.ts";
+import { nameFrom } from "../../../projects/owned-things.ts";
+import type { Mac } from "../../../values/mac.ts";
 import { stallSchema, viewStall } from "./stall-view.ts";
 import { moment, momentSchema } from "./text.ts";
 
@@ -21,6 +23,9 @@ export const nodeSchema = z
         network: z.string().optional(),
         address: z.string().optional().openapi({ description: "Fixed by an operator" }),
         port: z.string().optional().openapi({ description: "What the network isolator calls it" }),
+        networks: z
+          .array(z.object({ network: z.string(), channel: z.enum(["native", "tagged"]) }))
+          .openapi({ description: "Tenants' networks that it is in" }),
       }),
     ),
     firmware: z.enum(["bios", "uefi"]),
@@ -87,7 +92,10 @@ export function viewNode(appliance: Appliance, node: NodeRecord, caller: Caller)
     id,
     name,
     project,
-    nics: node.nics.map(({ mac, role, network, address, port }) => ({ mac, role, network, address, port })),
+    nics: node.nics.map(({ mac, role, network, address, port }) => ({
+      ...{ mac, role, network, address, port },
+      networks: viewMemberships(appliance, node, mac),
+    })),
     firmware,
     loader,
     power: holdsEverywhere(caller, "node:read") ? viewPower(node.power) : { driver: node.power.driver },
@@ -103,6 +111,13 @@ export function viewNode(appliance: Appliance, node: NodeRecord, caller: Caller)
     createdAt: moment(node.createdAt),
     requestedBy,
   };
+}
+
+function viewMemberships({ networks }: Appliance, { id, project }: NodeRecord, nic: Mac) {
+  return networks.membershipsOf(id).flatMap(({ mac, network, channel }) => {
+    const found = mac === nic ? networks.find(network) : undefined;
+    return found ? [{ network: nameFrom(project, found), channel }] : [];
+  });
 }
 
 function viewLoader({ boots }: Appliance, { nics }: NodeRecord): z.infer<typeof nodeSchema>["lastLoader"] {
