@@ -31,7 +31,7 @@ describe("where a node is cabled to", () => {
     const wrong = { ...NODE, nics: [{ ...NODE.nics[0], port: "port-9" }] };
     const refused = await ask("POST", "/v1/nodes", wrong);
     expect(refused.status).toBe(404);
-    expect(await read(refused)).toMatchObject({ field: "port", remedy: "NICs that it has: port-1" });
+    expect(await read(refused)).toMatchObject({ field: "port", remedy: "NICs that it has: port-1, other-1" });
     expect(await read(ask("GET", "/v1/nodes"))).toEqual([]);
     expect(await read(ask("POST", "/v1/nodes", NODE))).toMatchObject({ nics: [{ port: "port-1" }] });
     expect((await ask("PATCH", "/v1/nodes/node-1/cabling", { isolatedAs: "node-9" })).status).toBe(404);

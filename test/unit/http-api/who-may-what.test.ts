@@ -32,8 +32,8 @@ const ADMINS =
 const node = (name: string, project: string, mac: string) => ({
   name,
   project,
-  nics: [{ mac, network: "prov", port: project === "blue" ? "port-2" : "port-1" }],
-  isolatedAs: project === "blue" ? "node-2" : "node-1",
+  nics: [{ mac, network: "prov", port: `port-${mac.slice(-1)}` }],
+  isolatedAs: `node-${mac.slice(-1)}`,
   firmware: "uefi",
   power: { driver: "ipmi", address: "10.9.0.1", user: "admin", passwordFile: "/etc/ingot/bmc" },
 });

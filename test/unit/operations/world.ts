@@ -76,7 +76,11 @@ export class World {
   /** Of the appliance that is started here. */
   id = "app-test";
   readonly power = new Map<string, MemoryPower>();
-  readonly isolator = new MemoryIsolator({ "node-1": ["port-1", "other-1"], "node-2": ["port-2", "other-2"] });
+  readonly isolator = new MemoryIsolator({
+    "node-1": ["port-1", "other-1"],
+    "node-2": ["port-2", "other-2"],
+    "node-3": ["port-3"],
+  });
   /** Whether the appliances that start from now on isolate nodes. */
   isolated = false;
   /** Whether nodes come up when they are powered on. */
@@ -219,8 +223,12 @@ export async function isolatedAsRecorded(appliance: Appliance, world: World): Pr
   const allocations = appliance.records.collection<AllocationRecord>(ALLOCATIONS);
   const provisioned = [...appliance.records.collection<BootEntry>("bootEntries").values()].map(({ node }) => node);
   const { networks } = appliance;
-  expect([...world.isolator.networks.keys()].filter((one) => one.includes("."))).toEqual(
-    networks.list().map(({ isolatedAs }) => isolatedAs),
+  const made = [...world.isolator.networks.keys()].filter((one) => one.includes("."));
+  expect(made.sort()).toEqual(
+    networks
+      .list()
+      .map(({ isolatedAs }) => isolatedAs)
+      .sort(),
   );
   for (const { isolatedAs, sharedWith = [], ready } of networks.list()) {
     expect(ready).toBe(true);
