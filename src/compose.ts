@@ -18,12 +18,15 @@ import { loadScriptTemplates } from "./boot/script-template.ts";
 import { Timeline } from "./boot/timeline.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { Config } from "./config/schema.ts";
+import { Consoles } from "./consoles/consoles.ts";
 import { DhcpStanding } from "./dhcp/standing.ts";
 import { DiskCatalogue } from "./disks/disk-catalogue.ts";
+import { createSerialConsoles } from "./drivers/console/create-serial-consoles.ts";
 import { createIsolators } from "./drivers/isolation/create-isolator.ts";
 import { readHilAccount } from "./drivers/isolation/hil-account.ts";
 import { createHilLogin } from "./drivers/isolation/hil-login.ts";
 import { createPowerControls } from "./drivers/power/create-power-controls.ts";
+import { createIpmiShared } from "./drivers/power/ipmi-commands.ts";
 import type { BmcAccount } from "./drivers/power/power-control.ts";
 import { ApplianceError } from "./errors.ts";
 import { startApi } from "./http/api/start-api.ts";
@@ -144,7 +147,8 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   const operatorRequests = new OperatorRequests(clock);
   const { isolator, close } = createIsolators(config.isolation, () => cablingOf(nodes));
   stops.push(close);
-  const powerControls = createPowerControls({ confirm: operatorRequests.ask });
+  const ipmi = createIpmiShared();
+  const powerControls = createPowerControls({ confirm: operatorRequests.ask, ipmi });
   const audit = await AuditLog.open({
     directory: join(config.stateDirectory, "audit"),
     clock,
@@ -273,7 +277,18 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   stops.push(() => appliance.mirror.stop());
   stops.push(watchDrift(appliance));
 
-  const api = await startApi({ appliance, uploads, audit, boots: timeline, discovered, ...options });
+  const serialConsoles = createSerialConsoles(ipmi);
+  const consoles = new Consoles({
+    nodes,
+    config,
+    serialConsoleOf: (node) => serialConsoles(bmcAccount(node, config, environment)),
+    clock,
+    log,
+  });
+  consoles.start();
+  stops.push(() => consoles.stop());
+
+  const api = await startApi({ appliance, uploads, audit, consoles, boots: timeline, discovered, ...options });
   stops.push(() => api.stop());
 
   stops.push(startWatchdog({ notifier, environment, clock, log, probes }));

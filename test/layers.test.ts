@@ -32,7 +32,7 @@ function ring(file: string): number {
 
 /** Interface files of drivers: types only, so anything above them may name them. */
 const isDriverInterface = (file: string) =>
-  /^drivers\/[a-z]+\/(image-store|image-exchange|pool-catalogue|pool-leases|pool-space|target-server|power-control|network-isolator)\.ts$/.test(
+  /^drivers\/[a-z]+\/(image-store|image-exchange|pool-catalogue|pool-leases|pool-space|target-server|power-control|network-isolator|serial-console)\.ts$/.test(
     file,
   );
 

@@ -72,6 +72,17 @@ export type NodeStanding = {
   disagrees: string[];
 };
 
+/** A node's serial line; `start` and `end`: places in what is kept of it. */
+export type Console = {
+  node: string;
+  state: "opening" | "open" | "waiting";
+  since: string;
+  why?: string | undefined;
+  remedy?: string | undefined;
+  start: number;
+  end: number;
+};
+
 /** A boot that stands still. */
 export type Stall = {
   kind: string;

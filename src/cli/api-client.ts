@@ -23,6 +23,7 @@ export type PlaceOptions = { socket?: string; url?: string; tokenFile?: string }
 const DEFAULT_SOCKET = "/run/ingot/api.sock";
 /** Longer than the API takes for any answer: a long poll takes 60 s, a BMC as long. */
 const SILENCE_MS = 90_000;
+const PROBE_MS = 30_000;
 
 /** The place that the options and the environment name. INVALID for a URL that is none, or comes without a token. */
 export function findPlace(options: PlaceOptions, environment: NodeJS.ProcessEnv): Place {
@@ -115,9 +116,18 @@ export class ApiClient {
     throw readProblem(answer.status, (await Array.fromAsync(answer.body.setEncoding("utf8"))).join(""));
   }
 
-  async #open(method: string, path: string, headers: Record<string, string>) {
+  /** What comes as it comes, however long the pauses, until its end or the signal. */
+  async stream(path: string, signal: AbortSignal): Promise<{ headers: IncomingHttpHeaders; body: IncomingMessage }> {
+    const answer = await this.#open("GET", path, {}, { timeout: 0, signal });
+    // a host that is gone without a word
+    answer.body.socket.setKeepAlive(true, PROBE_MS);
+    if (answer.status < 400) return answer;
+    throw readProblem(answer.status, (await Array.fromAsync(answer.body.setEncoding("utf8"))).join(""));
+  }
+
+  async #open(method: string, path: string, headers: Record<string, string>, own: RequestOptions = {}) {
     const place = this.#place;
-    const options = this.#options(method, path, headers);
+    const options = { ...this.#options(method, path, headers), ...own };
     try {
       const body = await send(place, options, undefined);
       return { status: body.statusCode ?? 0, headers: body.headers, body };

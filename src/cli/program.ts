@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { addAccessCommands } from "./commands/access.ts";
 import { addAuditCommands } from "./commands/audit.ts";
 import { addCatalogueCommands } from "./commands/catalogue.ts";
+import { addConsoleCommand } from "./commands/console.ts";
 import { addDiskCommands } from "./commands/disk.ts";
 import { addImageCommands } from "./commands/image.ts";
 import { addImageExchangeCommands } from "./commands/image-exchange.ts";
@@ -50,6 +51,7 @@ ${EXIT_CODES}`,
   const open = (command: Command) => new Session(command, terminal);
   addProvisionCommands(program, open);
   addNodeCommands(program, open);
+  addConsoleCommand(program, open);
   addImageCommands(program, open);
   addImageRecordCommands(program, open);
   addImageExchangeCommands(program, open);

@@ -2,6 +2,8 @@
 export type Terminal = {
   /** Answers. */
   out(text: string): void;
+  /** What a machine says, as it says it. */
+  write(bytes: Uint8Array): void;
   /** Everything else: progress, notes, errors. */
   err(text: string): void;
   /** Whether a person watches `err`: progress is then drawn in place. */
@@ -18,6 +20,7 @@ export function systemTerminal(): Terminal {
   const { stdin, stdout, stderr, env } = process;
   return {
     out: (text) => void stdout.write(text),
+    write: (bytes) => void stdout.write(bytes),
     err: (text) => void stderr.write(text),
     isWatched: stderr.isTTY === true,
     canAsk: stdin.isTTY === true && stdout.isTTY === true,

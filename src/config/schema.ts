@@ -518,6 +518,21 @@ export const configSchema = z
       })
       .prefault({})
       .describe("Who did what."),
+    consoles: z
+      .strictObject({
+        enabled: z
+          .boolean()
+          .default(true)
+          .meta(restart)
+          .describe("Whether the serial lines of nodes with an IPMI BMC are kept open and logged."),
+        maxBytes: byteCount
+          .min(65_536)
+          .default(2 * 1024 ** 2)
+          .meta(restart)
+          .describe("Room for the log of each node's serial line, in stateDirectory."),
+      })
+      .prefault({})
+      .describe("Serial lines of nodes."),
     isolation,
     api: z
       .strictObject({

@@ -30,6 +30,7 @@ export class NodeRegistry {
   /** Ids: what is known of a node otherwise changes. */
   readonly #byMac = new Map<Mac, string>();
   readonly #byAddress = new Map<Ipv4, Nic>();
+  readonly #watchers: ((id: string) => void)[] = [];
 
   constructor(dependencies: { records: Records; config: Config; clock: Clock }) {
     this.#records = dependencies.records;
@@ -38,6 +39,11 @@ export class NodeRegistry {
     this.#config = dependencies.config;
     this.#clock = dependencies.clock;
     for (const node of this.#nodes.values()) this.#index(node);
+  }
+
+  /** Tells of each node that was added, changed or removed, once it is on record. */
+  watch(onChange: (id: string) => void): void {
+    this.#watchers.push(onChange);
   }
 
   /** All nodes by name. */
@@ -90,6 +96,7 @@ export class NodeRegistry {
       this.#unindex(node);
       throw error;
     }
+    this.#tell(node.id);
     return node;
   }
 
@@ -99,6 +106,7 @@ export class NodeRegistry {
     this.#projects.get(node.project);
     this.#checkPorts(node, node.id);
     await this.#records.commit([{ collection: "nodes", key: id, value: node }]);
+    this.#tell(id);
     return node;
   }
 
@@ -118,6 +126,11 @@ export class NodeRegistry {
     }
     await this.#records.commit([{ collection: "nodes", key: node.id, value: null }]);
     this.#unindex(node);
+    this.#tell(node.id);
+  }
+
+  #tell(id: string): void {
+    for (const onChange of this.#watchers) onChange(id);
   }
 
   #index(node: NodeRecord): void {

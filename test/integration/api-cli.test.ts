@@ -641,7 +641,14 @@ describe("help", () => {
     const write = (more: string) => {
       text += more;
     };
-    const program = createProgram({ out: write, err: write, isWatched: false, canAsk: false, columns: 80 });
+    const program = createProgram({
+      out: write,
+      write: () => {},
+      err: write,
+      isWatched: false,
+      canAsk: false,
+      columns: 80,
+    });
     const commands = (function all(command: typeof program): (typeof program)[] {
       return command.commands.length === 0 ? [command] : command.commands.flatMap(all);
     })(program);

@@ -2,7 +2,7 @@ import { HilClient } from "../isolation/hil-client.ts";
 import { Turns } from "../turns.ts";
 import { HilPower } from "./hil.ts";
 import { IpmiPower } from "./ipmi.ts";
-import type { CipherSuite } from "./ipmitool.ts";
+import { createIpmiShared, type IpmiShared } from "./ipmi-commands.ts";
 import { type ConfirmByOperator, ManualPower } from "./manual.ts";
 import type { BmcAccount, PowerControl } from "./power-control.ts";
 
@@ -13,6 +13,8 @@ export type PowerDependencies = {
   callSeconds?: number;
   /** Deadline of one call to the OBMd of HIL, once it is its turn; one takes about 10 s. Default 60. */
   obmSeconds?: number;
+  /** Shared with other drivers that speak to the same BMCs; its own by default. */
+  ipmi?: IpmiShared;
 };
 
 /** The power of the machine behind an account. Cheap: ask anew for each use. */
@@ -22,13 +24,17 @@ export type PowerControls = (account: BmcAccount) => PowerControl;
  * Makes the power controls of a process; once, because what is known of a BMC is shared by all who ask for it: whose
  * turn it is, which cipher suite it takes, what an operator confirmed.
  */
-export function createPowerControls({ confirm, callSeconds = 30, obmSeconds = 60 }: PowerDependencies): PowerControls {
+export function createPowerControls({
+  confirm,
+  callSeconds = 30,
+  obmSeconds = 60,
+  ipmi = createIpmiShared(callSeconds),
+}: PowerDependencies): PowerControls {
   const turns = new Turns();
-  const suites = new Map<string, CipherSuite>();
   const confirmed = new Map<string, "on" | "off">();
   return (account) => {
     if (account.driver === "manual") return new ManualPower(account.node, confirm, confirmed);
-    if (account.driver === "ipmi") return new IpmiPower(account, { turns, suites, callSeconds });
+    if (account.driver === "ipmi") return new IpmiPower(account, ipmi);
     return new HilPower(account.node, new HilClient(account.hil, { callSeconds }), { turns, obmSeconds });
   };
 }

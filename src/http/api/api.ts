@@ -4,6 +4,7 @@ import type { AuditLog } from "../../audit/audit-log.ts";
 import type { BootSession } from "../../boot/boot-session.ts";
 import type { DiscoveredMachine } from "../../boot/discovered.ts";
 import type { Config } from "../../config/schema.ts";
+import type { Consoles } from "../../consoles/consoles.ts";
 import type { ErrorCode } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { Appliance } from "../../operations/appliance.ts";
@@ -15,6 +16,8 @@ export type ApiParts = {
   appliance: Appliance;
   uploads: Uploads;
   audit: AuditLog;
+  /** Serial lines of nodes. */
+  consoles: Pick<Consoles, "of">;
   /** The boots of a NIC, newest first. */
   boots: { boots(mac: Mac): readonly BootSession[] };
   /** Machines that nobody registered. */

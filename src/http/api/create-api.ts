@@ -13,6 +13,7 @@ import { checkRights, routeOf } from "./route.ts";
 import { addAccessRoutes } from "./routes/access.ts";
 import { addAuditRoutes } from "./routes/audit.ts";
 import { addCatalogueRoutes } from "./routes/catalogue.ts";
+import { addConsoleRoutes } from "./routes/console.ts";
 import { addDiskLifeRoutes } from "./routes/disk-life.ts";
 import { addDiskRoutes } from "./routes/disks.ts";
 import { addImageDownloadRoute } from "./routes/image-download.ts";
@@ -99,6 +100,7 @@ export function createApi(parts: ApiParts, gate: Gate): Api {
   addNodeRoutes(api, parts);
   addNodeImportRoute(api, parts);
   addNodeWorkRoutes(api, parts);
+  addConsoleRoutes(api, parts);
   addProjectRoutes(api, parts);
   addImageRoutes(api, parts);
   addUploadRoutes(api, parts);

@@ -335,7 +335,7 @@ describe("the refusal", () => {
       "nmae: x\n    name: prov",
     );
     expect(refusal(`colour: red\n${file({ base: text, top: "log: { level: loud }" })}`).split("\n")).toEqual([
-      "f:1: colour: unknown key; the keys here are stateDirectory, runtimeDirectory, assetsDirectory, log, networks, loaders, tftp, pool, disks, chap, arming, operations, audit, isolation, api",
+      "f:1: colour: unknown key; the keys here are stateDirectory, runtimeDirectory, assetsDirectory, log, networks, loaders, tftp, pool, disks, chap, arming, operations, audit, consoles, isolation, api",
       'f:3: networks[0].nmae: unknown key; did you mean "name"?',
       "f:6: networks[0].address: 10.21.0.1 is no host address of 10.20.0.0/24; name one from 10.20.0.1 to 10.20.0.254",
       'f:10: log.level: "loud" is not a choice; choose among trace, debug, info, warn, error',

@@ -7,11 +7,13 @@ import { AuditLog } from "../../../src/audit/audit-log.ts";
 import { DiscoveredMachines } from "../../../src/boot/discovered.ts";
 import type { Timeline } from "../../../src/boot/timeline.ts";
 import { systemClock } from "../../../src/clock.ts";
+import { Consoles } from "../../../src/consoles/consoles.ts";
 import type { Api, ApiParts } from "../../../src/http/api/api.ts";
 import type { Gate } from "../../../src/http/api/authenticate.ts";
 import { createLog } from "../../../src/log.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { Uploads } from "../../../src/operations/uploads.ts";
+import { MemorySerialConsole } from "../../fakes/memory-serial-console.ts";
 import { World } from "../operations/world.ts";
 
 /** For polls: a loaded machine is slow, not wrong. */
@@ -52,17 +54,34 @@ export class ApiWorld {
   readonly discovered: DiscoveredMachines;
   readonly parts: ApiParts;
   readonly gate: Gate;
+  /** By the node's name. */
+  readonly lines = new Map<string, MemorySerialConsole>();
+  readonly #consoles: Consoles;
 
   private constructor(world: World, appliance: Appliance, audit: AuditLog, directory: string) {
     this.directory = directory;
     this.world = world;
     this.discovered = new DiscoveredMachines((mac) => appliance.nodes.findByMac(mac) !== undefined);
     const config = { ...appliance.config, runtimeDirectory: this.directory };
+    const lineOf = (name: string) => {
+      const line = this.lines.get(name) ?? new MemorySerialConsole();
+      this.lines.set(name, line);
+      return line;
+    };
+    this.#consoles = new Consoles({
+      nodes: appliance.nodes,
+      config: { ...config, stateDirectory: this.directory },
+      serialConsoleOf: ({ name }) => lineOf(name),
+      clock: systemClock,
+      log: createLog("silent"),
+    });
+    this.#consoles.start();
     this.parts = {
       // the world's own clock hurries; people who wait for an answer do not
       appliance: { ...appliance, clock: systemClock },
       uploads: new Uploads(appliance),
       audit,
+      consoles: this.#consoles,
       boots: appliance.boots as Timeline,
       discovered: this.discovered,
       config,
@@ -86,6 +105,7 @@ export class ApiWorld {
   }
 
   async end(): Promise<void> {
+    await this.#consoles.stop();
     await this.world.end();
     await this.parts.audit.close();
     rmSync(this.directory, { recursive: true, force: true });

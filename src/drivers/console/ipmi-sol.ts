@@ -1,0 +1,136 @@
+import { type IPty, spawn } from "node-pty";
+import { isApplianceError } from "../../errors.ts";
+import { driverFailed, throwIfAborted } from "../failure.ts";
+import { IpmiCommands, type IpmiShared } from "../power/ipmi-commands.ts";
+import { type CipherSuite, type IpmiAccount, ipmitoolEnvironment } from "../power/ipmitool.ts";
+import type { SerialConsole, SerialLine } from "./serial-console.ts";
+import { SOL_END, SolEscape } from "./sol-escape.ts";
+
+const DRIVER = "ipmi-sol";
+const ACTION = "sol activate";
+/** ipmitool's word for a line that is open; everything after it comes from the machine. */
+const OPEN = /\[SOL Session operational\.[^\n]*\n/;
+const TAKEN = /SOL payload already active/;
+/** What it says before is a line or two. */
+const MAX_PREAMBLE = 16 * 1024;
+/** Of the end of a session, where ipmitool says why. */
+const LAST_WORDS = 400;
+const CLOSE_MS = 2_000;
+
+/** A serial line over LAN by IPMI 2.0 (SOL), through `ipmitool`, which wants a terminal for it. */
+export class IpmiSolConsole implements SerialConsole {
+  readonly #account: IpmiAccount;
+  readonly #commands: IpmiCommands;
+
+  constructor(account: IpmiAccount, shared: IpmiShared) {
+    this.#account = account;
+    this.#commands = new IpmiCommands(account, shared);
+  }
+
+  async open(hear: (bytes: Uint8Array) => void, signal: AbortSignal): Promise<SerialLine> {
+    const { suite, bmc } = this.#commands;
+    const first = await activate(this.#account, suite, hear, signal);
+    if (typeof first !== "string") return first;
+    // a session that nobody ended: of a former life, or of somebody else
+    if (TAKEN.test(first)) await this.#deactivate(signal);
+    // says best what keeps us from a BMC, and finds the cipher suite that it takes
+    else await this.#commands.run("chassis power status", signal);
+    const second = await activate(this.#account, this.#commands.suite, hear, signal);
+    if (typeof second !== "string") return second;
+    throw driverFailed(DRIVER, ACTION, `BMC ${bmc}: ${second || "ended without a word"}`, {
+      details: {
+        bmc,
+        remedy: "see whether serial over LAN is enabled on the BMC, for this user too (ipmitool sol info)",
+      },
+    });
+  }
+
+  async #deactivate(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#commands.run("sol deactivate", signal);
+    } catch (error) {
+      // it has ended by itself meanwhile; if not, the next try tells
+      if (!isApplianceError(error, "DRIVER_FAILED")) throw error;
+    }
+  }
+}
+
+/** Starts ipmitool; the open line, or what it said when it ended without one. */
+async function activate(
+  account: IpmiAccount,
+  suite: CipherSuite,
+  hear: (bytes: Uint8Array) => void,
+  signal: AbortSignal,
+): Promise<SerialLine | string> {
+  throwIfAborted(signal, DRIVER, ACTION);
+  const { address, port, user } = account;
+  const session = ["-I", "lanplus", "-C", String(suite), "-H", address, "-p", String(port), "-U", user, "-E"];
+  // it ends with this process: a terminal that others hold too (children begun meanwhile do) would not tell it
+  const args = ["--pdeathsig", "KILL", "ipmitool", ...session, "-N", "2", "-R", "2", "sol", "activate"];
+  const env = ipmitoolEnvironment(account);
+  let pty: IPty;
+  try {
+    pty = spawn("setpriv", args, { name: "dumb", cols: 80, rows: 25, env, encoding: null });
+  } catch (cause) {
+    throw driverFailed(DRIVER, ACTION, "no terminal for ipmitool", {
+      details: { remedy: "see kernel.pty.max and the limits of ingotd's unit" },
+      cause,
+    });
+  }
+  const { promise: opened, resolve: open } = Promise.withResolvers<SerialLine | string>();
+  const { promise: ended, resolve: end } = Promise.withResolvers<string>();
+  const sol = new SolEscape();
+  let hasEnded = false;
+  let preamble: string | undefined = "";
+  let lastWords = "";
+  const kill = () => {
+    // 0 and -1 are whole groups of processes
+    if (!hasEnded && pty.pid > 1) process.kill(pty.pid, "SIGKILL");
+  };
+  const line: SerialLine = {
+    write: (bytes) => {
+      if (!hasEnded) pty.write(sol.encode(bytes));
+    },
+    ended,
+    close: async () => {
+      if (hasEnded) return;
+      // in the middle of a line that would be typed to the machine; the BMC then waits until somebody opens it anew
+      if (sol.isAtLineStart) pty.write(SOL_END);
+      else kill();
+      const late = setTimeout(kill, CLOSE_MS);
+      await ended;
+      clearTimeout(late);
+    },
+  };
+  const onOutput = (bytes: Buffer) => {
+    lastWords = (lastWords + bytes.toString("latin1")).slice(-LAST_WORDS);
+    if (preamble === undefined) return hear(bytes);
+    preamble = (preamble + bytes.toString("latin1")).slice(-MAX_PREAMBLE);
+    const match = OPEN.exec(preamble);
+    if (!match) return;
+    const rest = preamble.slice(match.index + match[0].length);
+    preamble = undefined;
+    open(line);
+    if (rest) hear(Buffer.from(rest, "latin1"));
+  };
+  // without an encoding, what comes are bytes
+  pty.onData((data) => onOutput(data as unknown as Buffer));
+  pty.onExit(() => {
+    hasEnded = true;
+    end(lastLine(lastWords));
+    open(lastLine(lastWords));
+  });
+  signal.addEventListener("abort", kill, { once: true });
+  try {
+    const result = await opened;
+    if (typeof result === "string") throwIfAborted(signal, DRIVER, ACTION);
+    return result;
+  } finally {
+    signal.removeEventListener("abort", kill);
+  }
+}
+
+function lastLine(text: string): string {
+  const lines = text.replace(/[^\x20-\x7e\n]/g, "").split("\n");
+  return lines.map((one) => one.trim()).findLast((one) => one !== "") ?? "";
+}
