@@ -35,7 +35,7 @@ it("cleans up after itself when it was killed, and boots again", { timeout: 300_
   expectNothingLeft(PLACE);
 });
 
-it("isolates two projects behind Open vSwitch, as its nodes see it", { timeout: 400_000 }, async () => {
+it("isolates two projects behind Open vSwitch, as its nodes see it", { timeout: 500_000 }, async () => {
   const { nodes, reached } = await runLabOnce(PLACE, "--isolation", "ovs");
   expect(nodes.map(({ node }) => node)).toEqual(["blue-1", "blue-2", "red-1", "red-2"]);
   for (const project of ["red", "blue"]) {

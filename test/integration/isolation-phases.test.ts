@@ -111,6 +111,15 @@ async function send(from: Machine, tags: number[], text: string): Promise<void> 
 const provision = ({ name, project }: Machine) =>
   rack.ingot("provision", name, "--image", "tiny", "--project", project);
 
+it("has ingotd look at portals that it can't reach itself", async () => {
+  const findings = await rack.ingotJson<{ subject: string; message: string }[]>("doctor").catch(String);
+  expect(findings).toEqual(
+    expect.arrayContaining(
+      rack.portals.map((one) => expect.objectContaining({ subject: `portal ${one}:3260`, message: "listens, apart" })),
+    ),
+  );
+});
+
 it("lets nobody reach anything before it is allocated", { timeout: 60_000 }, async () => {
   expect(await reach(...MACHINES)).toEqual({ "red-1": [], "red-2": [], "blue-1": [] });
 });

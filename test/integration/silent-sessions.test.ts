@@ -16,7 +16,7 @@ import { createTgtServer } from "../../src/drivers/targets/tgt-server.ts";
 import type { TcpPeer } from "../../src/net/tcp-peers.ts";
 import { parseIpv4 } from "../../src/values/ipv4.ts";
 import { targetIqn } from "../../src/values/iqn.ts";
-import { withPortalSockets } from "../lab/portal-sockets.ts";
+import { withPortalSockets } from "../lab/isolated-portals.ts";
 import { ip, Lines, Namespaces } from "./namespaces.ts";
 import { until } from "./until.ts";
 

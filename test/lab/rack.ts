@@ -1,6 +1,6 @@
 import type { ChildProcess } from "node:child_process";
 import { openSync } from "node:fs";
-import { chmod, chown, mkdir, readFile, writeFile } from "node:fs/promises";
+import { chown, readFile, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { stringify } from "yaml";
 import { gatherBootAssets } from "../../boot-assets/gather.ts";
@@ -8,23 +8,15 @@ import { tgtdArguments } from "../../src/drivers/targets/tgt-daemon.ts";
 import { makePool } from "../../src/storaged/make-pool.ts";
 import { NOBODY } from "./as-nobody.ts";
 import { type CephCluster, createCephCluster } from "./ceph.ts";
-import {
-  claim,
-  destroyEverything,
-  endProcess,
-  findProcess,
-  recordNamespace,
-  recordTgtdSocket,
-  startProcess,
-} from "./lab-state.ts";
+import { isolatePortals, withPortalSockets } from "./isolated-portals.ts";
+import { claim, destroyEverything, endProcess, findProcess, recordTgtdSocket, startProcess } from "./lab-state.ts";
 import { createLabNetwork, type LabNetwork } from "./namespace.ts";
-import { withPortalSockets } from "./portal-sockets.ts";
 import { runProgram } from "./program.ts";
-import { BMC_NETWORK, BRIDGE, createSwitchedNetwork, type SwitchedNetwork, vlanOf } from "./switched-network.ts";
+import { makeDirectories, PREFIX, rackConfiguration } from "./rack-config.ts";
+import { BMC_NETWORK, createSwitchedNetwork } from "./switched-network.ts";
 import { createVirtualNode, type VirtualNode, type VirtualNodeOptions } from "./virtual-node.ts";
 
 const POOL_BYTES = 8 * 1024 ** 3;
-const PREFIX = 24;
 const START_SECONDS = 60;
 const SYSTEMD = resolve(import.meta.dirname, "../../systemd");
 
@@ -138,7 +130,7 @@ export async function createRack(options: RackOptions): Promise<Rack> {
   const configFile = join(stateDirectory, "ingot.yaml");
   await writeFile(
     configFile,
-    stringify(configuration(options, paths, interfaces, { addresses, portals, ceph, switched })),
+    stringify(rackConfiguration(options, paths, interfaces, { addresses, portals, ceph, switched })),
   );
   if (!ceph) {
     await makePool({
@@ -265,92 +257,6 @@ export async function createRack(options: RackOptions): Promise<Rack> {
   await rack.startIngotd();
   for (const project of projects ?? []) await ingot("project", "add", project);
   return rack;
-}
-
-type Paths = Awaited<ReturnType<typeof makeDirectories>>;
-
-async function makeDirectories(stateDirectory: string) {
-  const paths = {
-    state: join(stateDirectory, "state"),
-    run: join(stateDirectory, "run"),
-    pool: join(stateDirectory, "pool"),
-    spool: join(stateDirectory, "spool"),
-    incoming: join(stateDirectory, "incoming"),
-    import: join(stateDirectory, "import"),
-    assets: join(stateDirectory, "assets"),
-    secrets: join(stateDirectory, "bmc"),
-    cache: join(stateDirectory, "compile-cache"),
-  };
-  await mkdir(stateDirectory, { recursive: true });
-  await chmod(stateDirectory, 0o755);
-  for (const path of Object.values(paths)) await mkdir(path, { recursive: true });
-  for (const path of [paths.state, paths.run, paths.incoming, paths.secrets, paths.cache]) {
-    await chown(path, NOBODY, NOBODY);
-  }
-  for (const path of [paths.state, paths.incoming]) await chmod(path, 0o700);
-  return paths;
-}
-
-type Surroundings = {
-  addresses: string[];
-  portals: string[];
-  ceph: CephCluster | undefined;
-  switched: SwitchedNetwork | undefined;
-};
-
-function configuration(
-  options: RackOptions,
-  paths: Paths,
-  interfaces: string[],
-  { addresses, portals, ceph, switched }: Surroundings,
-) {
-  const { prefix = PREFIX } = options;
-  const rbd = ceph && { conf: ceph.conf, user: ceph.user, pool: ceph.pool, spoolDirectory: paths.spool };
-  return {
-    stateDirectory: paths.state,
-    runtimeDirectory: paths.run,
-    assetsDirectory: paths.assets,
-    log: { level: "debug" },
-    pool: {
-      importDirectories: [paths.import],
-      incoming: { directory: paths.incoming },
-      ...(rbd ? { store: "rbd", rbd } : { directory: paths.pool }),
-    },
-    networks: interfaces.map((name, index) => ({
-      name,
-      interface: name,
-      address: addresses[index],
-      subnet: `10.77.${prefix < 24 ? 0 : index}.0/${prefix}`,
-      pool: [{ from: `10.77.${index}.100`, to: `10.77.${index}.199` }],
-      portals: [{ address: portals[index] }],
-      tgtd: { control: options.control + index },
-      ...(switched ? { project: options.isolatedProjects?.[index], vlan: vlanOf(index) } : {}),
-      ...options.networkConfig,
-    })),
-    ...(switched
-      ? {
-          isolation: {
-            driver: "ovs",
-            ovs: { bridge: BRIDGE, socket: switched.ovs.socket, vlans: { first: 100, last: 199 } },
-          },
-        }
-      : {}),
-    // what is deleted shows in the pool at once
-    disks: { graceHours: 0 },
-    ...options.config,
-  };
-}
-
-/** Answers the names of the namespaces that the tgtds go to. */
-async function isolatePortals(network: LabNetwork, interfaces: string[], portals: string[]): Promise<string[]> {
-  const names: string[] = [];
-  for (const [index, one] of interfaces.entries()) {
-    const name = `${network.namespace}-${one}`;
-    await recordNamespace(network.stateDirectory, name);
-    await network.run(["sh", join(SYSTEMD, "isolate-network.sh"), one, `${portals[index]}/${PREFIX}`, name]);
-    names.push(name);
-  }
-  return names;
 }
 
 async function answering(rack: Rack, ingotd: ChildProcess): Promise<void> {

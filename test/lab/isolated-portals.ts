@@ -1,3 +1,10 @@
+import { resolve } from "node:path";
+import { recordNamespace } from "./lab-state.ts";
+import type { LabNetwork } from "./namespace.ts";
+import { PREFIX } from "./rack-config.ts";
+
+const SCRIPT = resolve(import.meta.dirname, "../../systemd/isolate-network.sh");
+
 /**
  * Opens a netlink socket for sock_diag(7) and one that listens on TCP port 80, which the program that it becomes inherits:
  * <sys/socket.h>, <linux/netlink.h>.
@@ -21,4 +28,16 @@ export function withPortalSockets(namespaces: string[], interfaces: string[], ar
   const names = interfaces.flatMap((name) => [`peers-${name}`, `http-portal-${name}`]);
   const openers = namespaces.flatMap((name) => ["nsenter", `--net=/run/netns/${name}`, "perl", "-e", OPEN]);
   return ["env", `LISTEN_FDS=${names.length}`, `LISTEN_FDNAMES=${names.join(":")}`, ...openers, ...argv];
+}
+
+/** Makes the appliance's side of isolated networks; answers the names of the namespaces that their tgtds go to. */
+export async function isolatePortals(network: LabNetwork, interfaces: string[], portals: string[]): Promise<string[]> {
+  const names: string[] = [];
+  for (const [index, one] of interfaces.entries()) {
+    const name = `${network.namespace}-${one}`;
+    await recordNamespace(network.stateDirectory, name);
+    await network.run(["sh", SCRIPT, one, `${portals[index]}/${PREFIX}`, name]);
+    names.push(name);
+  }
+  return names;
 }
