@@ -142,6 +142,14 @@ describe.each([
   });
 });
 
+it("tells of a node also when a port of it is missing", async () => {
+  const nodes = { red1: [{ nic: "p-red1" }, { nic: "p-gone" }] };
+  const vlans = { first: 100, last: 199 };
+  const ours = new OvsIsolator({ ovsdb: local, bridge: "rack", vlans, nodes: () => nodes });
+  expect(await ours.nodes(signal())).toMatchObject([{ name: "red1", nics: [{ name: "p-red1" }] }]);
+  await expect(ours.node("red1", signal())).rejects.toMatchObject({ code: "NOT_FOUND", details: { nic: "p-gone" } });
+});
+
 it("takes a NIC out of what somebody put its port into by hand", async () => {
   const ours = isolator(local);
   const networks = async () => (await ours.node("red1", signal())).nics.flatMap((nic) => nic.networks);

@@ -50,13 +50,15 @@ export class OvsIsolator implements NetworkIsolator {
     this.#options = { applySeconds: 10, ...options };
   }
 
+  /** A node that is cabled to a port that the bridge has not is told of with its other NICs. */
   async nodes(signal: AbortSignal): Promise<IsolatedNode[]> {
     const state = await this.#read("list the ports of nodes", signal);
-    return Object.keys(this.#options.nodes()).map((name) => this.#view(name, state));
+    return Object.keys(this.#options.nodes()).map((name) => this.#view(name, this.#knownPorts(name, state), state));
   }
 
   async node(name: string, signal: AbortSignal): Promise<IsolatedNode> {
-    return this.#view(name, await this.#read(`read node ${name}`, signal));
+    const state = await this.#read(`read node ${name}`, signal);
+    return this.#view(name, this.#ports(name, state), state);
   }
 
   /** Also closes the node's ports that nobody has set up: Open vSwitch lets those reach every VLAN. */
@@ -295,8 +297,7 @@ export class OvsIsolator implements NetworkIsolator {
     });
   }
 
-  #view(name: string, state: OvsState): IsolatedNode {
-    const ports = this.#ports(name, state);
+  #view(name: string, ports: OvsPort[], state: OvsState): IsolatedNode {
     const project = ports.find((port) => port.project !== undefined)?.project;
     const macs = new Map(this.#options.nodes()[name]?.map(({ nic, mac }) => [nic, mac]));
     return {
@@ -307,6 +308,11 @@ export class OvsIsolator implements NetworkIsolator {
         return { name: port.name, ...(mac !== undefined && { mac }), networks: attachmentsOf(port, state.networks) };
       }),
     };
+  }
+
+  /** Those of its ports that the bridge has. */
+  #knownPorts(node: string, { ports }: OvsState): OvsPort[] {
+    return (this.#options.nodes()[node] ?? []).flatMap(({ nic }) => ports.get(nic) ?? []);
   }
 
   #ports(node: string, { ports }: OvsState): OvsPort[] {

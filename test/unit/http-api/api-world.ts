@@ -92,8 +92,8 @@ export class ApiWorld {
     this.gate = { authenticators: [new LocalAuthenticator(appliance)], failedLogins: new FailedLogins(systemClock) };
   }
 
-  static async start(arrange: (world: World) => void = () => {}): Promise<ApiWorld> {
-    const world = new World();
+  /** On the in-memory drivers, or on those of another world. */
+  static async start(arrange: (world: World) => void = () => {}, world = new World()): Promise<ApiWorld> {
     arrange(world);
     const directory = mkdtempSync(join(tmpdir(), "ingot-api-"));
     const audit = await AuditLog.open({ directory: join(directory, "audit"), clock: systemClock, maxBytes: 1024 ** 2 });
