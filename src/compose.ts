@@ -219,7 +219,8 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     (event) => targetWatch.onBootEvent(event),
     (event) => rearming.onBootEvent(event),
   );
-  registerProcedures(appliance);
+  const uploads = new Uploads(appliance);
+  registerProcedures(appliance, uploads);
 
   const templates = loadScriptTemplates();
   const tokens = createBootTokens(await bootTokenKey(store), clock);
@@ -258,7 +259,6 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   stops.push(() => rearming.stop());
   poolWatch.start();
   stops.push(() => poolWatch.stop());
-  const uploads = new Uploads(appliance);
   runner.resume();
   await uploads.start();
   stops.push(() => uploads.stop());

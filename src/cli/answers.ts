@@ -101,6 +101,12 @@ export type Project = {
   requestedBy: string;
 };
 
+/** What closing a project does, in its order; `obstacles` keep it from that. */
+export type ClosingReport = Record<
+  "released" | "nodes" | "exported" | "disks" | "images" | "networks" | "tokens" | "users" | "obstacles",
+  string[]
+> & { project: string };
+
 /** A role; without a project, over the whole appliance. */
 export type Grant = { role: "admin" | "operator" | "member" | "viewer"; project?: string | undefined };
 

@@ -26,9 +26,10 @@ export type OperationKind =
   | "remove-network"
   | "share-network"
   | "attach-network"
-  | "detach-network";
+  | "detach-network"
+  | "close-project";
 
-const APPLIANCE_WIDE: ReadonlySet<OperationKind> = new Set(["adopt", "reconcile", "grow-pool"]);
+const APPLIANCE_WIDE: ReadonlySet<OperationKind> = new Set(["adopt", "reconcile", "grow-pool", "close-project"]);
 
 /** Whether an operation is about the appliance as a whole, and no project's own. */
 export function isApplianceWide({ kind }: Pick<OperationRecord, "kind">): boolean {

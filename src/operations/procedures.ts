@@ -1,6 +1,7 @@
 import { adoptProcedure } from "./adopt.ts";
 import type { Appliance } from "./appliance.ts";
 import { attachProcedure } from "./attach-disk.ts";
+import { closeProjectProcedure } from "./close-project.ts";
 import { copyImageProcedure } from "./copy-image.ts";
 import { createDiskProcedure } from "./create-disk.ts";
 import { deprovisionProcedure } from "./deprovision.ts";
@@ -20,9 +21,10 @@ import { removeImageProcedure } from "./remove-image.ts";
 import { revertProcedure } from "./revert-disk.ts";
 import { snapshotProcedure } from "./snapshot-disk.ts";
 import { createNetworkProcedure, removeNetworkProcedure, shareNetworkProcedure } from "./tenant-network.ts";
+import type { Uploads } from "./uploads.ts";
 
 /** Tells the runner every procedure there is; before it resumes what a former run left. */
-export function registerProcedures(appliance: Appliance): void {
+export function registerProcedures(appliance: Appliance, uploads: Uploads): void {
   const { runner } = appliance;
   runner.register(importProcedure(appliance));
   runner.register(provisionProcedure(appliance));
@@ -43,6 +45,7 @@ export function registerProcedures(appliance: Appliance): void {
   runner.register(growPoolProcedure(appliance));
   runner.register(adoptProcedure(appliance));
   runner.register(reconcileProcedure(appliance));
+  runner.register(closeProjectProcedure(appliance, uploads));
   runner.register(createNetworkProcedure(appliance));
   runner.register(removeNetworkProcedure(appliance));
   runner.register(shareNetworkProcedure(appliance));

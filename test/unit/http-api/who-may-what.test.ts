@@ -27,7 +27,7 @@ const GRANTS: Record<Role, Grant[]> = {
 /** What a route that changes things is for: nobody else of these may. */
 const MEMBERS = /provision|deprovision|power|console|disks|images|networks|uploads|operations/;
 const ADMINS =
-  /^(POST|DELETE) \/v1\/projects(\/:project)?$|^PATCH .*\/quota$|^POST \/v1\/system|^POST \/v1\/pool|\/export$|\/rbd-imports$|\/increments$|\/v1\/users|\/v1\/audit/;
+  /^(POST|DELETE) \/v1\/projects(\/:project(\/close)?)?$|^PATCH .*\/quota$|^POST \/v1\/system|^POST \/v1\/pool|\/export$|\/rbd-imports$|\/increments$|\/v1\/users|\/v1\/audit/;
 
 const node = (name: string, project: string, mac: string) => ({
   name,

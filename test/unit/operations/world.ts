@@ -31,6 +31,7 @@ import { PoolWatch } from "../../../src/operations/pool-watch.ts";
 import { registerProcedures } from "../../../src/operations/procedures.ts";
 import { RecordMirror } from "../../../src/operations/record-mirror.ts";
 import { OperationRunner } from "../../../src/operations/runner.ts";
+import { Uploads } from "../../../src/operations/uploads.ts";
 import { ProjectRegistry } from "../../../src/projects/project-registry.ts";
 import type { Journal } from "../../../src/store/journal.ts";
 import { Store } from "../../../src/store/store.ts";
@@ -153,7 +154,7 @@ export class World {
       clock,
       log,
     };
-    registerProcedures(appliance);
+    registerProcedures(appliance, new Uploads(appliance));
     appliance.runner.resume();
     this.#runs.push({ store, appliance });
     return appliance;

@@ -1,12 +1,13 @@
 import { z } from "@hono/zod-openapi";
 import { seesProject } from "../../../access/caller.ts";
+import { closeProject, planClosing } from "../../../operations/close-project.ts";
 import { removeProject } from "../../../operations/remove-project.ts";
 import type { ProjectRecord } from "../../../projects/project.ts";
 import type { Api, ApiParts } from "../api.ts";
 import { exact } from "../fields.ts";
 import { describeRoute } from "../route.ts";
 import { momentIfAny, momentSchema } from "../views/text.ts";
-import { body, json } from "./answers.ts";
+import { ACCEPTED, accepted, body, json } from "./answers.ts";
 
 const projectSchema = z
   .object({
@@ -18,6 +19,29 @@ const projectSchema = z
   .openapi("Project");
 const newProject = z.strictObject({ name: z.string(), description: z.string().optional() }).openapi("NewProject");
 const params = z.object({ project: z.string() });
+const closing = z
+  .strictObject({
+    to: z.string().startsWith("/", "write the absolute path, from / on").optional().openapi({
+      description: "Directory on the appliance where images and what disks hold are written first, as qcow2",
+    }),
+    dryRun: z.boolean().default(false).openapi({ description: "Only tell what would be done, and what is in the way" }),
+  })
+  .openapi("Closing");
+const things = z.array(z.string());
+const closingReport = z
+  .object({
+    project: z.string(),
+    released: things.openapi({ description: "Nodes that are provisioned" }),
+    nodes: things.openapi({ description: "All that become the default project's" }),
+    exported: things,
+    disks: things,
+    images: things,
+    networks: things,
+    tokens: things,
+    users: things,
+    obstacles: things.openapi({ description: "Why it can't be closed yet" }),
+  })
+  .openapi("ClosingReport");
 
 const routes = {
   list: describeRoute(
@@ -34,6 +58,12 @@ const routes = {
     path: "/v1/projects",
     request: { body: body(newProject) },
     responses: { 201: json("The project", projectSchema) },
+  }),
+  close: describeRoute("project:write", {
+    method: "post",
+    path: "/v1/projects/{project}/close",
+    request: { params, body: body(closing) },
+    responses: { ...ACCEPTED, 200: json("With dryRun: what would be done", closingReport) },
   }),
   remove: describeRoute("project:write", {
     method: "delete",
@@ -54,6 +84,12 @@ export function addProjectRoutes(api: Api, { appliance, uploads }: ApiParts): vo
       200,
     ),
   );
+  api.openapi(routes.close, async (c) => {
+    const { dryRun, ...rest } = c.req.valid("json");
+    const request = exact({ ...rest, ...c.req.valid("param") });
+    if (dryRun) return c.json(planClosing(appliance, request), 200);
+    return accepted(c, appliance, await closeProject(appliance, request, c.var.caller.name));
+  });
   api.openapi(routes.add, async (c) => {
     const project = await appliance.projects.add(exact(c.req.valid("json")), c.var.caller.name);
     return c.json(viewProject(project), 201, { Location: `/v1/projects/${project.name}` });

@@ -58,6 +58,7 @@ export const operationSchema = z
       "share-network",
       "attach-network",
       "detach-network",
+      "close-project",
     ]),
     state: z.enum(["running", "undoing", "done", "undone", "stuck"]),
     summary: z.string(),
