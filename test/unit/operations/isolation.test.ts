@@ -84,6 +84,14 @@ proveProcedures(
       },
       (appliance) => deprovision(appliance, { node: "node-1", disk: "keep", now: true }, "test"),
     ),
+    "provision with the disk of a node that is in networks": scenario(
+      async (appliance) => {
+        await withNetworks(appliance);
+        await done(appliance, fromImage(appliance, "node-1"));
+        await done(appliance, attached(appliance));
+      },
+      (appliance) => provision(appliance, { node: "node-2", disk: "node-1-1", forceOff: true }, "test"),
+    ),
     "create network": scenario(withImage, (appliance) =>
       createNetwork(appliance, { project, name: "storage" }, "test"),
     ),
