@@ -135,9 +135,11 @@ export async function shareNetwork(
   const members = appliance.networks.membersOf(network.id).flatMap(({ node }) => appliance.nodes.find(node) ?? []);
   const users = members.filter((node) => lost.has(node.project));
   if (users.length > 0) {
-    const whose = [...new Set(users.map((node) => node.project))].join(", ");
+    const seen = [...new Set(users.map((node) => node.project))].filter(sees);
+    // that there is such a project is told to nobody who does not see it
+    const whose = seen.length > 0 ? `project ${seen.join(", ")}` : "a project that is to lose it";
     throw new ApplianceError("IN_USE", `network ${network.name} has NICs of ${whose}`, {
-      details: { field: "projects", value: whose, remedy: "have them detached first" },
+      details: { field: "projects", value: projects, remedy: "have them detached first" },
     });
   }
   const { id, isolatedAs } = network;

@@ -1,7 +1,8 @@
 /**
  * What a noisy tenant costs another one: red reads at queue depth 64 through the tgtd of its network, blue reads one block at a
- * time through its own, and a node of blue boots. Both tgtd are in cgroups of their own with equal shares, as their units have
- * it. Red's machine is no machine of the rack here: what it burns is taken from nobody (SCHED_IDLE). The peers are the bounds.
+ * time through its own, and a node of blue boots. Each tgtd is in a cgroup of its own, as their units have it, and red's may have
+ * half a processor (CPUQuota=50%). Red's machine is no machine of the rack here: what it burns is taken from nobody
+ * (SCHED_IDLE). The peers are the bounds.
  * usage: npm run bench -- noisy [--json] [--rounds N] [--case TEXT]
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -33,6 +34,7 @@ try {
     mkdirSync(cgroup, { recursive: true });
     const pid = await findProcess(rack.stateDirectory, `tgtd-${index}`);
     writeFileSync(join(cgroup, "cgroup.procs"), String(pid));
+    if (index === 0) writeFileSync(join(cgroup, "cpu.cfs_quota_us"), "50000");
   }
   await rack.importImage("tiny", await buildTinyImage({ tag: "noisy" }));
   const [red, blue] = [await quick("red", 0), await quick("blue", 1)];

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { ApplianceError } from "../../errors.ts";
 import type { Network, Operation } from "../answers.ts";
 import { examples, type Open } from "../command.ts";
 import { path } from "../session.ts";
@@ -12,7 +13,7 @@ export function addTenantNetworkCommands(program: Command, open: Open): void {
   network
     .command("create <name>")
     .description("make a network of the project")
-    .option("--vlan <n>", "its VLAN, for operators to wish; chosen otherwise", Number)
+    .option("--vlan <n>", "its VLAN, for operators to wish; chosen otherwise", parseVlan)
     .option("--no-wait", "do not wait for the end")
     .addHelpText(
       "after",
@@ -104,6 +105,13 @@ export function addTenantNetworkCommands(program: Command, open: Open): void {
       const request = { nic, network: name };
       await session.finish(await session.api.post<Operation>(path("nodes", node, "networks", "detach"), request));
     });
+}
+
+function parseVlan(text: string): number {
+  if (/^\d{1,4}$/.test(text)) return Number(text);
+  throw new ApplianceError("INVALID", `--vlan: "${text}" is no VLAN`, {
+    details: { field: "--vlan", value: text, remedy: "give a number from 1 to 4094" },
+  });
 }
 
 const COLUMNS: Column<Network>[] = [

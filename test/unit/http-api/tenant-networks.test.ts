@@ -85,7 +85,8 @@ it("are shared with other projects, and kept from them again once their NICs are
   expect((await list("blue"))[0]).not.toHaveProperty("sharedWith");
   expect(await over(attach("blue", "node-2", "other-2", "red/storage"))).toMatchObject({ state: "done" });
   expect((await list("red"))[0]).toMatchObject({ sharedWith: ["blue"], members: [] });
-  expect(await read(share([]))).toMatchObject({ code: "IN_USE", value: "blue" });
+  expect(await read(share([]))).toMatchObject({ code: "IN_USE", field: "projects" });
+  expect((await read(share([]))).detail).not.toContain("blue");
   expect((await read(as("red", "DELETE", "/v1/projects/red/networks/storage"))).detail).not.toContain("node-2");
   await over(as("blue", "POST", "/v1/nodes/node-2/deprovision", { disk: "delete" }));
   expect(await networksOf("node-2")).toEqual([]);
