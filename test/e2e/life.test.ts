@@ -108,6 +108,13 @@ beforeAll(async () => {
   }
 }, BOOT_MS + 60_000);
 
+it("has all of the node's boot in the log of its console, from firmware to OS", async () => {
+  const { log } = await rack.ingotJson<{ log: string[] }>("console", first.name);
+  const said = log.join("\n");
+  expect(said).toMatch(/SeaBIOS.*iPXE.*Linux version.*INGOT-UP.*INGOT-READY/s);
+  expect(said).toContain(": console open]");
+});
+
 describe.concurrent("a running node", { timeout: BOOT_MS + 60_000 }, () => {
   it("lends its files to another node that boots its snapshot", async () => {
     await provision(second, "--image", "snap", "--size", "256M");
