@@ -95,6 +95,11 @@ export class ApiClient {
     return this.#ask<T>("PUT", path, body, undefined, { "Content-Type": "application/octet-stream", ...headers });
   }
 
+  /** Sends what is typed as it is typed, until its end. */
+  type<T>(path: string, body: NodeJS.ReadableStream): Promise<T> {
+    return this.#ask<T>("POST", path, body, undefined, { "Content-Type": "application/octet-stream" });
+  }
+
   delete<T = undefined>(path: string): Promise<T> {
     return this.#ask<T>("DELETE", path);
   }

@@ -76,7 +76,7 @@ export class NodeConsole {
     await this.#parts.record.settled();
   }
 
-  /** Types. CONFLICT while the line is not open. */
+  /** Types. CONFLICT while the line is not open; THROTTLED when it takes no more for now. Nothing of it is typed then. */
   type(bytes: Uint8Array): void {
     if (!this.#line) {
       const { why = "the BMC is asked", remedy } = this.#state;
@@ -84,7 +84,11 @@ export class NodeConsole {
         details: { field: "node", value: this.#parts.name, remedy: remedy ?? "wait a moment" },
       });
     }
-    this.#line.write(bytes);
+    if (this.#line.write(bytes)) return;
+    throw new ApplianceError("THROTTLED", `the console of ${this.#parts.name} takes no more for now`, {
+      details: { field: "node", value: this.#parts.name, remedy: "type slower: it is as slow as a serial line" },
+      retryable: true,
+    });
   }
 
   /**

@@ -5,8 +5,8 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import type { SerialConsole, SerialLine } from "../../src/drivers/console/serial-console.ts";
 import { createSerialConsoles } from "../../src/drivers/console/create-serial-consoles.ts";
+import type { SerialConsole, SerialLine } from "../../src/drivers/console/serial-console.ts";
 import { createIpmiShared } from "../../src/drivers/power/ipmi-commands.ts";
 import { MemorySerialConsole } from "../fakes/memory-serial-console.ts";
 import { startBmc } from "../lab/bmc.ts";
@@ -91,7 +91,7 @@ describe.each(implementations)("serial console: %s", (_name, make, { heard, say 
     await vi.waitFor(() => expect(said).toBe(text), PATIENT);
     const before = heard().length;
     const typed = "~. ls\r~.\r~~x~\rq";
-    line.write(Buffer.from(typed));
+    expect(line.write(Buffer.from(typed))).toBe(true);
     await vi.waitFor(() => expect(heard().slice(before)).toBe(typed), PATIENT);
   });
 
@@ -112,7 +112,7 @@ describe.each(implementations)("serial console: %s", (_name, make, { heard, say 
       await line.close();
       await line.close();
       await line.ended;
-      line.write(Buffer.from("to nobody"));
+      expect(line.write(Buffer.from("to nobody"))).toBe(false);
     }
     await open();
     expect(heard()).not.toContain("to nobody");
@@ -130,7 +130,9 @@ describe("serial console: ipmi-sol", () => {
       [account({ port: NOBODY_PORT }), "UNAVAILABLE"],
     ] as const;
     for (const [one, code] of refusals) {
-      const failure = await consoles(one).open(() => {}, signal()).catch((error) => error);
+      const failure = await consoles(one)
+        .open(() => {}, signal())
+        .catch((error) => error);
       expect(failure).toMatchObject({ code });
       expect(JSON.stringify([failure.message, failure.details])).not.toContain(one.password);
     }
@@ -175,7 +177,9 @@ describe("serial console: ipmi-sol", () => {
       const child = spawn("sleep", ["60"], { stdio: "ignore" });
       console.log(child.pid);
       setInterval(() => {}, 1000);`;
-    const owner = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+    const owner = spawn(process.execPath, ["--input-type=module", "-e", script], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     const [pid] = await once(owner.stdout, "data");
     try {
       expect(ipmitools()).toHaveLength(1);

@@ -27,6 +27,7 @@ export class MemorySerialConsole implements SerialConsole {
     return {
       write: (bytes) => {
         if (this.#hear === hear) this.typed += Buffer.from(bytes).toString();
+        return this.#hear === hear;
       },
       ended,
       close: async () => end("closed"),

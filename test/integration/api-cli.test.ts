@@ -644,6 +644,7 @@ describe("help", () => {
     const program = createProgram({
       out: write,
       write: () => {},
+      takeKeys: () => undefined,
       err: write,
       isWatched: false,
       canAsk: false,

@@ -1,8 +1,11 @@
 import { type Command, InvalidArgumentError } from "commander";
+import { toApplianceError } from "../../errors.ts";
 import type { Console } from "../answers.ts";
 import { examples, type Open } from "../command.ts";
+import { ConsoleKeys } from "../console-keys.ts";
 import { followConsole } from "../follow-console.ts";
 import { path, type Session } from "../session.ts";
+import { printable } from "../text/printable.ts";
 import { formatMoment } from "../text/quantity.ts";
 import { lastLines, serialLines } from "../text/serial-text.ts";
 
@@ -16,7 +19,7 @@ type Options = { log?: boolean; lines?: number };
 export function addConsoleCommand(program: Command, open: Open): void {
   program
     .command("console <node>")
-    .description("what a machine says on its serial line: the last lines, then what comes")
+    .description("a machine's serial line: its last lines, then what comes; what you type goes there")
     .option("--log", "print what is kept of it, as plain text, and end")
     .option("-n, --lines <count>", `so many of the last lines (${LINES}; with --log all)`, parseCount)
     .addHelpText(
@@ -43,15 +46,25 @@ async function showLog(session: Session, console: Console, count?: number): Prom
 async function follow(session: Session, console: Console, count: number): Promise<void> {
   const { api, terminal } = session;
   const said = await fetchLast(session, console, count * BYTES_PER_LINE);
-  session.note(`${describe(console)}; Ctrl-C leaves`);
-  terminal.write(lastLines(said, count));
   const leave = new AbortController();
   const onInterrupt = () => leave.abort();
   process.once("SIGINT", onInterrupt);
+  const keys = new ConsoleKeys({
+    type: (typed) => api.type(path("nodes", console.node, "console", "input"), typed),
+    leave: onInterrupt,
+    refuse: (error) => terminal.err(`\r\n[ingot: not typed: ${printable(toApplianceError(error).message)}]\r\n`),
+  });
+  const giveBack = terminal.takeKeys((bytes) => keys.press(bytes));
+  session.note(`${describe(console)}; ${giveBack ? "Ctrl-] leaves" : "Ctrl-C leaves"}`);
+  if (giveBack) terminal.err("\r");
+  terminal.write(lastLines(said, count));
   try {
     await followConsole(api, outputPath(console), console.end, (bytes) => terminal.write(bytes), leave.signal);
   } finally {
+    giveBack?.();
+    keys.end();
     process.off("SIGINT", onInterrupt);
+    if (giveBack) terminal.err("\n");
   }
 }
 

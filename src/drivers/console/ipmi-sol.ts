@@ -3,6 +3,7 @@ import { isApplianceError } from "../../errors.ts";
 import { driverFailed, throwIfAborted } from "../failure.ts";
 import { IpmiCommands, type IpmiShared } from "../power/ipmi-commands.ts";
 import { type CipherSuite, type IpmiAccount, ipmitoolEnvironment } from "../power/ipmitool.ts";
+import { PtyInput } from "./pty-input.ts";
 import type { SerialConsole, SerialLine } from "./serial-console.ts";
 import { SOL_END, SolEscape } from "./sol-escape.ts";
 
@@ -87,16 +88,26 @@ async function activate(
     // 0 and -1 are whole groups of processes
     if (!hasEnded && pty.pid > 1) process.kill(pty.pid, "SIGKILL");
   };
+  let input: PtyInput;
+  try {
+    // node-pty tells it, its types do not
+    input = new PtyInput((pty as IPty & { fd: number }).fd);
+  } catch (error) {
+    kill();
+    throw error;
+  }
   const line: SerialLine = {
     write: (bytes) => {
-      if (!hasEnded) pty.write(sol.encode(bytes));
+      const { isAtLineStart } = sol;
+      const taken = input.write(sol.encode(bytes));
+      if (!taken) sol.isAtLineStart = isAtLineStart;
+      return taken;
     },
     ended,
     close: async () => {
       if (hasEnded) return;
       // in the middle of a line that would be typed to the machine; the BMC then waits until somebody opens it anew
-      if (sol.isAtLineStart) pty.write(SOL_END);
-      else kill();
+      if (!sol.isAtLineStart || !input.write(Buffer.from(SOL_END))) kill();
       const late = setTimeout(kill, CLOSE_MS);
       await ended;
       clearTimeout(late);
@@ -117,6 +128,7 @@ async function activate(
   pty.onData((data) => onOutput(data as unknown as Buffer));
   pty.onExit(() => {
     hasEnded = true;
+    input.close();
     end(lastLine(lastWords));
     open(lastLine(lastWords));
   });

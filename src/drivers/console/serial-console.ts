@@ -9,8 +9,8 @@ export interface SerialConsole {
 
 /** An open line. */
 export interface SerialLine {
-  /** Types. What the machine does not take is lost, as on a wire; so is what is typed after the end. */
-  write(bytes: Uint8Array): void;
+  /** Types. False where it takes nothing: it has ended, or too much waits to be sent already. */
+  write(bytes: Uint8Array): boolean;
   /** Resolves once the line has ended, by itself or by `close`, with what is known of the reason. */
   readonly ended: Promise<string>;
   /** Ends it; it is open to others afterwards. May be called twice. */

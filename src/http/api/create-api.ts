@@ -13,7 +13,7 @@ import { checkRights, routeOf } from "./route.ts";
 import { addAccessRoutes } from "./routes/access.ts";
 import { addAuditRoutes } from "./routes/audit.ts";
 import { addCatalogueRoutes } from "./routes/catalogue.ts";
-import { addConsoleRoutes } from "./routes/console.ts";
+import { addConsoleRoutes, isTyping } from "./routes/console.ts";
 import { addDiskLifeRoutes } from "./routes/disk-life.ts";
 import { addDiskRoutes } from "./routes/disks.ts";
 import { addImageDownloadRoute } from "./routes/image-download.ts";
@@ -77,8 +77,8 @@ export function createApi(parts: ApiParts, gate: Gate): Api {
       throw new HTTPException(413);
     },
   });
-  // what is streamed to the disk counts its own bytes
-  api.use((context, next) => (isUpload(context.req) ? next() : limited(context, next)));
+  // what is streamed counts its own bytes, or keeps none
+  api.use((context, next) => (isUpload(context.req) || isTyping(context.req) ? next() : limited(context, next)));
 
   api.onError((error, context) => {
     const { requestId } = context.var;

@@ -71,6 +71,7 @@ describe("the log of a serial line", () => {
     expect(taken).toBe(3);
     expect((await all(log)).length).toBe(30_000);
     expect(say(log, piece)).toBe(true);
+    await log.settled();
   });
 
   it("loses what a disk refuses, and goes on once it takes something", async () => {

@@ -6,8 +6,8 @@ import { moment, momentSchema } from "../views/text.ts";
 import { json } from "./answers.ts";
 
 const params = z.object({ node: z.string().openapi({ description: "Name or id" }) });
-/** Rights may have changed, and ingotd may be a new one: whoever follows asks anew after so long. */
-const FOLLOW_MS = 600_000;
+/** Rights may have changed, and ingotd may be a new one: whoever follows or types asks anew after so long. */
+const SESSION_MS = 600_000;
 
 const query = z.strictObject({
   bytes: z.coerce.number().int().min(0).default(65_536).openapi({ description: "At most so many of the last ones" }),
@@ -35,6 +35,8 @@ const stateSchema = z
   })
   .openapi("Console");
 
+const typedSchema = z.object({ node: z.string(), typedBytes: z.int() }).openapi("Typed");
+
 const routes = {
   state: describeRoute("node:console", {
     method: "get",
@@ -53,7 +55,25 @@ const routes = {
       },
     },
   }),
+  input: describeRoute("node:console", {
+    method: "post",
+    path: "/v1/nodes/{node}/console/input",
+    request: {
+      params,
+      body: {
+        required: true,
+        description: "Typed as it comes, for ten minutes at most; the answer comes at its end",
+        content: { "application/octet-stream": { schema: z.string().openapi({ format: "binary" }) } },
+      },
+    },
+    responses: { 200: json("What was typed", typedSchema) },
+  }),
 };
+
+/** Whether a request types, for as long as it lasts. */
+export function isTyping({ method, path }: { method: string; path: string }): boolean {
+  return method === "POST" && /^\/v1\/nodes\/[^/]+\/console\/input$/.test(path);
+}
 
 /** Serial lines of nodes: how they are, what they said and say. */
 export function addConsoleRoutes(api: Api, { appliance, consoles, log }: ApiParts): void {
@@ -82,7 +102,7 @@ export function addConsoleRoutes(api: Api, { appliance, consoles, log }: ApiPart
     };
     if (follow === "false") return new Response(new Uint8Array(await console.record.read(first, end)), { headers });
     const gone = new AbortController();
-    const signals = [c.req.raw.signal, gone.signal, AbortSignal.timeout(FOLLOW_MS)];
+    const signals = [c.req.raw.signal, gone.signal, AbortSignal.timeout(SESSION_MS)];
     const signal = AbortSignal.any([...signals, ...(c.env.stopping ? [c.env.stopping] : [])]);
     const output = console.follow(first, signal);
     c.env.bearSilence?.();
@@ -103,5 +123,29 @@ export function addConsoleRoutes(api: Api, { appliance, consoles, log }: ApiPart
       { highWaterMark: 0 },
     );
     return new Response(stream, { headers });
+  });
+  api.openapi(routes.input, async (c) => {
+    const node = nodes.get(c.req.valid("param").node);
+    const console = consoles.of(node);
+    // whoever begins is told at once that nobody is there
+    console.type(new Uint8Array());
+    c.env.bearSilence?.();
+    const reader = c.req.raw.body?.getReader();
+    const over = AbortSignal.any([AbortSignal.timeout(SESSION_MS), ...(c.env.stopping ? [c.env.stopping] : [])]);
+    const leave = () => void reader?.cancel().catch(() => {});
+    over.addEventListener("abort", leave, { once: true });
+    let typedBytes = 0;
+    try {
+      for (;;) {
+        const chunk = await reader?.read();
+        if (!chunk || chunk.done) break;
+        console.type(chunk.value);
+        typedBytes += chunk.value.length;
+      }
+    } finally {
+      over.removeEventListener("abort", leave);
+      c.set("summary", `console of node ${node.name}: ${typedBytes} bytes typed`);
+    }
+    return c.json({ node: node.name, typedBytes }, 200);
   });
 }
