@@ -100,16 +100,16 @@ export class Consoles {
     const key = node && hasLine(node) ? keyOf(node) : undefined;
     const kept = this.#kept.get(id);
     if (kept?.key === key) return;
-    if (kept) {
-      const ended = this.#end(id);
-      this.#await(ended.then(() => this.#remove(kept.key)));
-    }
-    if (node && key !== undefined) this.#begin(node, key);
+    const ended = this.#end(id);
+    if (kept) this.#await(ended.then(() => this.#remove(kept.key)));
+    if (node && key !== undefined) this.#begin(node, key, ended);
   }
 
-  #begin(node: NodeRecord, key: string): void {
+  /** `former`: the end of the line that the node had. A BMC has one session, and whoever ends theirs late would end ours. */
+  #begin(node: NodeRecord, key: string, former: Promise<void>): void {
     const { nodes, serialConsoleOf, config, clock } = this.#parts;
     const open = async () => {
+      await former.catch(() => {});
       const record = await ConsoleLog.open({
         directory: join(this.#directory, key),
         disk: this.#disk,

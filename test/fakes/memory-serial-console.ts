@@ -9,12 +9,17 @@ export class MemorySerialConsole implements SerialConsole {
   typed = "";
   /** How often it was opened. */
   opened = 0;
+  /** How often that was while somebody had it. */
+  taken = 0;
+  /** What a line that is closed waits for. */
+  closing: Promise<void> = Promise.resolve();
   #hear: ((bytes: Uint8Array) => void) | undefined;
   #end: (why: string) => void = () => {};
 
   async open(hear: (bytes: Uint8Array) => void, signal: AbortSignal): Promise<SerialLine> {
     if (signal.aborted) throw new ApplianceError("CANCELLED", "sol activate: cancelled");
     if (this.refusal) throw this.refusal;
+    if (this.isOpen) this.taken += 1;
     this.#end("taken by another");
     this.opened += 1;
     const { promise: ended, resolve } = Promise.withResolvers<string>();
@@ -30,7 +35,10 @@ export class MemorySerialConsole implements SerialConsole {
         return this.#hear === hear;
       },
       ended,
-      close: async () => end("closed"),
+      close: async () => {
+        await this.closing;
+        end("closed");
+      },
     };
   }
 

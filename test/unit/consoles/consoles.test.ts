@@ -132,14 +132,21 @@ describe("the consoles of an appliance", () => {
       for await (const bytes of consoleOf("n1").follow(record.end, new AbortController().signal))
         heard.push(`${bytes}`);
     })();
+    const closed = Promise.withResolvers<void>();
+    lineOf("n1").closing = closed.promise;
     put(node("n1", { project: "blue" }));
-    // cut off at once
+    // cut off at once, also while the line takes its time to end
     await red;
+    expect(() => consoleOf("n1")).toThrow("begins just now");
+    await systemClock.sleep(100);
+    expect(lineOf("n1").opened).toBe(1);
+    closed.resolve();
     await isOpen("n1");
     lineOf("n1").say("blue's secret");
     expect(await said("n1")).not.toContain("red's");
     expect(await said("n1")).toContain("blue's secret");
     expect(heard.join("")).not.toContain("blue's");
+    expect(lineOf("n1")).toMatchObject({ opened: 2, taken: 0 });
     await vi.waitFor(() => expect(readdirSync(join(directory, "consoles"))).toEqual(["n1@blue"]), PATIENT);
   });
 
