@@ -238,6 +238,7 @@ export type Disk = {
   image?: string | undefined;
   sizeBytes: number;
   depth: number;
+  limits?: { iops?: number | undefined; bytesPerSecond?: number | undefined } | undefined;
   schedule?:
     | {
         everySeconds: number;

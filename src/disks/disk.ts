@@ -1,3 +1,4 @@
+import type { IoLimits } from "../values/io-limits.ts";
 import type { SnapshotSchedule } from "./snapshot-schedule.ts";
 
 /** How a node has a disk beside the one that it boots: as a further LUN of its target. */
@@ -17,6 +18,8 @@ export type DiskRecord = {
   dataLun?: DataLun;
   /** When it was last taken from a node. */
   detachedAt?: number;
+  /** What it does at most in a second; absent without limits. */
+  limits?: IoLimits;
   /** When snapshots of it are taken by themselves. */
   schedule?: SnapshotSchedule;
   /** When it was deleted: out of sight, and gone for good once the grace is over. */

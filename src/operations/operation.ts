@@ -9,6 +9,7 @@ export type OperationKind =
   | "snapshot"
   | "revert"
   | "flatten"
+  | "limit-disk"
   | "create-disk"
   | "remove-disk"
   | "remove-image"

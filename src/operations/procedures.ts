@@ -12,6 +12,7 @@ import { growPoolProcedure } from "./grow-pool.ts";
 import { importProcedure } from "./import-image.ts";
 import { importIncrementProcedure } from "./import-increment.ts";
 import { importRbdProcedure } from "./import-rbd.ts";
+import { limitDiskProcedure } from "./limit-disk.ts";
 import { attachNetworkProcedure, detachNetworkProcedure } from "./network-membership.ts";
 import { powerProcedure } from "./power-node.ts";
 import { provisionProcedure } from "./provision-procedure.ts";
@@ -33,6 +34,7 @@ export function registerProcedures(appliance: Appliance, uploads: Uploads): void
   runner.register(revertProcedure(appliance));
   runner.register(copyImageProcedure(appliance));
   runner.register(flattenProcedure(appliance));
+  runner.register(limitDiskProcedure(appliance));
   runner.register(createDiskProcedure(appliance));
   runner.register(exportImageProcedure(appliance));
   runner.register(importRbdProcedure(appliance));

@@ -48,6 +48,7 @@ function imageStore(call: CallStorage, stream: StreamStorage): ImageStore {
     setAside: (disk, image, signal) => call("images.setAside", { image, disk }, signal),
     revert: (disk, image, signal, sizeBytes) => call("images.revert", { disk, image, sizeBytes }, signal),
     flatten: (request, progress, signal) => call("images.flatten", request, signal, progress),
+    limit: (disk, limits, signal) => call("images.limit", { disk, limits }, signal),
     remove: (kind, id, signal, markedDisk) => call("images.remove", { kind, id, markedDisk }, signal),
     stat: (kind, id, signal) => call("images.stat", { kind, id }, signal),
     list: (signal) => call("images.list", {}, signal),

@@ -40,6 +40,7 @@ const fileExport = z.strictObject({
 });
 const increment = z.strictObject({ image: id, base: id, path: z.string().max(4096) });
 const adoption = z.strictObject({ image: id, source: z.string().max(310) });
+const limit = z.number().int().positive().exactOptional();
 const publication = z.strictObject({ id, image: id, target: z.string().max(310) });
 const control = z.number().int().min(0).max(32767);
 const address = parsed(parseIpv4);
@@ -156,6 +157,13 @@ export function storageVerbs(
         await checkOwned(args.kind, args.id, as, signal);
         if (args.kind === "disk" && !args.served) await checkUnused(args.id, signal);
         await images.flatten(args, progress, signal);
+      },
+    ),
+    "images.limit": verb(
+      z.strictObject({ disk: id, limits: z.strictObject({ iops: limit, bytesPerSecond: limit }) }),
+      async ({ disk, limits }, { signal, as }) => {
+        await checkOwned("disk", disk, as, signal);
+        await images.limit(disk, limits, signal);
       },
     ),
     "images.remove": verb(z.strictObject({ kind, id, markedDisk: id.optional() }), async (args, { signal, as }) => {

@@ -241,13 +241,16 @@ describe("volumes of Ceph", () => {
   ])("become images %s, and disks, and go back with the same bytes", async (_, source, image) => {
     const { images, exchange } = subject;
     const expected = sha256(await readFile(volume));
+    await cluster.rbd("image-meta", "set", "vms/web-1", "conf_rbd_qos_iops_limit", "100000");
     expect(await exchange.adoptRbd({ image, source }, signal)).toEqual({ sizeBytes: 8 * 1024 * 1024 });
     expect(await exchange.adoptRbd({ image, source }, signal)).toEqual({ sizeBytes: 8 * 1024 * 1024 });
     expect(sha256(await buffer(await images.read({ image }, signal)))).toBe(expected);
     const disk = image.replace("img", "disk");
     await images.clone(image, disk, signal);
     expect(await contentOf(`ingot/${disk}`)).toBe(expected);
-    expect(await cluster.rbd("image-meta", "list", `ingot/${disk}`)).toMatch(/conf_rbd_cache\s+false/);
+    const metadata = await cluster.rbd("image-meta", "list", `ingot/${disk}`);
+    expect(metadata).toMatch(/conf_rbd_cache\s+false/);
+    expect(metadata).not.toMatch(/qos/);
     // nothing of ours stays at the volume that anybody has to look after
     expect(await cluster.rbd("snap", "ls", "vms/web-1")).not.toContain("ingot-");
 

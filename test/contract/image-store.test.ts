@@ -18,6 +18,7 @@ import type { RbdAccess, RbdPool } from "../../src/drivers/images/rbd/rbd-pool.t
 import { openRbdStore } from "../../src/drivers/images/rbd/rbd-store.ts";
 import { ApplianceError } from "../../src/errors.ts";
 import { sharedExtents } from "../../src/net/file-extents.ts";
+import type { IoLimits } from "../../src/values/io-limits.ts";
 import { MemoryImageStore } from "../fakes/memory-image-store.ts";
 import { MemoryTargetServer } from "../fakes/memory-target-server.ts";
 import { LoopPools } from "../integration/loop-pools.ts";
@@ -37,6 +38,8 @@ type Subject = {
   scribble(disk: string): Promise<void>;
   /** Whether it shares nothing with others. */
   isFlat(kind: StoredKind, id: string): Promise<boolean>;
+  /** What of an image or disk says how it is limited; absent where nothing can be. */
+  limits?(id: string): Promise<IoLimits>;
   close?(): unknown;
 };
 
@@ -112,6 +115,11 @@ async function rbdSubject(
     },
     isFlat: async (_, id) =>
       JSON.parse(await cluster.rbd("info", "--format", "json", `${pool}/${id}`)).parent === undefined,
+    limits: async (id) => {
+      const said = JSON.parse((await cluster.rbd("image-meta", "list", "--format", "json", `${pool}/${id}`)) || "{}");
+      const [iops, bytesPerSecond] = ["iops", "bps"].map((one) => said[`conf_rbd_qos_${one}_limit`]);
+      return { ...(iops && { iops: Number(iops) }), ...(bytesPerSecond && { bytesPerSecond: Number(bytesPerSecond) }) };
+    },
     close: () => {
       rbd.close?.();
       return destroyEverything(CLUSTER);
@@ -141,6 +149,7 @@ const SUBJECTS: Record<string, () => Promise<Subject>> = {
       content: async (kind, id) => store.contents.get(`${kind}/${id}`) ?? "",
       digestOf: (_, name) => (name === undefined ? "" : `content of /imports/${name}`),
       isFlat: async (kind, id) => store.flat.has(`${kind}/${id}`),
+      limits: async (id) => store.limits.get(id) ?? {},
       scribble: async (disk) => void store.contents.set(`disk/${disk}`, "changed by the node"),
     };
   },
@@ -284,6 +293,40 @@ describe.each(Object.entries(SUBJECTS))("%s", (_, makeSubject) => {
     await store.flatten(request, () => {}, signal);
     expect(await subject.isFlat("disk", "disk-cut")).toBe(true);
     expect(await subject.content("disk", "disk-cut")).toBe(content);
+  });
+
+  it("limits a disk, or says what to limit; limits outlast a revert, and are nobody else's", async () => {
+    await store.clone("img-golden", "disk-limited", signal);
+    await store.limit("disk-limited", {}, signal);
+    const both = { iops: 500, bytesPerSecond: 8 * MIB };
+    const missing = store.limit("disk-none", both, signal);
+    await expect(missing).rejects.toMatchObject({ code: "NOT_FOUND" });
+    if (!subject.limits) {
+      const refused = store.limit("disk-limited", both, signal);
+      await expect(refused).rejects.toMatchObject({
+        code: "UNSUPPORTED",
+        details: { remedy: expect.stringContaining("ingot-tgtd@") },
+      });
+      return;
+    }
+    for (const limits of [both, both, { iops: 700 }, { bytesPerSecond: 4 * MIB }, both]) {
+      await store.limit("disk-limited", limits, signal);
+      expect(await subject.limits("disk-limited")).toEqual(limits);
+    }
+    await store.snapshot("disk-limited", "img-of-limited", signal);
+    await store.snapshot("disk-limited", "img-of-limited", signal);
+    await store.setAside("disk-limited", "img-limited-aside", signal);
+    await store.clone("img-of-limited", "disk-of-limited", signal);
+    for (const id of ["img-of-limited", "img-limited-aside", "disk-of-limited"]) {
+      expect(await subject.limits(id), id).toEqual({});
+    }
+    await store.revert("disk-limited", "img-of-limited", signal);
+    expect(await subject.limits("disk-limited")).toEqual(both);
+    await store.limit("disk-limited", {}, signal);
+    await store.limit("disk-limited", {}, signal);
+    expect(await subject.limits("disk-limited")).toEqual({});
+    await store.revert("disk-limited", "img-of-limited", signal);
+    expect(await subject.limits("disk-limited")).toEqual({});
   });
 
   it("reads an image, whole or a part, plain or packed", async () => {

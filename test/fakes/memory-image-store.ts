@@ -16,6 +16,7 @@ import { mapOf } from "../../src/drivers/images/kept-maps.ts";
 import type { Description } from "../../src/drivers/images/pool-catalogue.ts";
 import { layoutOf, readQcow2, type SparseContent } from "../../src/drivers/images/read-qcow2.ts";
 import { ApplianceError } from "../../src/errors.ts";
+import type { IoLimits } from "../../src/values/io-limits.ts";
 import { blocksOfContent } from "../../src/values/zeros.ts";
 import { MemoryPoolSpace } from "./memory-pool-space.ts";
 
@@ -29,6 +30,8 @@ export class MemoryImageStore implements ImageStore {
   /** Of what is kept here, for a `MemoryPoolCatalogue`. */
   readonly descriptions = new Map<string, Description>();
   readonly flat = new Set<string>();
+  /** Of disks that have any. */
+  readonly limits = new Map<string, IoLimits>();
   readonly #sizes = new Map<string, number>();
   readonly #space: MemoryPoolSpace;
 
@@ -105,7 +108,14 @@ export class MemoryImageStore implements ImageStore {
     this.flat.add(`${kind}/${id}`);
   }
 
+  async limit(disk: string, limits: IoLimits): Promise<void> {
+    this.#get("disk", disk);
+    if (Object.keys(limits).length > 0) this.limits.set(disk, limits);
+    else this.limits.delete(disk);
+  }
+
   async remove(kind: StoredKind, id: string): Promise<void> {
+    this.limits.delete(id);
     this.contents.delete(`${kind}/${id}`);
     this.descriptions.delete(id);
   }

@@ -243,6 +243,19 @@ describe("answers", () => {
     expect(status).not.toMatch(/^schedules:/m);
   });
 
+  it("tell how a disk is limited, and end a limit", async () => {
+    await succeed("disk", "create", "web", "--size", "1G");
+    expect(await succeed("disk", "show", "web")).not.toMatch(/^limits:/m);
+    const both = ["--iops", "2000", "--bytes-per-second", "100M"];
+    expect(await succeed("disk", "limit", "web", ...both)).toMatch(/^limit disk web: done in/);
+    expect(await succeed("disk", "show", "web")).toMatch(/^limits: +2000 IOPS, 100 MiB\/s at most$/m);
+    await succeed("disk", "limit", "web", "--iops", "none");
+    expect(await json("disk", "show", "web")).toMatchObject({ limits: { bytesPerSecond: 100 * 1024 ** 2 } });
+    expect((await ingot("disk", "limit", "web")).err).toMatch(/neither is given\nremedy: give one of them/);
+    expect((await ingot("disk", "limit", "web", "--iops", "fast")).err).toMatch(/"fast" is no number\nremedy: /);
+    expect((await ingot("disk", "limit", "web", "--iops", "5")).err).toMatch(/iops: use 10 to 10000000/);
+  });
+
   it("tell in the state of the appliance what schedules failed, and count deleted disks apart", async () => {
     for (const name of ["web", "old"]) await succeed("disk", "create", name, "--size", "1M");
     await succeed("disk", "rm", "old", "--yes");

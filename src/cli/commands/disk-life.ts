@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { ApplianceError } from "../../errors.ts";
 import { parseBytes } from "../../values/bytes.ts";
 import { parseDuration } from "../../values/duration.ts";
 import type { Disk, Operation, OrphanDisk } from "../answers.ts";
@@ -88,6 +89,26 @@ export function addDiskLifeCommands(disk: Command, open: Open): void {
     });
 
   disk
+    .command("limit <name>")
+    .description("limit what a disk of Ceph does in a second, at once, while a node has it; for operators")
+    .option("--iops <n>", "so many reads and writes, or none: no limit")
+    .option("--bytes-per-second <size>", "so many bytes of both, as 100M, or none")
+    .option("--no-wait", "do not wait for the end")
+    .addHelpText(
+      "after",
+      examples("ingot disk limit web --iops 2000 --bytes-per-second 100M", "ingot disk limit web --iops none"),
+    )
+    .action(async (name: string, { iops, bytesPerSecond }: LimitOptions, command: Command) => {
+      const session = open(command);
+      const request = {
+        iops: limitOf("--iops", iops, parseCount),
+        bytesPerSecond: limitOf("--bytes-per-second", bytesPerSecond, parseBytes),
+      };
+      if (Object.values(request).every((one) => one === undefined)) throw noLimitGiven();
+      await session.finish(await session.api.patch<Operation>(session.projectPath("disks", name, "limits"), request));
+    });
+
+  disk
     .command("orphans")
     .description("disks that no node has, those that were left longest ago first")
     .addHelpText("after", examples("ingot disk orphans"))
@@ -96,6 +117,25 @@ export function addDiskLifeCommands(disk: Command, open: Open): void {
       const orphans = await session.api.get<OrphanDisk[]>(session.projectPath("orphans"));
       session.answerTable(orphans, ORPHAN_COLUMNS, "every disk is on a node");
     });
+}
+
+type LimitOptions = { iops?: string; bytesPerSecond?: string };
+
+function limitOf(field: string, text: string | undefined, parse: (text: string, field: string) => number) {
+  return text === "none" ? null : text === undefined ? undefined : parse(text, field);
+}
+
+function parseCount(text: string, field: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new ApplianceError("INVALID", `${field}: "${text}" is no number`, {
+    details: { field, value: text, remedy: "give a whole number, or none" },
+  });
+}
+
+function noLimitGiven(): ApplianceError {
+  return new ApplianceError("INVALID", "--iops, --bytes-per-second: neither is given", {
+    details: { field: "--iops", remedy: "give one of them or both: a number, or none to end the limit" },
+  });
 }
 
 type ScheduleOptions = { every?: string; keep: string; off?: boolean };

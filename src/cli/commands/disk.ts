@@ -143,7 +143,7 @@ function formatState({ node, lun, readOnly, clean }: Disk): string {
 }
 
 function formatDisk(disk: Disk): string {
-  const { name, id, node, image, depth, schedule, sizeBytes, createdAt, requestedBy } = disk;
+  const { name, id, node, image, depth, limits, schedule, sizeBytes, createdAt, requestedBy } = disk;
   return formatFacts({
     disk: name,
     id,
@@ -151,10 +151,16 @@ function formatDisk(disk: Disk): string {
     image: image ?? "none: it began blank",
     depth: depth > 0 ? `reads go through ${depth} others at most` : undefined,
     size: formatBytes(sizeBytes),
+    limits: limits && formatLimits(limits),
     schedule: schedule && formatSchedule(schedule),
     state: formatState(disk),
     made: `${formatMoment(createdAt)} by ${requestedBy}`,
   });
+}
+
+function formatLimits({ iops, bytesPerSecond }: NonNullable<Disk["limits"]>): string {
+  const each = [iops && `${iops} IOPS`, bytesPerSecond && `${formatBytes(bytesPerSecond)}/s`];
+  return `${each.filter(Boolean).join(", ")} at most`;
 }
 
 function formatSchedule({ everySeconds, keep, lastAt, failure }: NonNullable<Disk["schedule"]>): string {

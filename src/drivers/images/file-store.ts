@@ -143,6 +143,11 @@ export async function openFileStore(options: FileStoreOptions): Promise<ImageSto
         });
         maps.forget(files.path(kind, id));
       }),
+    limit: (disk, { iops, bytesPerSecond }, signal) =>
+      change("limit", "disk", disk, signal, async () => {
+        await checkThere("disk", disk);
+        if (iops !== undefined || bytesPerSecond !== undefined) throw noLimits();
+      }),
     remove: (kind, id, signal) =>
       change("remove", kind, id, signal, async () => {
         maps.forget(files.path(kind, id));
@@ -198,4 +203,14 @@ function storeError(error: unknown, action: string, signal?: AbortSignal): Appli
   if (isApplianceError(error)) return error;
   if (isNoRoom(error)) return poolFull({ action }, error);
   return driverFailed("file", action, (error as Error).message, { cause: error });
+}
+
+function noLimits(): ApplianceError {
+  return new ApplianceError("UNSUPPORTED", "a pool of files can't limit a single disk", {
+    details: {
+      driver: "file",
+      remedy:
+        "limit the tgtd of the project's own network: systemctl set-property ingot-tgtd@N.service CPUQuota=50% 'IOReadIOPSMax=/dev/sdX 2000'",
+    },
+  });
 }

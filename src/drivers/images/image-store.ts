@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import type { Compression, ImageFormat } from "../../values/image-format.ts";
+import type { IoLimits } from "../../values/io-limits.ts";
 
 /**
  * Where images and disks live as bytes. Names are immutable ids: human names are metadata elsewhere.
@@ -42,8 +43,8 @@ export interface ImageStore {
    */
   setAside(disk: string, image: string, signal: AbortSignal): Promise<void>;
   /**
-   * Put the content of `image` back into `disk`, which nobody uses now; longer, if `sizeBytes` says so. Works in a full
-   * pool too.
+   * Put the content of `image` back into `disk`, which nobody uses now; longer, if `sizeBytes` says so. Its limits stay.
+   * Works in a full pool too.
    */
   revert(disk: string, image: string, signal: AbortSignal, sizeBytes?: number): Promise<void>;
   /**
@@ -56,6 +57,11 @@ export interface ImageStore {
     progress: (doneBytes: number, totalBytes: number) => void,
     signal: AbortSignal,
   ): Promise<void>;
+  /**
+   * Give a disk these limits, and no others, at once, while it is served too. They are the disk's own: what is made of it
+   * has none. UNSUPPORTED for any but none where single disks can't be limited.
+   */
+  limit(disk: string, limits: IoLimits, signal: AbortSignal): Promise<void>;
   /** Works in a full pool too. `markedDisk`: of which an image was to be a snapshot, and which an interrupted one left a mark on. */
   remove(kind: StoredKind, id: string, signal: AbortSignal, markedDisk?: string): Promise<void>;
   /** Undefined when it does not exist. */

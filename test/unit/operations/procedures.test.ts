@@ -11,6 +11,7 @@ import { growPool } from "../../../src/operations/grow-pool.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
 import { importIncrement } from "../../../src/operations/import-increment.ts";
 import { importRbd } from "../../../src/operations/import-rbd.ts";
+import { limitDisk } from "../../../src/operations/limit-disk.ts";
 import { powerNode } from "../../../src/operations/power-node.ts";
 import { provision } from "../../../src/operations/provision.ts";
 import { purgeDisk, removeDisk } from "../../../src/operations/remove-disk.ts";
@@ -20,6 +21,7 @@ import { revertDisk } from "../../../src/operations/revert-disk.ts";
 import { snapshotDisk } from "../../../src/operations/snapshot-disk.ts";
 import { Uploads } from "../../../src/operations/uploads.ts";
 import type { Journal } from "../../../src/store/journal.ts";
+import type { IoLimitsChange } from "../../../src/values/io-limits.ts";
 import { journalWithAppend } from "../../fakes/journal-with-append.ts";
 import { done, proveProcedures, type Scenario } from "./prove-procedures.ts";
 import { newNode, nothingLeftBehind, settled, World } from "./world.ts";
@@ -49,6 +51,14 @@ async function withProvisioned(appliance: Appliance): Promise<void> {
 async function withKeptDisk(appliance: Appliance): Promise<void> {
   await withProvisioned(appliance);
   await done(appliance, deprovision(appliance, { node: "node-1", disk: "keep", now: false }, "test"));
+}
+
+const limit = (appliance: Appliance, change: IoLimitsChange) =>
+  limitDisk(appliance, { project, disk: "node-1-1", change }, "test");
+
+async function withLimited(appliance: Appliance): Promise<void> {
+  await withProvisioned(appliance);
+  await done(appliance, limit(appliance, { iops: 500, bytesPerSecond: 8 * 1024 ** 2 }));
 }
 
 async function withNodeOff(appliance: Appliance): Promise<void> {
@@ -118,6 +128,24 @@ const scenarios: Record<string, Scenario> = {
   },
   "revert of an attached disk": {
     prepare: withNodeOff,
+    begin: (appliance) => revertDisk(appliance, { project, disk: "node-1-1" }, "test"),
+  },
+  "limit disk": { prepare: withProvisioned, begin: (appliance) => limit(appliance, { iops: 500 }) },
+  "change a disk's limits": {
+    prepare: withLimited,
+    begin: (appliance) => limit(appliance, { iops: null, bytesPerSecond: 4 * 1024 ** 2 }),
+    check: async (appliance, of, failed) => {
+      nothingLeftBehind(appliance, of);
+      const [before, after] = [{ iops: 500, bytesPerSecond: 8 * 1024 ** 2 }, { bytesPerSecond: 4 * 1024 ** 2 }];
+      const { limits } = appliance.disks.get(project, "node-1-1");
+      expect(failed === undefined ? [before, after] : [before]).toContainEqual(limits);
+    },
+  },
+  "revert of a limited disk": {
+    prepare: async (appliance) => {
+      await withLimited(appliance);
+      await done(appliance, powerNode(appliance, { node: "node-1", action: "off" }, "test"));
+    },
     begin: (appliance) => revertDisk(appliance, { project, disk: "node-1-1" }, "test"),
   },
   "power off": {

@@ -254,6 +254,8 @@ export function nothingLeftBehind(appliance: Appliance, world: World): void {
   const images = appliance.images.list();
   const stored = [...world.images.contents.keys()].sort();
   expect(stored).toEqual([...disks.map((one) => `disk/${one.id}`), ...images.map((one) => `image/${one.id}`)].sort());
+  const limited = disks.flatMap(({ id, limits }) => (limits ? [[id, limits] as const] : []));
+  expect(world.images.limits).toEqual(new Map(limited));
   const has = (node: string) => disks.filter((one) => one.node === node);
   for (const { iqn, node } of entries) {
     const units = world.targets.targets.get(iqn)?.units.map(({ lun, disk, readOnly }) => ({ lun, disk, readOnly }));

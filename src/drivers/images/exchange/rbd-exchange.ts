@@ -76,6 +76,11 @@ export function createRbdExchange(access: RbdAccess): RbdExchange {
         await rbd("clone", source, clone, signal).catch((error) => {
           throw isRefused(error, "none") ? notThere(source) : error;
         });
+        for (const key of Object.keys(await metadataOf(unfinished, signal))) {
+          // a machine's limits are its volume's, and no image's
+          if (!key.startsWith("conf_rbd_qos_")) continue;
+          await rbd("describe image", image, ["image-meta", "remove", unfinished, key], signal);
+        }
         await rbd("describe image", image, ["image-meta", "set", unfinished, ...NO_CACHE], signal);
         await rbd("rename", image, ["rename", unfinished, own(image)], signal);
       }

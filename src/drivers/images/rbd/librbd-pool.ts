@@ -128,6 +128,7 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
     listTrash: (signal) => ask("listTrash", "list trash", [], signal),
     removeTrash: (id, signal) => ask("removeTrash", "empty trash", [id], signal),
     setMetadata: (image, key, value, signal) => ask("setMetadata", "describe image", [image, key, value], signal),
+    removeMetadata: (image, key, signal) => ask("removeMetadata", "describe image", [image, key], signal),
     metadata: async (image, key, signal) =>
       (await ask<string | null>("metadata", "read metadata", [image, key], signal)) ?? undefined,
     inspect: async (image, keys, signal) =>

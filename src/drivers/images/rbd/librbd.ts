@@ -69,6 +69,7 @@ const removeTrash = librbd.func("int rbd_trash_remove(void *context, const char 
 const listSnapshots = librbd.func("int rbd_snap_list(void *image, _Out_ uint8_t *entries, _Inout_ int *count)");
 const freeSnapshots = librbd.func("void rbd_snap_list_end(uint8_t *entries)");
 const setMetadata = librbd.func("int rbd_metadata_set(void *image, const char *key, const char *value)");
+const removeMetadata = librbd.func("int rbd_metadata_remove(void *image, const char *key)");
 const getMetadata = librbd.func(
   "int rbd_metadata_get(void *image, const char *key, _Out_ uint8_t *value, _Inout_ size_t *bytes)",
 );
@@ -328,6 +329,10 @@ export class Librbd {
 
   setMetadata(image: string, key: string, value: string): Promise<number> {
     return this.#withImage(image, open, (handle) => call("set metadata", setMetadata, handle, key, value));
+  }
+
+  removeMetadata(image: string, key: string): Promise<number> {
+    return this.#withImage(image, open, (handle) => call("remove metadata", removeMetadata, handle, key));
   }
 
   /** Null where there is none. */

@@ -129,6 +129,9 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
     async setMetadata(image, key, value, signal) {
       await rbd(signal)("describe image", image, ["image-meta", "set", spec(image), key, value]);
     },
+    async removeMetadata(image, key, signal) {
+      await rbd(signal)("describe image", image, ["image-meta", "remove", spec(image), key]);
+    },
     async metadata(image, key, signal) {
       const all = await json<Record<string, string>>(signal, "read metadata", image, [
         "image-meta",

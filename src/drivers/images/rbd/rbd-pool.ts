@@ -48,6 +48,7 @@ export interface RbdPool {
   listTrash(signal: AbortSignal): Promise<{ id: string; name: string }[]>;
   removeTrash(id: string, signal: AbortSignal): Promise<void>;
   setMetadata(image: string, key: string, value: string, signal: AbortSignal): Promise<void>;
+  removeMetadata(image: string, key: string, signal: AbortSignal): Promise<void>;
   /** Undefined where the image has no such key. */
   metadata(image: string, key: string, signal: AbortSignal): Promise<string | undefined>;
   /** What is told of an image in one go, with its metadata under these keys; undefined where there is none of that name. `isHeld`: by another client, for writing. */

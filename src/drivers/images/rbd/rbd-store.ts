@@ -11,6 +11,7 @@ import { checkOneName } from "./one-name.ts";
 import { isRefused } from "./rbd-fault.ts";
 import { flattenRbd } from "./rbd-flatten.ts";
 import { createRbdImport } from "./rbd-import.ts";
+import { limitsOf, setLimits } from "./rbd-limits.ts";
 import { CONTENT, isWhole, META, NEW, NO_CACHE, OLD } from "./rbd-names.ts";
 import type { RbdAccess, RbdPool } from "./rbd-pool.ts";
 
@@ -131,6 +132,7 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
     const existing = await wholeSize(image, signal);
     if (existing !== undefined) {
       await unlessRefused("none", pool.removeSnapshot(disk, image, signal));
+      await setLimits(pool, image, {}, signal);
       return { sizeBytes: existing };
     }
     const attempt = () => pool.cloneNow(disk, image, signal);
@@ -140,6 +142,8 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
       else throw error;
       return attempt();
     });
+    // metadata is copied with the rest; limits are the disk's own
+    await setLimits(pool, image, {}, signal);
     return { sizeBytes };
   };
 
@@ -184,6 +188,7 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
         // whose it is must be told by the new content too
         const description = await pool.metadata(disk, META.record, signal);
         if (description !== undefined) await pool.setMetadata(unfinished, META.record, description, signal);
+        await setLimits(pool, unfinished, await limitsOf(pool, disk, signal), signal);
         await pool.rename(disk, OLD + disk, signal);
         await pool.rename(unfinished, disk, signal);
         await discard(pool, OLD + disk, signal);
@@ -194,6 +199,11 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
         await flattenRbd(pool, id, progress, signal);
         maps.forget(id);
         await emptyTrash(pool, signal);
+      }),
+    limit: (disk, limits, signal) =>
+      change("disk", disk, "limit", signal, async () => {
+        await checkThere("disk", disk, signal);
+        await setLimits(pool, disk, limits, signal);
       }),
     remove: (kind, id, signal, markedDisk) =>
       change(kind, id, "remove", signal, async () => {

@@ -1,9 +1,11 @@
 import { z } from "@hono/zod-openapi";
 import { createDisk } from "../../../operations/create-disk.ts";
+import { limitDisk } from "../../../operations/limit-disk.ts";
 import { orphanDisks } from "../../../operations/orphan-disks.ts";
 import { purgeDisk, undeleteDisk } from "../../../operations/remove-disk.ts";
 import { renameDisk } from "../../../operations/rename-disk.ts";
 import { scheduleSnapshots } from "../../../operations/scheduled-snapshots.ts";
+import { demand } from "../admission.ts";
 import type { Api, ApiParts } from "../api.ts";
 import { exact } from "../fields.ts";
 import { describeRoute } from "../route.ts";
@@ -18,6 +20,13 @@ const newDisk = z
   .strictObject({ name: z.string(), sizeBytes: z.int().openapi({ description: "Whole sectors of 512 bytes" }) })
   .openapi("NewDisk");
 const diskChange = z.strictObject({ name: z.string() }).openapi("DiskChange");
+const limit = z.int().nullable().optional();
+const limitsBody = z
+  .strictObject({
+    iops: limit.openapi({ description: "Reads and writes a second; null: as many as it can. Left out, it stays" }),
+    bytesPerSecond: limit.openapi({ description: "The same of bytes" }),
+  })
+  .openapi("DiskLimits", { description: "For operators" });
 const undelete = z
   .strictObject({
     as: z.string().optional().openapi({ description: "Another name, where its own was taken meanwhile" }),
@@ -50,6 +59,12 @@ const routes = {
     path: "/v1/projects/{project}/disks/{disk}",
     request: { params, body: body(diskChange) },
     responses: { 200: json("The disk", diskSchema) },
+  }),
+  limits: describeRoute("disk:write", {
+    method: "patch",
+    path: "/v1/projects/{project}/disks/{disk}/limits",
+    request: { params, body: body(limitsBody) },
+    responses: ACCEPTED,
   }),
   undelete: describeRoute("disk:write", {
     method: "post",
@@ -92,6 +107,11 @@ export function addDiskLifeRoutes(api: Api, { appliance }: ApiParts): void {
   api.openapi(routes.change, async (c) => {
     const request = { ...c.req.valid("json"), ...c.req.valid("param") };
     return c.json(viewDisk(appliance, await renameDisk(appliance, request)), 200);
+  });
+  api.openapi(routes.limits, async (c) => {
+    demand(c.var.caller, "disk:write");
+    const request = { ...c.req.valid("param"), change: exact(c.req.valid("json")) };
+    return accepted(c, appliance, await limitDisk(appliance, request, c.var.caller.name));
   });
   api.openapi(routes.undelete, async (c) => {
     const request = exact({ ...c.req.valid("json"), ...c.req.valid("param") });

@@ -20,6 +20,10 @@ export const diskSchema = z
     readOnly: z.boolean().openapi({ description: "Whether that node can't write to it" }),
     clean: z.boolean().openapi({ description: "Whether its last user shut down in order" }),
     depth: z.int().openapi({ description: "Through how many others a read may go at most; 0 where it stands alone" }),
+    limits: z
+      .object({ iops: z.int().optional(), bytesPerSecond: z.int().optional() })
+      .optional()
+      .openapi({ description: "What it does at most in a second" }),
     schedule: z
       .object({
         everySeconds: z.int(),
@@ -52,6 +56,7 @@ export function viewDisk({ images, nodes }: Appliance, disk: DiskRecord): z.infe
     readOnly: disk.dataLun?.readOnly ?? false,
     clean,
     depth: disk.depth ?? 0,
+    limits: disk.limits,
     schedule: disk.schedule && viewSchedule(disk.schedule),
     detachedAt: momentIfAny(disk.detachedAt),
     deletedAt: momentIfAny(disk.deletedAt),

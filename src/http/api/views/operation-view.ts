@@ -40,6 +40,7 @@ export const operationSchema = z
       "snapshot",
       "revert",
       "flatten",
+      "limit-disk",
       "create-disk",
       "remove-disk",
       "remove-image",
