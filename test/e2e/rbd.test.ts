@@ -59,6 +59,18 @@ it("it goes on writing after its tgtd was killed", async () => {
   await runOnNode(first, "echo written after >>/root/letter && sync", 90_000);
 });
 
+it("it is held to the disk's limit at once, as it runs", async () => {
+  const [mib, perSecond] = [24, 4];
+  await rack.ingot("disk", "limit", "node-1-1", "--bytes-per-second", `${perSecond}M`);
+  const began = performance.now();
+  await runOnNode(first, `echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/sda of=/dev/null bs=1M count=${mib}`, 90_000);
+  const seconds = (performance.now() - began) / 1000;
+  // what a second gives may have been saved up, and is given once more; without a limit it takes half of this
+  expect(seconds).toBeGreaterThan(mib / perSecond - 2);
+  await rack.ingot("disk", "limit", "node-1-1", "--bytes-per-second", "none");
+  expect(await rack.ingotJson<Disk>("disk", "show", "node-1-1")).not.toHaveProperty("limits");
+}, 150_000);
+
 it(
   "another node boots from a snapshot that was taken while the first one ran",
   async () => {
