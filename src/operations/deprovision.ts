@@ -6,7 +6,7 @@ import type { Change } from "../store/records.ts";
 import type { Mac } from "../values/mac.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf, dataDisksOf, detached, networkOf, SECRETS } from "./attachment.ts";
-import { freeNode, leaveNetworks } from "./isolation-steps.ts";
+import { freeNode, leaveNetworks, lookAtOwner } from "./isolation-steps.ts";
 import type { OperationRecord, Procedure, Step, StepContext } from "./operation.ts";
 import { ensureOff, powerSeconds, softOff, type Vouched } from "./power-steps.ts";
 import { removeContent } from "./remove-content.ts";
@@ -84,13 +84,16 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
   const askOff: Step<DeprovisionPlan> = {
     name: "soft-off",
     deadlineSeconds: (plan) => appliance.config.operations.softOffSeconds + powerSeconds(appliance, nodeOf(plan)),
-    run: (context) => softOff(appliance, nodeOf(context.plan), context),
+    run: (context) =>
+      isOthers(context.output) ? { output: { clean: false } } : softOff(appliance, nodeOf(context.plan), context),
   };
 
   const powerOff: Step<DeprovisionPlan> = {
     name: "power-off",
     deadlineSeconds: (plan) => powerSeconds(appliance, nodeOf(plan)),
-    run: ({ plan, signal, progress }) => ensureOff(appliance, nodeOf(plan), plan, signal, progress),
+    run: async ({ plan, output, signal, progress }) => {
+      if (!isOthers(output)) await ensureOff(appliance, nodeOf(plan), plan, signal, progress);
+    },
   };
 
   /** They are kept, whatever becomes of the disk that it booted. */
@@ -165,6 +168,7 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
   return {
     kind: "deprovision",
     steps: (plan) => [
+      ...(plan.isolated ? [lookAtOwner<DeprovisionPlan>(appliance, ({ node }) => node)] : []),
       ...(plan.now ? [] : [askOff]),
       powerOff,
       ...(plan.isolated ? [leaveNetworks<DeprovisionPlan>(appliance, "leave-networks", ({ node }) => node)] : []),
@@ -177,6 +181,11 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
 }
 
 type Output = StepContext<DeprovisionPlan>["output"];
+
+/** Whether the isolator has given the node to another project: whoever is on it is none of ours to switch off. */
+function isOthers(output: Output): boolean {
+  return output("look-at-owner")?.isOurs === false;
+}
 
 function wasShutDown(output: Output): boolean {
   return output("soft-off")?.clean === true;

@@ -160,6 +160,31 @@ export function joinProvisioningNetwork<Plan extends Isolating>(appliance: Appli
 }
 
 /**
+ * Sees whether a node is still its project's at the isolator before anything is done to it: output `isOurs`. An isolator that does
+ * not answer, or does not know the node any more, has given it to nobody else.
+ */
+export function lookAtOwner<Plan>(appliance: Appliance, nodeOf: (plan: Plan) => string): Step<Plan> {
+  return {
+    name: "look-at-owner",
+    deadlineSeconds: networkSeconds(appliance),
+    run: async (context) => {
+      const isolated = allocationOf(appliance.records, nodeOf(context.plan))?.isolated;
+      if (!isolated) return { output: { isOurs: true } };
+      try {
+        const { project } = await askIsolator(appliance, context, (isolator, signal) =>
+          isolator.node(isolated.node, signal),
+        );
+        return { output: { isOurs: project === undefined || project === isolated.project } };
+      } catch (error) {
+        if (isApplianceError(error, "UNAVAILABLE") || isApplianceError(error, "NOT_FOUND"))
+          return { output: { isOurs: true } };
+        throw error;
+      }
+    },
+  };
+}
+
+/**
  * Takes a node out of every network that the isolator has it in, once it is seen off: from here it reaches nobody. There is no
  * way back: a node that is half out of its networks can't run.
  */

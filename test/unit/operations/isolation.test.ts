@@ -1,3 +1,5 @@
+import { expect, it } from "vitest";
+import { allocationOf } from "../../../src/nodes/allocation.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { attachDisk } from "../../../src/operations/attach-disk.ts";
 import { deprovision } from "../../../src/operations/deprovision.ts";
@@ -6,7 +8,7 @@ import { attachNetwork, detachNetwork } from "../../../src/operations/network-me
 import { provision } from "../../../src/operations/provision.ts";
 import { createNetwork, removeNetwork, shareNetwork } from "../../../src/operations/tenant-network.ts";
 import { done, proveProcedures, type Scenario } from "./prove-procedures.ts";
-import { isolatedAsRecorded, newNode, nothingLeftBehind, type World } from "./world.ts";
+import { isolatedAsRecorded, newNode, nothingLeftBehind, World } from "./world.ts";
 
 const project = "default";
 
@@ -123,3 +125,23 @@ proveProcedures(
   },
   isolated,
 );
+
+it("leaves a node alone that the isolator has given to others meanwhile", async () => {
+  const world = new World();
+  isolated(world);
+  try {
+    const appliance = await world.start();
+    await withProvisioned(appliance);
+    const { id } = appliance.nodes.get("node-1");
+    const [nic] = (await world.isolator.node("node-1")).nics;
+    for (const one of nic!.networks) await world.isolator.ensureDetached({ node: "node-1", nic: nic!.name, ...one });
+    await world.isolator.free("node-1", project);
+    await world.isolator.allocate("node-1", "strangers");
+    await done(appliance, deprovision(appliance, { node: "node-1", disk: "delete", now: true }, "test"));
+    expect(world.power.get(id)?.state).toBe("on");
+    expect((await world.isolator.node("node-1")).project).toBe("strangers");
+    expect(allocationOf(appliance.records, id)).toBeUndefined();
+  } finally {
+    await world.end();
+  }
+});
