@@ -64,6 +64,11 @@ export async function killTgtd({ rack, disk }: FioNode): Promise<void> {
   await backOnDisk({ rack, disk });
 }
 
+/** Waits until the node has written to the tgtd that runs now: its kernel gives a write up that six of them in a row don't take. */
+export async function writesAgain(writer: FioNode): Promise<void> {
+  await expect.poll(() => writtenBytes(writer), { timeout: ROUND_MS, interval: 20 }).toBeGreaterThan(0);
+}
+
 /** Waits until the node has a session again. */
 export async function backOnDisk({ rack, disk }: Pick<FioNode, "rack" | "disk">): Promise<void> {
   const sessions = async () => (await findTarget(rack, disk.id).catch(() => undefined))?.sessions.length ?? 0;

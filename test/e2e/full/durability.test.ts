@@ -8,7 +8,16 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { createDroppingDisk, type DroppingDisk } from "../../lab/dropping-disk.ts";
 import { destroyEverything, killProcess } from "../../lab/lab-state.ts";
 import { runProgram } from "../../lab/program.ts";
-import { backOnDisk, bootFioNode, endRounds, type FioNode, halfWritten, killTgtd, roundCompared } from "../fio-node.ts";
+import {
+  backOnDisk,
+  bootFioNode,
+  endRounds,
+  type FioNode,
+  halfWritten,
+  killTgtd,
+  roundCompared,
+  writesAgain,
+} from "../fio-node.ts";
 
 const STATE = "/var/tmp/ingot-e2e-full-durability";
 const POOL_BYTES = 2 * 1024 ** 3;
@@ -52,7 +61,10 @@ async function startAppliance(): Promise<void> {
 }
 
 it("misses no block when tgtd is killed twenty times", { timeout: 900_000 }, async () => {
-  for (let kills = 0; kills < 20; kills++) await killTgtd(writer);
+  for (let kills = 0; kills < 20; kills++) {
+    await killTgtd(writer);
+    await writesAgain(writer);
+  }
   await roundCompared(writer, BACK_MS);
 });
 

@@ -227,7 +227,7 @@ describe("a quota", () => {
       details: { field: "bytes", used: 8192, limit: 10_240 },
     });
     await done(removeDisk(appliance, { project, disk: "one" }, "test"));
-    expect(quotaOf(appliance, project).used).toEqual({ nodes: 0, disks: 2, images: 0, bytes: 8192 });
+    expect(quotaOf(appliance, project).used).toEqual({ nodes: 0, disks: 2, images: 0, networks: 0, bytes: 8192 });
     await expect(setQuota(appliance, "nobody", { disks: 1 })).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
 

@@ -67,7 +67,7 @@ export function nodeInHil(name: string, last: number): NewNode {
   const node = newNode(name, last);
   return {
     ...node,
-    nics: node.nics.map((nic, index) => ({ ...nic, port: `eth${index}` })),
+    nics: node.nics.slice(0, 1).map((nic) => ({ ...nic, port: "eth0" })),
     power: { driver: "hil", hilNode: `u-${name}` },
   };
 }
