@@ -33,9 +33,15 @@ export class HilAttachments {
       async (change, signal) => {
         const shown = await this.#nic(attachment, signal);
         const { networks } = shown;
-        if (networks.some((one) => one.network === network && one.channel === attachment.channel)) {
-          const stays = change.isDone || (await isQuiet(this.#client, attachment, shown, signal));
-          return stays ? { value: true } : "an action that somebody else began on that NIC is under way";
+        const isSo = (all: IsolatedNic["networks"]) =>
+          all.some((one) => one.network === network && one.channel === attachment.channel);
+        if (isSo(networks)) {
+          if (change.isDone) return { value: true };
+          const isUnderWay = !(await isQuiet(this.#client, attachment, shown, signal));
+          if (isUnderWay) return "an action that somebody else began on that NIC is under way";
+          // one may have ended since the look
+          const after = await this.#nic(attachment, signal);
+          return isSo(after.networks) ? { value: true } : "what somebody else has just done to that NIC";
         }
         const inTheWay = networks.find(
           (one) => one.network === network || (one.channel === "native" && attachment.channel === "native"),

@@ -236,6 +236,17 @@ describe("actions", () => {
     expect(networks("n1")).toEqual({});
   });
 
+  it("of somebody else that end just after the look are seen: what they took away is attached anew", async () => {
+    const hil = await start({ daemonMs: 5 });
+    node("n1").project = "p";
+    const attached = node("n1").nics.get("eth0")!.networks;
+    attached.set("vlan/native", "prov");
+    const meanwhile = () => attached.clear();
+    rack.hil.faults.add({ call: /^GET .*\/node\/n1$/, answer: "delay", meanwhile });
+    await hil.ensureAttached(native("prov"), signal());
+    expect(networks("n1")).toEqual({ "vlan/native": "prov" });
+  });
+
   it("of somebody else that take away what is attached are waited for, and it is attached anew", async () => {
     const hil = await start({ daemonMs: undefined });
     rack.hil.daemon.start();
