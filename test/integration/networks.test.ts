@@ -218,7 +218,8 @@ describe("behind HIL", () => {
     const api = await startApi(atApi.parts);
     try {
       const { ingot } = commandLine(atApi.directory);
-      const node = nodeInHil("node-1", 1);
+      const { nics: cards } = newNode("node-1", 1);
+      const node = { ...nodeInHil("node-1", 1), nics: cards.map((nic, index) => ({ ...nic, port: `eth${index}` })) };
       await atApi.appliance.nodes.add(node, "test");
       await ingot("default", "image", "import", "golden", ...IMPORT);
       await ingot("default", "network", "create", "web");
