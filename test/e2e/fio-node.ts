@@ -13,6 +13,8 @@ const MIB = 1024 ** 2;
 const ROUND_MIB = 4;
 /** fio brings 84 MB of libraries. */
 const ROOT_MIB = 192;
+/** More than its kernel has under way at a time. */
+const QUEUE_BYTES = MIB;
 
 /** A running node on which fio writes all the time, reads back and compares. */
 export type FioNode = { rack: Rack; node: RackNode; disk: Disk };
@@ -64,9 +66,12 @@ export async function killTgtd({ rack, disk }: FioNode): Promise<void> {
   await backOnDisk({ rack, disk });
 }
 
-/** Waits until the node has written to the tgtd that runs now: its kernel gives a write up that six of them in a row don't take. */
+/**
+ * Waits until the node has written what it had under way, and more, to the tgtd that runs now: its kernel gives a write up that
+ * six of them in a row don't take.
+ */
 export async function writesAgain(writer: FioNode): Promise<void> {
-  await expect.poll(() => writtenBytes(writer), { timeout: ROUND_MS, interval: 20 }).toBeGreaterThan(0);
+  await expect.poll(() => writtenBytes(writer), { timeout: ROUND_MS, interval: 20 }).toBeGreaterThan(QUEUE_BYTES);
 }
 
 /** Waits until the node has a session again. */
