@@ -56,7 +56,10 @@ export class UserRegistry {
     return user;
   }
 
-  /** Changes a user's roles or password; tokens that they made for themselves hold no more than they do now. NOT_FOUND; INVALID. */
+  /**
+   * Changes a user's roles or password. Tokens that they made for themselves hold no more than they do now, and go with a password that
+   * somebody else sets: it may be in wrong hands. NOT_FOUND; INVALID.
+   */
   async change(name: string, changes: { password?: string; grants?: Grant[] }): Promise<UserRecord> {
     this.get(name);
     const password = changes.password === undefined ? undefined : await digestPassword(changes.password);
@@ -65,7 +68,8 @@ export class UserRegistry {
       ...(changes.grants ? { grants: changes.grants } : {}),
       ...(password ? { password } : {}),
     };
-    await this.#commit(changed);
+    const revoked = password ? this.#tokens.withoutUser(name) : [];
+    await this.#records.commit([{ collection: USERS, key: name, value: changed }, ...revoked]);
     return changed;
   }
 

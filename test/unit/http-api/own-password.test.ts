@@ -97,6 +97,16 @@ describe("a person's own password", () => {
     expect(await whoami(basic(PRESENT))).toBe(200);
   });
 
+  it("takes their tokens with it when an admin sets another one", async () => {
+    const { secret } = await read(as(basic(PRESENT), "POST", "/v1/tokens", { name: "pad" }));
+    const asPad = () => as(`Bearer ${secret}`, "GET", "/v1/self");
+    expect((await asPad()).status).toBe(200);
+    expect((await ask("PATCH", "/v1/users/ada", { grants: [VIEWER] })).status).toBe(200);
+    expect((await asPad()).status).toBe(200);
+    expect((await ask("PATCH", "/v1/users/ada", { password: NEXT })).status).toBe(200);
+    expect((await asPad()).status).toBe(401);
+  });
+
   it("is in the audit log when it changes, the passwords are not", async () => {
     await change(basic(PRESENT), { present: PRESENT, password: NEXT });
     const lines = await (await ask("GET", "/v1/audit/lines")).text();
