@@ -136,14 +136,15 @@ export function openRbdStore(options: RbdStoreOptions): ImageStore {
       return { sizeBytes: existing };
     }
     const attempt = () => pool.cloneNow(disk, image, signal);
-    const sizeBytes = await attempt().catch(async (error) => {
+    const made = attempt().catch(async (error) => {
       if (isRefused(error, "exists")) await discard(pool, image, signal);
       else if (isRefused(error, "none")) await checkThere("disk", disk, signal);
       else throw error;
       return attempt();
     });
-    // metadata is copied with the rest; limits are the disk's own
-    await setLimits(pool, image, {}, signal);
+    // metadata is copied with the rest; limits are the disk's own, and few disks have any: looked for meanwhile
+    const [sizeBytes, limits] = await settled([made, limitsOf(pool, disk, signal)]);
+    if (Object.keys(limits).length > 0) await setLimits(pool, image, {}, signal);
     return { sizeBytes };
   };
 
