@@ -1,4 +1,13 @@
-import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from "jose";
+import {
+  createRemoteJWKSet,
+  customFetch,
+  errors,
+  type FetchImplementation,
+  type JWTPayload,
+  type JWTVerifyGetKey,
+  type JWTVerifyOptions,
+  jwtVerify,
+} from "jose";
 import { z } from "zod";
 import type { Clock } from "../clock.ts";
 import { ApplianceError } from "../errors.ts";
@@ -42,7 +51,6 @@ const REFUSALS = new Set([
   errors.JOSEAlgNotAllowed.code,
   errors.JOSENotSupported.code,
   errors.JWKSNoMatchingKey.code,
-  errors.JWKSMultipleMatchingKeys.code,
 ]);
 
 /** Knows callers by signed tokens of one OpenID Connect issuer (RFC 7519, OpenID Connect Discovery 1.0). */
@@ -70,7 +78,7 @@ export class OidcAuthenticator implements ForeignAuthenticator {
     const { issuer, audience, algorithms, clockToleranceSeconds, nameClaim } = this.#settings;
     const keys = await this.#findKeys();
     try {
-      const { payload } = await jwtVerify(credentials.token, keys, {
+      const payload = await verified(credentials.token, keys, {
         issuer,
         audience,
         algorithms: [...algorithms],
@@ -121,6 +129,7 @@ export class OidcAuthenticator implements ForeignAuthenticator {
           timeoutDuration: ANSWER_MS,
           cooldownDuration: this.#cooldownMs,
           cacheMaxAge: KEYS_MS,
+          [customFetch]: this.#fetchKeys(),
         }),
       ),
     };
@@ -129,6 +138,23 @@ export class OidcAuthenticator implements ForeignAuthenticator {
       asking.failedAt = this.#clock.now();
     });
     return asking.asked;
+  }
+
+  /** jose waits between looks that went well; this, after one that did not. */
+  #fetchKeys(): FetchImplementation {
+    let failed: { at: number; error: unknown } | undefined;
+    return async (url, options) => {
+      if (failed && this.#clock.now() - failed.at < this.#cooldownMs) throw failed.error;
+      try {
+        const answer = await fetch(url, options as RequestInit);
+        if (!answer.ok) throw new Error(`${url} answers ${answer.status}`);
+        failed = undefined;
+        return answer;
+      } catch (error) {
+        failed = { at: this.#clock.now(), error };
+        throw error;
+      }
+    };
   }
 
   async #locateKeys(signal: AbortSignal): Promise<string> {
@@ -164,6 +190,23 @@ export class OidcAuthenticator implements ForeignAuthenticator {
         remedy: "look whether the issuer runs and is reachable from here; Ingot's own tokens go on working",
       },
     });
+  }
+}
+
+/** What a token says, once it is verified. One that names no key may be signed by any of those that fit. */
+async function verified(token: string, keys: JWTVerifyGetKey, options: JWTVerifyOptions): Promise<JWTPayload> {
+  try {
+    return (await jwtVerify(token, keys, options)).payload;
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
+    for await (const key of error) {
+      try {
+        return (await jwtVerify(token, key, options)).payload;
+      } catch (refusal) {
+        if (!(refusal instanceof errors.JWSSignatureVerificationFailed)) throw refusal;
+      }
+    }
+    throw new errors.JWSSignatureVerificationFailed();
   }
 }
 

@@ -12,6 +12,8 @@ export class Issuer {
   claimsToBe: string | undefined;
   /** Instead of its answers. */
   failure: number | undefined;
+  /** The path that fails; all do by default. */
+  failing: string | undefined;
   #server: Server | undefined;
   #port = 0;
 
@@ -19,7 +21,10 @@ export class Issuer {
     this.#server = createServer((request, response) => {
       this.asked.push(request.url ?? "");
       void this.#answer(request.url ?? "").then((answer) => {
-        response.writeHead(this.failure ?? (answer ? 200 : 404), { "content-type": "application/json" });
+        const fails = this.failing === undefined || this.failing === request.url;
+        response.writeHead((fails ? this.failure : undefined) ?? (answer ? 200 : 404), {
+          "content-type": "application/json",
+        });
         response.end(JSON.stringify(answer ?? {}));
       });
     });
@@ -50,7 +55,7 @@ export class Issuer {
     if (!key) throw new Error("the issuer has no key");
     const at = Math.floor(now / 1000);
     return new SignJWT({ iss: this.url, aud: "ingot", sub: "ada", iat: at, exp: at + 60, ...claims })
-      .setProtectedHeader({ alg: key.alg, kid: key.kid })
+      .setProtectedHeader({ alg: key.alg, ...(key.kid === "" ? {} : { kid: key.kid }) })
       .sign(key.privateKey);
   }
 

@@ -199,6 +199,39 @@ describe("the issuer's keys", () => {
     expect(await one.probe(AbortSignal.timeout(5_000))).toBe(`${issuer.url} has 1 keys`);
   });
 
+  it("are not asked for by everybody who comes while their endpoint is down; those that are known go on", async () => {
+    const one = authenticator({}, 1_000);
+    const [known, first] = [issuer.keys[0], await issuer.sign(now)];
+    expect(await ask(one, first)).toBeDefined();
+    issuer.failing = "/keys";
+    issuer.failure = 503;
+    const stranger = await new Issuer().rotate();
+    const cold = authenticator({}, 1_000);
+    const before = issuer.asked.filter((path) => path === "/keys").length;
+    for (let at = 0; at < 10; at++) {
+      const token = await issuer.sign(now, {}, { ...stranger, kid: `made-up-${at}` });
+      await expect(ask(cold, token)).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    }
+    expect(issuer.asked.filter((path) => path === "/keys")).toHaveLength(before + 1);
+    expect(await ask(one, await issuer.sign(now, {}, known))).toBeDefined();
+    now += 1_000;
+    issuer.failure = undefined;
+    expect(await ask(cold, first)).toBeDefined();
+  });
+
+  it("may be any of several where a token names none", async () => {
+    const [first, second] = [issuer.keys[0]!, await issuer.rotate()];
+    for (const key of [first, second]) {
+      expect(await ask(authenticator(), await issuer.sign(now, {}, { ...key, kid: "" }))).toMatchObject({
+        name: "oidc:ada",
+      });
+    }
+    const stranger = { ...(await new Issuer().rotate()), kid: "" };
+    expect(await ask(authenticator(), await issuer.sign(now, {}, stranger))).toBeUndefined();
+    const expired = await issuer.sign(now - 120_000, {}, { ...second, kid: "" });
+    await expect(ask(authenticator(), expired)).rejects.toMatchObject({ code: "UNAUTHENTICATED" });
+  });
+
   it("that nobody answers for: UNAVAILABLE until it is back", async () => {
     const one = authenticator({}, 0);
     const token = await issuer.sign(now);
