@@ -117,11 +117,13 @@ export function removeNetworkProcedure(appliance: Appliance): Procedure<NetworkP
 }
 
 /**
- * Sets which other projects may put NICs into a network. NOT_FOUND; INVALID; IN_USE while one that is to lose it has NICs in it; BUSY.
+ * Lets other projects put NICs into a network (`share`), or no longer (`unshare`). NOT_FOUND; INVALID; IN_USE while one that is to
+ * lose it has NICs in it; BUSY.
  * Projects that the caller does not see are taken at their word: whether there are such is none of their business.
  */
 export async function shareNetwork(
   appliance: Appliance,
+  verb: "share" | "unshare",
   { project, network: name, projects }: { project: string; network: string; projects: string[] },
   sees: (project: string) => boolean,
   requestedBy: string,
@@ -129,8 +131,9 @@ export async function shareNetwork(
   const network = appliance.networks.get(project, name);
   appliance.runner.refuseHeld(network.id);
   for (const one of projects) if (sees(parseName(one, "projects"))) appliance.projects.get(one);
-  const after = [...new Set(projects)].filter((one) => one !== project).sort();
   const before = network.sharedWith ?? [];
+  const wanted = verb === "share" ? [...before, ...projects] : before.filter((one) => !projects.includes(one));
+  const after = [...new Set(wanted)].filter((one) => one !== project).sort();
   const lost = new Set(before.filter((one) => !after.includes(one)));
   const members = appliance.networks.membersOf(network.id).flatMap(({ node }) => appliance.nodes.find(node) ?? []);
   const users = members.filter((node) => lost.has(node.project));

@@ -57,11 +57,8 @@ export function addTenantNetworkCommands(program: Command, open: Open): void {
       .addHelpText("after", examples(`ingot network ${verb} storage --with blue`))
       .action(async (name: string, { with: projects }: { with: string[] }, command: Command) => {
         const session = open(command);
-        const { sharedWith = [] } = await session.api.get<Network>(session.projectPath("networks", name));
-        const wanted =
-          verb === "share" ? [...sharedWith, ...projects] : sharedWith.filter((one) => !projects.includes(one));
-        const place = session.projectPath("networks", name, "access");
-        await session.finish(await session.api.put<Operation>(place, { projects: wanted }));
+        const place = session.projectPath("networks", name, verb);
+        await session.finish(await session.api.post<Operation>(place, { projects }));
       });
   }
 

@@ -79,18 +79,21 @@ it("are made, seen by their project alone, used by its nodes, and removed once n
 it("are shared with other projects, and kept from them again once their NICs are out", async () => {
   await make("red", "storage");
   expect((await attach("blue", "node-2", "other-2", "red/storage")).status).toBe(404);
-  const share = (projects: string[]) => as("red", "PUT", "/v1/projects/red/networks/storage/access", { projects });
-  expect(await over(share(["blue"]))).toMatchObject({ state: "done" });
+  const change = (verb: "share" | "unshare", project: string) =>
+    as("red", "POST", `/v1/projects/red/networks/storage/${verb}`, { projects: [project] });
+  expect(await over(change("share", "green"))).toMatchObject({ state: "done" });
+  expect(await over(change("share", "blue"))).toMatchObject({ state: "done" });
+  expect(await over(change("unshare", "green"))).toMatchObject({ state: "done" });
   expect((await list("blue"))[0]).toMatchObject({ name: "red/storage", owner: "red" });
   expect((await list("blue"))[0]).not.toHaveProperty("sharedWith");
   expect(await over(attach("blue", "node-2", "other-2", "red/storage"))).toMatchObject({ state: "done" });
   expect((await list("red"))[0]).toMatchObject({ sharedWith: ["blue"], members: [] });
-  expect(await read(share([]))).toMatchObject({ code: "IN_USE", field: "projects" });
-  expect((await read(share([]))).detail).not.toContain("blue");
+  expect(await read(change("unshare", "blue"))).toMatchObject({ code: "IN_USE", field: "projects" });
+  expect((await read(change("unshare", "blue"))).detail).not.toContain("blue");
   expect((await read(as("red", "DELETE", "/v1/projects/red/networks/storage"))).detail).not.toContain("node-2");
   await over(as("blue", "POST", "/v1/nodes/node-2/deprovision", { disk: "delete" }));
   expect(await networksOf("node-2")).toEqual([]);
-  expect(await over(share([]))).toMatchObject({ state: "done" });
+  expect(await over(change("unshare", "blue"))).toMatchObject({ state: "done" });
   expect(await list("blue")).toHaveLength(1);
 });
 

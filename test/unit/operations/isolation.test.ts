@@ -101,7 +101,7 @@ proveProcedures(
       removeNetwork(appliance, { project, network: "storage" }, "test"),
     ),
     "share network": scenario(withNetworks, (appliance) =>
-      shareNetwork(appliance, { project, network: "storage", projects: ["blue"] }, () => false, "test"),
+      shareNetwork(appliance, "share", { project, network: "storage", projects: ["blue"] }, () => false, "test"),
     ),
     "attach to a network": scenario(async (appliance) => {
       await withNetworks(appliance);

@@ -23,9 +23,9 @@ const newNetwork = z
   .openapi("NewNetwork");
 const access = z
   .strictObject({
-    projects: z.array(z.string()).max(256).openapi({ description: "All that may use it beside its own" }),
+    projects: z.array(z.string()).min(1).max(256).openapi({ description: "Beside the one that it belongs to" }),
   })
-  .openapi("NetworkAccess");
+  .openapi("NetworkSharing");
 
 const routes = {
   list: describeRoute("network:read", {
@@ -53,8 +53,14 @@ const routes = {
     responses: ACCEPTED,
   }),
   share: describeRoute("network:write", {
-    method: "put",
-    path: "/v1/projects/{project}/networks/{network}/access",
+    method: "post",
+    path: "/v1/projects/{project}/networks/{network}/share",
+    request: { params, body: body(access) },
+    responses: ACCEPTED,
+  }),
+  unshare: describeRoute("network:write", {
+    method: "post",
+    path: "/v1/projects/{project}/networks/{network}/unshare",
     request: { params, body: body(access) },
     responses: ACCEPTED,
   }),
@@ -87,9 +93,11 @@ export function addTenantNetworkRoutes(api: Api, { appliance }: ApiParts): void 
   api.openapi(routes.remove, async (c) =>
     accepted(c, appliance, await removeNetwork(appliance, c.req.valid("param"), c.var.caller.name)),
   );
-  api.openapi(routes.share, async (c) => {
-    const request = { ...c.req.valid("json"), ...c.req.valid("param") };
-    const sees = (name: string) => seesProject(c.var.caller, name);
-    return accepted(c, appliance, await shareNetwork(appliance, request, sees, c.var.caller.name));
-  });
+  for (const verb of ["share", "unshare"] as const) {
+    api.openapi(routes[verb], async (c) => {
+      const request = { ...c.req.valid("json"), ...c.req.valid("param") };
+      const sees = (name: string) => seesProject(c.var.caller, name);
+      return accepted(c, appliance, await shareNetwork(appliance, verb, request, sees, c.var.caller.name));
+    });
+  }
 }
