@@ -2,6 +2,7 @@ import type { StoredKind } from "../drivers/images/image-store.ts";
 import type { Description } from "../drivers/images/pool-catalogue.ts";
 import { ApplianceError } from "../errors.ts";
 import type { Change } from "../store/records.ts";
+import { freeName } from "../values/name.ts";
 import { type AdoptionChoice, adoptedRecord, checkChoice, compareWithPool } from "./adoption.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure, StepContext } from "./operation.ts";
@@ -144,8 +145,7 @@ function freeNames({ images, disks }: Appliance): (kind: StoredKind, project: st
     ...disks.list().map(({ project, name }) => key("disk", project, name)),
   ]);
   return (kind, project, wished) => {
-    let name = wished;
-    for (let serial = 2; taken.has(key(kind, project, name)); serial++) name = `${wished.slice(0, 58)}-${serial}`;
+    const name = freeName(wished, (one) => taken.has(key(kind, project, one)));
     taken.add(key(kind, project, name));
     return name;
   };

@@ -2,6 +2,7 @@ import type { Grant } from "../access/caller.ts";
 import { ApplianceError, isApplianceError } from "../errors.ts";
 import type { ImageRecord } from "../images/image.ts";
 import { DEFAULT_PROJECT } from "../projects/project.ts";
+import { freeName } from "../values/name.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf } from "./attachment.ts";
 import { deprovision } from "./deprovision.ts";
@@ -12,6 +13,7 @@ import { removeImage } from "./remove-image.ts";
 import { removeProject } from "./remove-project.ts";
 import { snapshotDisk } from "./snapshot-disk.ts";
 import { removeNetwork } from "./tenant-network.ts";
+import { unlessAborted } from "./until-aborted.ts";
 import type { Uploads } from "./uploads.ts";
 import { describeUsers, usersOfImage } from "./users.ts";
 
@@ -133,7 +135,7 @@ export function closeProjectProcedure(appliance: Appliance, uploads: Uploads): P
         begin: () =>
           snapshotDisk(
             appliance,
-            { project, disk: id, image: freeImageName(appliance, project, name) },
+            { project, disk: id, image: freeName(name, (one) => appliance.images.isTaken(project, one)) },
             plan.requestedBy,
           ),
       })),
@@ -217,7 +219,8 @@ async function doAll(
         const holder = runner.holder(id);
         // whoever has this one retried has that one retried
         if (holder !== undefined && runner.get(holder).state === "stuck") await runner.retry(holder);
-        const end = await settledUnless(signal, runner.settled(holder ?? (await begin()).id));
+        const operation = holder ?? (await begin()).id;
+        const end = await unlessAborted(signal, () => runner.settled(operation));
         return { end, isOurs: holder === undefined };
       }),
     );
@@ -233,15 +236,6 @@ async function doAll(
   }
 }
 
-function settledUnless<T>(signal: AbortSignal, settled: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const stop = () => reject(signal.reason);
-    if (signal.aborted) return stop();
-    signal.addEventListener("abort", stop, { once: true });
-    settled.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
-  });
-}
-
 /** Whether such an operation on a thing was done since this one began: a step that is run again does not do it twice. */
 function wasDone({ runner }: Appliance, operation: string, kind: OperationKind, thing: string): boolean {
   const since = runner.get(operation).createdAt;
@@ -252,14 +246,6 @@ function wasDone({ runner }: Appliance, operation: string, kind: OperationKind, 
 
 function isAbout({ holds, uses = [] }: OperationRecord, thing: string): boolean {
   return holds.includes(thing) || uses.includes(thing);
-}
-
-/** A disk's own name for its snapshot, or that with a number. */
-function freeImageName({ images }: Appliance, project: string, wished: string): string {
-  const taken = new Set(images.list(project).map(({ name }) => name));
-  let name = wished;
-  for (let serial = 2; taken.has(name); serial++) name = `${wished.slice(0, 58)}-${serial}`;
-  return name;
 }
 
 function usedElsewhere(appliance: Appliance, image: ImageRecord): string[] {

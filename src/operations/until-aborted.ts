@@ -6,7 +6,7 @@ export async function* untilAborted<T>(source: AsyncIterable<T>, signal: AbortSi
   const iterator = source[Symbol.asyncIterator]();
   try {
     for (;;) {
-      const { done, value } = await next(iterator, signal);
+      const { done, value } = await unlessAborted(signal, () => iterator.next());
       if (done) return;
       yield value;
     }
@@ -16,13 +16,13 @@ export async function* untilAborted<T>(source: AsyncIterable<T>, signal: AbortSi
   }
 }
 
-function next<T>(iterator: AsyncIterator<T>, signal: AbortSignal): Promise<IteratorResult<T>> {
+/** What a promise comes to, unless the signal is aborted first: then it fails with the signal's reason at once. */
+export function unlessAborted<T>(signal: AbortSignal, begin: () => Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const stop = () => reject(signal.reason);
     if (signal.aborted) return stop();
     signal.addEventListener("abort", stop, { once: true });
-    iterator
-      .next()
+    begin()
       .then(resolve, reject)
       .finally(() => signal.removeEventListener("abort", stop));
   });

@@ -74,10 +74,15 @@ export class OwnedThings<Thing extends OwnedThing> {
     return id === undefined ? undefined : this.#things.get(id);
   }
 
+  /** Whether the project has one of this name. */
+  isTaken(project: string, name: string): boolean {
+    return this.#of(project).some((one) => one.name === name);
+  }
+
   /** EXISTS when the name is taken in the project, INVALID when it can't be a name. */
   checkNewName(project: string, name: string): void {
     parseName(name);
-    if (this.#of(project).some((one) => one.name === name)) {
+    if (this.isTaken(project, name)) {
       const kind = this.#kind;
       throw new ApplianceError(
         "EXISTS",

@@ -24,3 +24,11 @@ export function parseName(text: string, field = "name"): string {
   }
   return text;
 }
+
+/** The wished name, or that with the first number behind it that makes it a free one. */
+export function freeName(wished: string, isTaken: (name: string) => boolean): string {
+  let name = wished;
+  // the longest names have 63 letters
+  for (let serial = 2; isTaken(name); serial++) name = `${wished.slice(0, 58)}-${serial}`;
+  return name;
+}
