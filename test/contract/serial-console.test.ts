@@ -165,6 +165,22 @@ describe("serial console: ipmi-sol", () => {
     await again.close();
   });
 
+  it("ends when somebody else ended its session, and not while nobody did", async () => {
+    const watched = createSerialConsoles(createIpmiShared(), 1);
+    let said = "";
+    const line = await watched(account()).open((bytes) => {
+      said += Buffer.from(bytes).toString();
+    }, signal());
+    // it was looked after meanwhile, more than once
+    await new Promise((resolve) => setTimeout(resolve, 5_000));
+    machine.say("still here");
+    await vi.waitFor(() => expect(said).toBe("still here"), PATIENT);
+    const bmc = ["-I", "lanplus", "-C", "3", "-H", ADDRESS, "-p", String(PORT), "-U", "admin", "-P", PASSWORD];
+    await runProgram("ipmitool", [...bmc, "sol", "deactivate"]);
+    expect(await line.ended).toBe("its session on the BMC was ended by somebody else");
+    expect(ipmitools()).toEqual([]);
+  });
+
   it("leaves no program behind a process that is killed", async () => {
     const source = new URL("../../src/drivers", import.meta.url).href;
     // a child that was begun in between holds the terminals too

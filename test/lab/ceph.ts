@@ -1,6 +1,6 @@
 import type { ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { endProcess, killProcess, type LabProcessOptions, startProcess } from "./lab-state.ts";
 import { type ProgramOptions, runProgram } from "./program.ts";
@@ -9,6 +9,8 @@ const MIB = 1024 ** 2;
 const READY_MS = 150_000;
 /** Longest that a command may take. */
 const PATIENCE_MS = 80_000;
+/** Of a log. */
+const LAST_WORDS = 4_000;
 
 /** Where a cluster runs: on this machine's loopback, or on a lab network's. */
 export type CephHost = {
@@ -95,7 +97,12 @@ export async function createCephCluster(host: CephHost, options: CephOptions = {
     pids.set(daemon, child.pid!);
   };
   const start = async (daemon: CephDaemon) => {
-    if (daemon === "mon") await launch("mon", ["ceph-mon", "--id", "a"]);
+    if (daemon === "mon") {
+      await launch("mon", ["ceph-mon", "--id", "a"]);
+      // a client that asks while the monitor comes up may hunt for it longer than it may take: each try is a new one
+      const ask = ["ceph", "--conf", adminConf, "--connect-timeout", "10", "mon", "stat"];
+      await until("monitor", async () => (await host.run(ask, bounded())) !== "", at("log/ceph-mon.a.log"));
+    }
     if (daemon === "mgr") await launch("mgr", ["ceph-mgr", "--id", "x", "--keyring", at("mgr.x/keyring")]);
     if (daemon === "osd") {
       // a monitor that was not told of the end would wait for it to be noticed
@@ -246,10 +253,14 @@ async function makeKeyrings(host: CephHost, at: (name: string) => string, pool: 
   }
 }
 
-async function until(what: string, ask: () => Promise<boolean>): Promise<void> {
+/** `log`: of the daemon that is waited for, told when it doesn't come. */
+async function until(what: string, ask: () => Promise<boolean>, log?: string): Promise<void> {
   const deadline = Date.now() + READY_MS;
   while (!(await ask().catch(() => false))) {
-    if (Date.now() > deadline) throw new Error(`${what}: not within ${READY_MS} ms`);
+    if (Date.now() > deadline) {
+      const said = log ? await readFile(log, "utf8").catch(String) : "";
+      throw new Error(`${what}: not within ${READY_MS} ms\n${said.slice(-LAST_WORDS)}`);
+    }
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }

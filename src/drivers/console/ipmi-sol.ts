@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { type IPty, spawn } from "node-pty";
 import { isApplianceError } from "../../errors.ts";
 import { driverFailed, throwIfAborted } from "../failure.ts";
@@ -17,18 +18,63 @@ const MAX_PREAMBLE = 16 * 1024;
 /** Of the end of a session, where ipmitool says why. */
 const LAST_WORDS = 400;
 const CLOSE_MS = 2_000;
+/** Get Payload Activation Status, of SOL (IPMI 2.0, 24.4): how many there may be at once, then a bit for each. */
+const PAYLOAD_STATUS = "raw 0x06 0x4a 0x01";
+const DEAF = "its session on the BMC was ended by somebody else";
 
 /** A serial line over LAN by IPMI 2.0 (SOL), through `ipmitool`, which wants a terminal for it. */
 export class IpmiSolConsole implements SerialConsole {
   readonly #account: IpmiAccount;
   readonly #commands: IpmiCommands;
+  readonly #silentSeconds: number;
 
-  constructor(account: IpmiAccount, shared: IpmiShared) {
+  /** `silentSeconds`: after so long without a byte the BMC is asked whether it serves the line at all. */
+  constructor(account: IpmiAccount, shared: IpmiShared, silentSeconds: number) {
     this.#account = account;
     this.#commands = new IpmiCommands(account, shared);
+    this.#silentSeconds = silentSeconds;
   }
 
   async open(hear: (bytes: Uint8Array) => void, signal: AbortSignal): Promise<SerialLine> {
+    let heard = performance.now();
+    const line = await this.#open((bytes) => {
+      heard = performance.now();
+      hear(bytes);
+    }, signal);
+    void this.#endOnceDeaf(line, () => performance.now() - heard);
+    return line;
+  }
+
+  /**
+   * `ipmitool` doesn't learn that somebody else ended its session, and would listen for ever. While that somebody has the line
+   * there is a session, theirs: it is left to them.
+   */
+  async #endOnceDeaf(line: OpenLine, silentMs: () => number): Promise<void> {
+    const ended = new AbortController();
+    void line.ended.then(() => ended.abort());
+    try {
+      for (;;) {
+        await sleep(this.#silentSeconds * 1000, undefined, { signal: ended.signal, ref: false });
+        const isSilent = () => silentMs() >= this.#silentSeconds * 1000;
+        if (isSilent() && !(await this.#isServed(ended.signal)) && isSilent()) return line.kill(DEAF);
+      }
+    } catch {
+      // it has ended, or the BMC can't tell
+    }
+  }
+
+  async #isServed(signal: AbortSignal): Promise<boolean> {
+    try {
+      const [, ...active] = (await this.#commands.run(PAYLOAD_STATUS, signal)).split(/\s+/);
+      return active.some((byte) => byte !== "00");
+    } catch (error) {
+      // of a BMC that gives no answer ipmitool tells by itself
+      if (isApplianceError(error, "UNAVAILABLE") || isApplianceError(error, "TIMEOUT")) return true;
+      throw error;
+    }
+  }
+
+  async #open(hear: (bytes: Uint8Array) => void, signal: AbortSignal): Promise<OpenLine> {
     const { suite, bmc } = this.#commands;
     const first = await activate(this.#account, suite, hear, signal);
     if (typeof first !== "string") return first;
@@ -56,13 +102,16 @@ export class IpmiSolConsole implements SerialConsole {
   }
 }
 
+/** `kill`: ends it without a word to the BMC. */
+type OpenLine = SerialLine & { kill(why: string): void };
+
 /** Starts ipmitool; the open line, or what it said when it ended without one. */
 async function activate(
   account: IpmiAccount,
   suite: CipherSuite,
   hear: (bytes: Uint8Array) => void,
   signal: AbortSignal,
-): Promise<SerialLine | string> {
+): Promise<OpenLine | string> {
   throwIfAborted(signal, DRIVER, ACTION);
   const { address, port, user } = account;
   const session = ["-I", "lanplus", "-C", String(suite), "-H", address, "-p", String(port), "-U", user, "-E"];
@@ -78,12 +127,13 @@ async function activate(
       cause,
     });
   }
-  const { promise: opened, resolve: open } = Promise.withResolvers<SerialLine | string>();
+  const { promise: opened, resolve: open } = Promise.withResolvers<OpenLine | string>();
   const { promise: ended, resolve: end } = Promise.withResolvers<string>();
   const sol = new SolEscape();
   let hasEnded = false;
   let preamble: string | undefined = "";
   let lastWords = "";
+  let reason: string | undefined;
   const kill = () => {
     // 0 and -1 are whole groups of processes
     if (!hasEnded && pty.pid > 1) process.kill(pty.pid, "SIGKILL");
@@ -96,7 +146,7 @@ async function activate(
     kill();
     throw error;
   }
-  const line: SerialLine = {
+  const line: OpenLine = {
     write: (bytes) => {
       const { isAtLineStart } = sol;
       const taken = input.write(sol.encode(bytes));
@@ -111,6 +161,10 @@ async function activate(
       const late = setTimeout(kill, CLOSE_MS);
       await ended;
       clearTimeout(late);
+    },
+    kill: (why) => {
+      reason = why;
+      kill();
     },
   };
   const onOutput = (bytes: Buffer) => {
@@ -129,7 +183,7 @@ async function activate(
   pty.onExit(() => {
     hasEnded = true;
     input.close();
-    end(lastLine(lastWords));
+    end(reason ?? lastLine(lastWords));
     open(lastLine(lastWords));
   });
   signal.addEventListener("abort", kill, { once: true });
