@@ -7,6 +7,8 @@ import type { ClientFacts } from "./appliance.ts";
 /** What `runClient` told this program. */
 export const facts = JSON.parse(process.argv[2] as string) as ClientFacts;
 export const api = new ApiClient({ socket: facts.apiSocket });
+/** Asked more often, a question and its answer would take a processor to themselves. */
+const LOOK_EVERY_MS = 4;
 
 /** How late ingotd's event loop was since the last call. */
 export async function loopDelay(): Promise<{ p99Ms: number; maxMs: number }> {
@@ -33,7 +35,12 @@ export async function ended(operation: Operation): Promise<Operation> {
 }
 
 /** Waits until a step of the operation is in this state. Many that ask often would measure their own questions. */
-export async function reached(operation: Operation, step: string, state: string, everyMs = 1): Promise<void> {
+export async function reached(
+  operation: Operation,
+  step: string,
+  state: string,
+  everyMs = LOOK_EVERY_MS,
+): Promise<void> {
   for (;;) {
     const now = await api.get<Operation>(`/v1/operations/${operation.id}`);
     if (now.steps.find((one) => one.name === step)?.state === state) return;

@@ -7,6 +7,8 @@ import { median } from "./side-by-side.ts";
 
 const REPEATS = 10;
 const BATCH = 24;
+/** By all of a batch together, 500 questions a second. */
+const BATCH_LOOK_EVERY_MS = 48;
 const KERNEL_SECTORS = 4096;
 const DISKS = "/v1/projects/default/disks";
 export const IMAGES = "/v1/projects/default/images";
@@ -133,7 +135,7 @@ export async function releases(image: string): Promise<number> {
 export async function batch(image: string): Promise<number> {
   const nodes = Array.from({ length: BATCH }, (_, node) => node);
   const began = performance.now();
-  const attached = await Promise.all(nodes.map((node) => attach(node, image, BATCH)));
+  const attached = await Promise.all(nodes.map((node) => attach(node, image, BATCH_LOOK_EVERY_MS)));
   const milliseconds = performance.now() - began;
   await Promise.all(attached.map(boot));
   for (const node of nodes) await release(node);
