@@ -5,7 +5,7 @@
  */
 import { readFile, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Boot, Disk, Image, Lease, Node, Operation } from "../../src/cli/answers.ts";
 import { bootStory } from "../lab/boot-story.ts";
 import { buildTinyImage } from "../lab/image/tiny-image.ts";
@@ -116,6 +116,16 @@ it("has all of the node's boot in the log of its console, from firmware to OS", 
   const said = log.join("\n");
   expect(said).toMatch(/SeaBIOS.*iPXE.*INGOT-UP.*INGOT-READY/s);
   expect(said).toContain(": console open]");
+});
+
+it("is heard again on its console once ingotd, killed, is back", { timeout: 180_000 }, async () => {
+  await rack.end("ingotd", "SIGKILL");
+  await rack.startIngotd();
+  const open = /: console open\]/g;
+  const said = async () => (await rack.ingotJson<{ log: string[] }>("console", first.name)).log.join("\n");
+  await vi.waitFor(async () => expect((await said()).match(open)).toHaveLength(2), { timeout: 120_000, interval: 500 });
+  await runOnNode(first, "echo heard-$((40 + 2))");
+  await vi.waitFor(async () => expect(await said()).toContain("heard-42"), { timeout: 30_000, interval: 500 });
 });
 
 describe.concurrent("a running node", { timeout: BOOT_MS + 60_000 }, () => {
