@@ -2,7 +2,6 @@ import { ApplianceError } from "../errors.ts";
 import { MEMBERSHIPS, type MembershipRecord, membershipKey, type NetworkRecord } from "../networks/network.ts";
 import { type AllocationRecord, allocationOf } from "../nodes/allocation.ts";
 import type { Nic, NodeRecord } from "../nodes/node.ts";
-import { nameFrom } from "../projects/owned-things.ts";
 import type { Appliance } from "./appliance.ts";
 import { askIsolator, networkSeconds } from "./isolation-steps.ts";
 import type { OperationRecord, Procedure, Step, StepContext } from "./operation.ts";
@@ -48,7 +47,7 @@ export async function attachNetwork(
   });
 }
 
-/** Takes a NIC out of a network. NOT_FOUND where it is not in; BUSY. */
+/** Takes a NIC out of a network, by the name that its node's project uses. NOT_FOUND where it is not in; INVALID for a name of several; BUSY. */
 export async function detachNetwork(
   appliance: Appliance,
   { node: nameOrId, nic, network: name }: { node: string; nic: string; network: string },
@@ -57,9 +56,8 @@ export async function detachNetwork(
   const node = appliance.nodes.get(nameOrId);
   appliance.runner.refuseHeld(node.id);
   const { mac, port } = nicOf(node, nic);
-  const membership = appliance.networks
-    .membershipsOf(node.id)
-    .find((one) => one.mac === mac && isCalled(appliance, node, one, name));
+  const { id } = appliance.networks.getUsable(node.project, name);
+  const membership = appliance.networks.membershipsOf(node.id).find((one) => one.mac === mac && one.network === id);
   if (!membership) {
     throw new ApplianceError("NOT_FOUND", `NIC ${nic} of node ${node.name} is in no network "${name}"`, {
       details: { field: "network", value: name, remedy: `ingot node show ${node.name} lists what it is in` },
@@ -169,14 +167,4 @@ function nicOf(node: NodeRecord, wanted: string): Nic {
   throw new ApplianceError("NOT_FOUND", `node ${node.name} has no NIC ${wanted}`, {
     details: { field: "nic", value: wanted, remedy: `ingot node show ${node.name} lists its NICs` },
   });
-}
-
-function isCalled(
-  { networks }: Appliance,
-  { project }: NodeRecord,
-  membership: MembershipRecord,
-  name: string,
-): boolean {
-  const network = networks.find(membership.network);
-  return network !== undefined && [network.name, network.id, nameFrom(project, network)].includes(name);
 }

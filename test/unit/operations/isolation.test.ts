@@ -126,22 +126,61 @@ proveProcedures(
   isolated,
 );
 
-it("leaves a node alone that the isolator has given to others meanwhile", async () => {
+/** Runs a test in a world that isolates nodes. */
+async function inWorld(test: (appliance: Appliance, world: World) => Promise<void>): Promise<void> {
   const world = new World();
   isolated(world);
   try {
-    const appliance = await world.start();
+    await test(await world.start(), world);
+  } finally {
+    await world.end();
+  }
+}
+
+/** As somebody does who works on the isolator by hand. */
+async function giveToStrangers({ isolator }: World): Promise<void> {
+  const [nic] = (await isolator.node("node-1")).nics;
+  for (const one of nic!.networks) await isolator.ensureDetached({ node: "node-1", nic: nic!.name, ...one });
+  await isolator.free("node-1", project);
+  await isolator.allocate("node-1", "strangers");
+}
+
+it("leaves a node alone that the isolator has given to others meanwhile", () =>
+  inWorld(async (appliance, world) => {
     await withProvisioned(appliance);
     const { id } = appliance.nodes.get("node-1");
-    const [nic] = (await world.isolator.node("node-1")).nics;
-    for (const one of nic!.networks) await world.isolator.ensureDetached({ node: "node-1", nic: nic!.name, ...one });
-    await world.isolator.free("node-1", project);
-    await world.isolator.allocate("node-1", "strangers");
+    await giveToStrangers(world);
     await done(appliance, deprovision(appliance, { node: "node-1", disk: "delete", now: true }, "test"));
     expect(world.power.get(id)?.state).toBe("on");
     expect((await world.isolator.node("node-1")).project).toBe("strangers");
     expect(allocationOf(appliance.records, id)).toBeUndefined();
-  } finally {
-    await world.end();
-  }
-});
+  }));
+
+it("takes a NIC out of the network that its project means by a name, not out of another's", () =>
+  inWorld(async (appliance) => {
+    await withProvisioned(appliance);
+    await appliance.projects.add({ name: "blue" }, "test");
+    for (const owner of ["blue", project]) {
+      await done(appliance, createNetwork(appliance, { project: owner, name: "storage" }, "test"));
+    }
+    const shared = { project: "blue", network: "storage", projects: [project] };
+    await done(
+      appliance,
+      shareNetwork(appliance, "share", shared, () => true, "test"),
+    );
+    const nic = { node: "node-1", nic: "other-1" };
+    for (const network of ["blue/storage", "storage"]) {
+      await done(appliance, attachNetwork(appliance, { ...nic, network, channel: "tagged" }, "test"));
+    }
+    const owners = () =>
+      appliance.networks
+        .membershipsOf(appliance.nodes.get("node-1").id)
+        .map(({ network }) => appliance.networks.find(network)?.project);
+    await done(appliance, detachNetwork(appliance, { ...nic, network: "storage" }, "test"));
+    expect(owners()).toEqual(["blue"]);
+    await expect(detachNetwork(appliance, { ...nic, network: "storage" }, "test")).rejects.toMatchObject({
+      ...{ code: "NOT_FOUND", details: { remedy: expect.stringContaining("ingot node show") } },
+    });
+    await done(appliance, detachNetwork(appliance, { ...nic, network: "blue/storage" }, "test"));
+    expect(owners()).toEqual([]);
+  }));
