@@ -159,9 +159,9 @@ export async function shareNetwork(
 export function shareNetworkProcedure(appliance: Appliance): Procedure<SharePlan> {
   const set = async (context: StepContext<SharePlan>, projects: string[]) => {
     const { network: id, isolatedAs } = context.plan;
-    const names = projects.map((one) => isolatedProject(appliance, one));
-    await askIsolator(appliance, context, (isolator, ...rest) => isolator.ensureAccess(isolatedAs, names, ...rest));
     const { sharedWith: _, ...network } = recordOf(appliance, id);
+    const names = [network.project, ...projects].map((one) => isolatedProject(appliance, one));
+    await askIsolator(appliance, context, (isolator, ...rest) => isolator.ensureAccess(isolatedAs, names, ...rest));
     const value = { ...network, ...(projects.length > 0 ? { sharedWith: projects } : {}) };
     return { changes: [{ collection: NETWORKS, key: id, value }] };
   };

@@ -126,17 +126,26 @@ describe.each(implementations)("network isolator: %s", (_name, make) => {
     await isolator.allocate("n1", "blue", signal());
     const attach = () => isolator.ensureAttached(on("one"), signal());
     await expect(attach()).rejects.toMatchObject({ code: expect.stringMatching(/CONFLICT|FORBIDDEN/) });
-    await twice(() => isolator.ensureAccess("one", ["blue"], signal()));
+    await twice(() => isolator.ensureAccess("one", ["red", "blue"], signal()));
     await attach();
-    await expect(isolator.ensureAccess("one", [], signal())).rejects.toMatchObject({ code: "CONFLICT" });
+    await expect(isolator.ensureAccess("one", ["red"], signal())).rejects.toMatchObject({ code: "CONFLICT" });
     expect(await isolator.ensureNetwork({ name: "one", project: "red" }, signal())).toBeDefined();
     await isolator.ensureDetached(on("one"), signal());
-    await twice(() => isolator.ensureAccess("one", [], signal()));
+    await twice(() => isolator.ensureAccess("one", ["red"], signal()));
     await expect(attach()).rejects.toMatchObject({ code: expect.stringMatching(/CONFLICT|FORBIDDEN/) });
     await expect(isolator.ensureAccess("none", ["blue"], signal())).rejects.toMatchObject({ code: "NOT_FOUND" });
     await isolator.removeNetwork("one", signal());
     await isolator.ensureNetwork({ name: "one", project: "red" }, signal());
     await expect(attach()).rejects.toMatchObject({ code: expect.stringMatching(/CONFLICT|FORBIDDEN/) });
+  });
+
+  it("lets others into a network whose VLAN was asked for, and keeps it for who it was made for", async () => {
+    await isolator.ensureNetwork({ name: "one", project: "red", vlan: 300 }, signal());
+    await isolator.allocate("n1", "red", signal());
+    for (const projects of [["red", "blue"], ["red"]]) {
+      await twice(() => isolator.ensureAccess("one", projects, signal()));
+      await isolator.ensureAttached(on("one"), signal());
+    }
   });
 
   it("puts NICs into networks and out again, native and tagged", async () => {

@@ -61,11 +61,12 @@ export class MemoryIsolator implements NetworkIsolator {
   async ensureAccess(name: string, projects: readonly string[]): Promise<void> {
     const network = this.networks.get(name);
     if (!network) throw refusal("NOT_FOUND", `no network ${name}`);
-    const lost = (this.access.get(name) ?? []).filter((one) => !projects.includes(one));
+    const others = projects.filter((one) => one !== network.project);
+    const lost = (this.access.get(name) ?? []).filter((one) => !others.includes(one));
     const isIn = ({ project, nics }: IsolatedNode) =>
       lost.includes(project ?? "") && nics.some(({ networks }) => networks.some((one) => one.network === name));
     if ([...this.#nodes.values()].some(isIn)) throw refusal("CONFLICT", `NICs of ${lost} are in network ${name}`);
-    this.access.set(name, [...projects]);
+    this.access.set(name, others);
   }
 
   async removeNetwork(name: string): Promise<void> {

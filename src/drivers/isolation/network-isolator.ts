@@ -17,8 +17,8 @@ export interface NetworkIsolator {
   /** Makes a network; what the isolator chose of it is answered. EXISTS when one of another make has that name. */
   ensureNetwork(network: NetworkSpec, signal: AbortSignal, tell?: TellWait): Promise<{ vlan?: number }>;
   /**
-   * Lets these projects attach to a network, beside the one that it was made for, and no others. NOT_FOUND; CONFLICT while a NIC of
-   * one that is to lose it is in it.
+   * Lets these projects attach to a network, and no others; the one that it was made for is among them. NOT_FOUND; CONFLICT while
+   * a NIC of one that is to lose it is in it.
    */
   ensureAccess(network: string, projects: readonly string[], signal: AbortSignal, tell?: TellWait): Promise<void>;
   /** CONFLICT while NICs are in it. */

@@ -143,8 +143,9 @@ export class OvsIsolator implements NetworkIsolator {
       if (!there)
         throw refusal("NOT_FOUND", `${action}: there is no such network`, { action, remedy: "make it first" });
       const { name: _, access = [], ...made } = there;
-      const lost = access.filter((project) => !projects.includes(project));
-      if (lost.length === 0 && projects.every((project) => access.includes(project))) return [];
+      const others = projects.filter((project) => project !== there.project);
+      const lost = access.filter((project) => !others.includes(project));
+      if (lost.length === 0 && others.every((project) => access.includes(project))) return [];
       const isIn = ({ native, tagged }: OvsPort) => native === there.vlan || tagged.includes(there.vlan);
       const users = [...state.ports.values()].filter((port) => lost.includes(port.project ?? "") && isIn(port));
       if (users.length > 0) {
@@ -152,7 +153,7 @@ export class OvsIsolator implements NetworkIsolator {
         const message = `${action}: NICs of ${lost.join(", ")} are in it: ${attached.join(", ")}`;
         throw refusal("CONFLICT", message, { action, attached, remedy: "detach them first" });
       }
-      const record = { ...made, ...(projects.length > 0 && { access: [...projects] }) };
+      const record = { ...made, ...(others.length > 0 && { access: others }) };
       const asSeen = lost.length > 0 ? [...state.ports.values()].map(portUnchanged) : [];
       return [setNetwork(bridge, network, record), state.networksUnchanged, ...asSeen];
     });

@@ -7,6 +7,7 @@ import { importImage } from "../../../src/operations/import-image.ts";
 import { attachNetwork, detachNetwork } from "../../../src/operations/network-membership.ts";
 import { provision } from "../../../src/operations/provision.ts";
 import { createNetwork, removeNetwork, shareNetwork } from "../../../src/operations/tenant-network.ts";
+import { HilWorld, PROJECT_IN_HIL } from "./hil-world.ts";
 import { done, proveProcedures, type Scenario } from "./prove-procedures.ts";
 import { isolatedAsRecorded, newNode, nothingLeftBehind, World } from "./world.ts";
 
@@ -184,3 +185,26 @@ it("takes a NIC out of the network that its project means by a name, not out of 
     await done(appliance, detachNetwork(appliance, { ...nic, network: "blue/storage" }, "test"));
     expect(owners()).toEqual([]);
   }));
+
+it("shares a network of HIL whose VLAN was asked for, and keeps it for its owner", async () => {
+  const world = await HilWorld.make([]);
+  try {
+    const appliance = await world.start();
+    await done(appliance, createNetwork(appliance, { project, name: "storage", vlan: 300 }, "test"));
+    const { isolatedAs } = appliance.networks.get(project, "storage");
+    const sharing = { project, network: "storage", projects: ["blue"] };
+    const access = () => world.rack.hil.world.networks.get(isolatedAs)?.access?.toSorted();
+    await done(
+      appliance,
+      shareNetwork(appliance, "share", sharing, () => false, "test"),
+    );
+    expect(access()).toEqual(["blue", PROJECT_IN_HIL]);
+    await done(
+      appliance,
+      shareNetwork(appliance, "unshare", sharing, () => false, "test"),
+    );
+    expect(access()).toEqual([PROJECT_IN_HIL]);
+  } finally {
+    await world.end();
+  }
+});
