@@ -168,7 +168,7 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
   return {
     kind: "deprovision",
     steps: (plan) => [
-      ...(plan.isolated ? [lookAtOwner<DeprovisionPlan>(appliance, ({ node }) => node)] : []),
+      ...(plan.isolated ? [lookAtOwner<DeprovisionPlan>(appliance, "look-at-owner", ({ node }) => node)] : []),
       ...(plan.now ? [] : [askOff]),
       powerOff,
       ...(plan.isolated ? [leaveNetworks<DeprovisionPlan>(appliance, "leave-networks", ({ node }) => node)] : []),

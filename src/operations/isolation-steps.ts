@@ -163,9 +163,9 @@ export function joinProvisioningNetwork<Plan extends Isolating>(appliance: Appli
  * Sees whether a node is still its project's at the isolator before anything is done to it: output `isOurs`. An isolator that does
  * not answer, or does not know the node any more, has given it to nobody else.
  */
-export function lookAtOwner<Plan>(appliance: Appliance, nodeOf: (plan: Plan) => string): Step<Plan> {
+export function lookAtOwner<Plan>(appliance: Appliance, name: string, nodeOf: (plan: Plan) => string): Step<Plan> {
   return {
-    name: "look-at-owner",
+    name,
     deadlineSeconds: networkSeconds(appliance),
     run: async (context) => {
       const isolated = allocationOf(appliance.records, nodeOf(context.plan))?.isolated;

@@ -2,7 +2,7 @@ import { bootNic } from "../nodes/node.ts";
 import type { Change } from "../store/records.ts";
 import type { Appliance } from "./appliance.ts";
 import { type DataDisk, dataDisksOf, networkOf } from "./attachment.ts";
-import { freeNode, leaveNetworks } from "./isolation-steps.ts";
+import { freeNode, leaveNetworks, lookAtOwner } from "./isolation-steps.ts";
 import type { Step, StepContext } from "./operation.ts";
 import { ensureOff, powerSeconds, type Vouched } from "./power-steps.ts";
 
@@ -11,6 +11,9 @@ import { ensureOff, powerSeconds, type Vouched } from "./power-steps.ts";
  * the name of the disk's target.
  */
 export type Taking = Vouched & { takenFrom?: string; otherIsolated?: boolean; iqn: string };
+
+/** The step that sees whose the other node is by now. */
+const LOOK = "look-at-other";
 
 /**
  * Fences the node that boots the disk, then takes it: from here that node has none, whatever comes. `changes`: what else
@@ -40,10 +43,14 @@ export function takeDisk<Plan extends Taking>(
     },
   };
   return [
+    ...(plan.otherIsolated ? [lookAtOwner<Plan>(appliance, LOOK, otherId)] : []),
     {
       name: "fence-other",
       deadlineSeconds: (plan) => powerSeconds(appliance, other(plan)),
-      run: ({ plan, signal, progress }) => ensureOff(appliance, other(plan), plan, signal, progress),
+      run: async ({ plan, output, signal, progress }) => {
+        // whoever has got it from the isolator meanwhile is none of ours to switch off
+        if (output(LOOK)?.isOurs !== false) await ensureOff(appliance, other(plan), plan, signal, progress);
+      },
     },
     {
       name: "release-other",

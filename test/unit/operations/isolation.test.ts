@@ -157,6 +157,17 @@ it("leaves a node alone that the isolator has given to others meanwhile", () =>
     expect(allocationOf(appliance.records, id)).toBeUndefined();
   }));
 
+it("takes a disk from a node that the isolator has given to others, and leaves that one on", () =>
+  inWorld(async (appliance, world) => {
+    await withProvisioned(appliance);
+    const { id } = appliance.nodes.get("node-1");
+    await giveToStrangers(world);
+    await done(appliance, provision(appliance, { node: "node-2", disk: "node-1-1", forceOff: true }, "test"));
+    expect(world.power.get(id)?.state).toBe("on");
+    expect((await world.isolator.node("node-1")).project).toBe("strangers");
+    expect(allocationOf(appliance.records, id)).toBeUndefined();
+  }));
+
 it("takes a NIC out of the network that its project means by a name, not out of another's", () =>
   inWorld(async (appliance) => {
     await withProvisioned(appliance);
