@@ -207,7 +207,7 @@ export function leaveNetworks<Plan>(appliance: Appliance, name: string, nodeOf: 
 async function detachAll(appliance: Appliance, { isolated, boot }: AllocationRecord, context: Asking) {
   const { node } = isolated;
   const { project, nics } = await askIsolator(appliance, context, (isolator, signal) => isolator.node(node, signal));
-  if (project !== isolated.project) return;
+  if (project !== undefined && project !== isolated.project) return;
   await Promise.all(
     nics.map(async ({ name: nic, networks }) => {
       const isShown = nic !== boot.nic || networks.some(({ network }) => network === boot.network);

@@ -168,6 +168,19 @@ it("takes a disk from a node that the isolator has given to others, and leaves t
     expect(allocationOf(appliance.records, id)).toBeUndefined();
   }));
 
+it("releases a node out of its networks although, by the isolator, nobody has it any more", () =>
+  inWorld(async (appliance, world) => {
+    await withProvisioned(appliance);
+    const look = world.isolator.node.bind(world.isolator);
+    world.isolator.node = async (name) => {
+      const { project: _, ...node } = await look(name);
+      return node;
+    };
+    world.isolator.free = async () => {};
+    await done(appliance, deprovision(appliance, { node: "node-1", disk: "keep", now: true }, "test"));
+    expect((await look("node-1")).nics.flatMap(({ networks }) => networks)).toEqual([]);
+  }));
+
 it("takes a NIC out of the network that its project means by a name, not out of another's", () =>
   inWorld(async (appliance) => {
     await withProvisioned(appliance);
