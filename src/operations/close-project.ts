@@ -181,6 +181,9 @@ export function closeProjectProcedure(appliance: Appliance, uploads: Uploads): P
     pointOfNoReturn: true,
     run: async ({ plan }) => {
       for (const node of ofProject(appliance.nodes.list(), plan)) {
+        // somebody may have provisioned it while the rest went
+        appliance.runner.refuseHeld(node.id);
+        if (bootEntryOf(appliance.records, node.id)) throw provisionedAnew(node.name);
         // its drives stay marked as this project's
         await appliance.nodes.change(node.id, (found) => ({ ...found, project: DEFAULT_PROJECT }));
         for (const { mac } of node.nics) appliance.boots.forget(mac);
@@ -251,6 +254,16 @@ function isAbout({ holds, uses = [] }: OperationRecord, thing: string): boolean 
 function usedElsewhere(appliance: Appliance, image: ImageRecord): string[] {
   const others = usersOfImage(appliance, image).filter(({ project }) => project !== undefined);
   return others.length > 0 ? [`image ${image.name} is used by ${describeUsers(others)}`] : [];
+}
+
+function provisionedAnew(node: string): ApplianceError {
+  return new ApplianceError("IN_USE", `node ${node} was provisioned while its project was closed`, {
+    details: {
+      field: "node",
+      value: node,
+      remedy: `ingot deprovision ${node} --delete-disk, then ingot operation retry this one`,
+    },
+  });
 }
 
 function isIn({ grants }: { grants: readonly Grant[] }, project: string): boolean {

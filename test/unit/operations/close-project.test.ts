@@ -2,10 +2,11 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { closeProject, planClosing } from "../../../src/operations/close-project.ts";
 import { createDisk } from "../../../src/operations/create-disk.ts";
+import { deprovision } from "../../../src/operations/deprovision.ts";
 import { shareImage } from "../../../src/operations/edit-image.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
 import { provision } from "../../../src/operations/provision.ts";
-import { removeDisk } from "../../../src/operations/remove-disk.ts";
+import { purgeDisk, removeDisk } from "../../../src/operations/remove-disk.ts";
 import { createNetwork } from "../../../src/operations/tenant-network.ts";
 import { done, proveProcedures } from "./prove-procedures.ts";
 import { isolatedAsRecorded, newNode, nothingLeftBehind, settled, World } from "./world.ts";
@@ -99,6 +100,31 @@ describe("closing", () => {
     const stuck = await settled(appliance, appliance.runner.get(id));
     expect(stuck).toMatchObject({ state: "stuck", error: { code: "IN_USE" } });
     using();
+    await appliance.runner.retry(id);
+    expect(await settled(appliance, appliance.runner.get(id))).toMatchObject({ state: "done" });
+  });
+
+  it("keeps a node in its project that is provisioned anew meanwhile, until it is released", async () => {
+    const forAll = { project: "default", name: "public", path: "/import/golden.raw", format: "raw" } as const;
+    await done(appliance, importImage(appliance, { ...forAll, phonesHome: false }, "test"));
+    await shareImage(
+      appliance,
+      { project: "default", image: "public", projects: [project], public: false },
+      () => true,
+    );
+    const remove = world.isolator.removeNetwork.bind(world.isolator);
+    world.isolator.removeNetwork = async (name) => {
+      await done(appliance, provision(appliance, { node: "node-1", image: "default/public" }, "test"));
+      await remove(name);
+    };
+    const { id } = await closeProject(appliance, { project }, "test");
+    const stuck = await settled(appliance, appliance.runner.get(id));
+    expect(stuck).toMatchObject({ state: "stuck", error: { code: "IN_USE", details: { value: "node-1" } } });
+    expect(appliance.nodes.get("node-1").project).toBe(project);
+    await done(appliance, deprovision(appliance, { node: "node-1", disk: "delete", now: true }, "test"));
+    for (const { id: disk } of appliance.disks.all(project)) {
+      await done(appliance, purgeDisk(appliance, { project, disk }, "test"));
+    }
     await appliance.runner.retry(id);
     expect(await settled(appliance, appliance.runner.get(id))).toMatchObject({ state: "done" });
   });
