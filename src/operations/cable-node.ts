@@ -4,6 +4,7 @@ import { isolatedName, type NodeRecord } from "../nodes/node.ts";
 import type { NewNode } from "../nodes/node-registry.ts";
 import type { Mac } from "../values/mac.ts";
 import type { Appliance } from "./appliance.ts";
+import { bootEntryOf } from "./attachment.ts";
 
 /** How the isolator calls a node and its NICs; what is left out stays, null takes it away. */
 export type Cabling = {
@@ -81,7 +82,10 @@ function withoutName({ isolatedAs: _, ...node }: NodeRecord): NodeRecord {
   return node;
 }
 
-/** Sees that the isolator knows these NICs, and that they reach nobody while nobody has the node. */
+/**
+ * Sees that the isolator knows these NICs, and that they reach nobody while nobody has the node. One that has booted since before
+ * nodes were isolated keeps what it reaches its disk by.
+ */
 async function settleCabling(appliance: Appliance, node: NodeRecord): Promise<void> {
   const cabled = node.nics.filter(({ port }) => port !== undefined);
   const { driver, changeSeconds } = appliance.config.isolation;
@@ -106,5 +110,6 @@ async function settleCabling(appliance: Appliance, node: NodeRecord): Promise<vo
       });
     }
   }
-  if (known.project === undefined) await isolator.free(name, appliance.id, signal);
+  if (known.project === undefined && !bootEntryOf(appliance.records, node.id))
+    await isolator.free(name, appliance.id, signal);
 }

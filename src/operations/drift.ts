@@ -13,9 +13,9 @@ import { type Repair, repairBy } from "./repairs.ts";
 
 /**
  * How they can disagree. What is no repair's: content without a record (adopted), a boot entry whose target is not served
- * (mended by itself), who could not be asked.
+ * (mended by itself), a node that boots since before nodes were isolated (released), who could not be asked.
  */
-export type DriftKind = Repair | "unrecorded" | "target-missing" | "unanswered";
+export type DriftKind = Repair | "unrecorded" | "target-missing" | "unisolated" | "unanswered";
 
 /** One disagreement. `subject` is the thing's name, `message` what is wrong, `remedy` what to do. */
 export type Drift = { kind: DriftKind; id: string; subject: string; message: string; remedy: string };

@@ -29,6 +29,12 @@ export function disagreements(appliance: Appliance, standing: NodeStanding): Dri
     return drifts;
   }
   const isOurs = owner !== undefined || driver === "ovs" || isInOurs(appliance, isolator.networks);
+  if (standing.entry && owner === undefined) {
+    const message = "boots, and was provisioned while nodes were not isolated";
+    const remedy = `ingot deprovision ${node.name}: from its next provision on it is isolated`;
+    drifts.push({ ...about, kind: "unisolated", message, remedy });
+    return drifts;
+  }
   // who uses a node of HIL without us is nobody's drift
   if (!isOurs) return drifts;
   if (isolator.owner !== owner) {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { ApplianceError } from "../../../src/errors.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
+import { cableNode } from "../../../src/operations/cable-node.ts";
 import { compareNodes } from "../../../src/operations/compare-nodes.ts";
 import { deprovision } from "../../../src/operations/deprovision.ts";
 import { findDrift } from "../../../src/operations/drift.ts";
@@ -113,6 +114,34 @@ it("leaves alone what an operation is at", async () => {
   expect((await found()).filter((text) => text.includes("node-1"))).toEqual([]);
   await appliance.runner.cancel(id);
   await settled(appliance, appliance.runner.get(id));
+});
+
+it("leaves alone a node that boots since before nodes were isolated, until it is released", async () => {
+  const before = new World();
+  try {
+    const first = await before.start();
+    await prepare(first);
+    await first.runner.stop();
+    before.crashed.add(first);
+    before.isolated = true;
+    const freed: string[] = [];
+    before.isolator.free = async (name) => void freed.push(name);
+    const second = await before.start();
+    for (const name of ["node-1", "node-2"]) {
+      const ports = [{ mac: second.nodes.get(name).nics[1]!.mac, port: null }];
+      await cableNode(second, name, { ports });
+    }
+    // what closes ports that reach everybody
+    expect(freed).toEqual(["node-2"]);
+    const known = await before.isolator.nodes();
+    const open = { name: "port-1", networks: [{ network: "every VLAN", channel: "tagged" as const }] };
+    before.isolator.nodes = async () => known.map((one) => (one.name === "node-1" ? { ...one, nics: [open] } : one));
+    expect(await findDrift(second)).toMatchObject([{ kind: "unisolated", subject: "node node-1" }]);
+    await done(second, deprovision(second, { node: "node-1", disk: "keep", now: true }, "test"));
+    expect(await findDrift(second)).toMatchObject([{ kind: "networks", subject: "node node-1" }]);
+  } finally {
+    await before.end();
+  }
 });
 
 proveProcedures(

@@ -32,7 +32,7 @@ const reconcileBody = z
 
 const driftSchema = z
   .object({
-    kind: z.enum([...REPAIRS, "unrecorded", "target-missing", "unanswered"]),
+    kind: z.enum([...REPAIRS, "unrecorded", "target-missing", "unisolated", "unanswered"]),
     id: z.string(),
     subject: z.string(),
     message: z.string(),
