@@ -155,6 +155,7 @@ it("takes a NIC out of what somebody put its port into by hand", async () => {
   const networks = async () => (await ours.node("red1", signal())).nics.flatMap((nic) => nic.networks);
   for (const [columns, network] of [
     [["vlan_mode=access", "tag=555"], "vlan/555"],
+    [["vlan_mode=trunk", "tag=556", "trunks=556"], "vlan/556"],
     [["vlan_mode=trunk", "tag=[]", "trunks=[]", "protected=false"], "every VLAN"],
   ] as const) {
     await ovs.vsctl("set", "port", "p-red1", ...columns);

@@ -99,12 +99,13 @@ function portOf(row: Record<string, unknown>): OvsPort {
   const { _uuid, name, tag, trunks, external_ids, vlan_mode } = PortRow.parse(row);
   const [tags, carried] = [numbers(tag), numbers(trunks)];
   const isAccess = vlan_mode === "access" || (typeof vlan_mode !== "string" && tags.length > 0);
+  const native = vlan_mode === "trunk" ? undefined : tags[0];
   return {
     uuid: _uuid[1],
     name,
     project: external_ids[1].find(([key]) => key === PROJECT_KEY)?.[1],
-    native: vlan_mode === "trunk" ? undefined : tags[0],
-    tagged: isAccess ? [] : carried.filter((vlan) => vlan !== NOWHERE && vlan !== tags[0]),
+    native,
+    tagged: isAccess ? [] : carried.filter((vlan) => vlan !== NOWHERE && vlan !== native),
     isOpen: !isAccess && carried.length === 0,
     read: Object.fromEntries(GUARDED.map((column) => [column, row[column]])),
   };
