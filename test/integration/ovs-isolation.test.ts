@@ -167,6 +167,29 @@ it("takes a NIC out of what somebody put its port into by hand", async () => {
   await expectReached([]);
 });
 
+it("makes and removes networks beside a port that leads their VLANs on to another switch", async () => {
+  const ours = isolator(local);
+  const made = { name: "red", project: "red" };
+  await ovs.vsctl("add-port", "rack", "uplink", "vlan_mode=trunk", "trunks=100,101,102,103,104,105,106,107,108,109");
+  await ovs.vsctl("set", "interface", "uplink", "type=internal");
+  await ovs.vsctl("set", "port", "p-blue", "vlan_mode=access", "tag=100", "trunks=[]", "protected=false");
+  try {
+    // what some port has untagged is taken, whoever put it there
+    expect(await ours.ensureNetwork(made, signal())).toEqual({ vlan: 101 });
+    await ours.allocate("red1", "red", signal());
+    await ours.ensureAttached(on("red1", "red", "tagged"), signal());
+    await expect(ours.removeNetwork("red", signal())).rejects.toMatchObject({
+      ...{ code: "CONFLICT", details: { attached: ["p-red1"] } },
+    });
+    await ours.ensureDetached(on("red1", "red"), signal());
+    await ours.free("red1", "red", signal());
+    await ours.removeNetwork("red", signal());
+  } finally {
+    await ovs.vsctl("del-port", "rack", "uplink");
+    await ours.ensureDetached(on("blue", "vlan/100"), signal());
+  }
+});
+
 it("refuses those whose certificate the switch does not know", async () => {
   const stranger = overTls("stranger");
   const refused = stranger.databases(signal());

@@ -179,15 +179,6 @@ export function setNetwork(
   return setKeys("Bridge", [["name", "==", bridge]], `${NETWORK_KEY}${name}`, network && JSON.stringify(network));
 }
 
-/** Fails a transaction while any port is in the VLAN. */
-export function vlanUnused(vlan: number): OvsdbOperation[] {
-  const none = { op: "wait", table: "Port", columns: ["name"], until: "==", rows: [], timeout: 0 };
-  return [
-    { ...none, where: [["tag", "==", vlan]] },
-    { ...none, where: [["trunks", "includes", vlan]] },
-  ];
-}
-
 function unchanged(table: string, where: unknown[], row: Record<string, unknown>): OvsdbOperation {
   return { op: "wait", table, where, columns: Object.keys(row), until: "==", rows: [row], timeout: 0 };
 }

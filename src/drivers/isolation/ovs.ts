@@ -22,7 +22,6 @@ import {
   setProject,
   setVlans,
   vlanOf,
-  vlanUnused,
 } from "./ovs-state.ts";
 import type { Ovsdb, OvsdbOperation } from "./ovsdb.ts";
 
@@ -165,7 +164,8 @@ export class OvsIsolator implements NetworkIsolator {
       const there = state.networks.get(name);
       if (!there) return [];
       const { vlan } = there;
-      const users = [...state.ports.values()].filter((port) => port.native === vlan || port.tagged.includes(vlan));
+      const ports = [...state.ports.values()];
+      const users = ports.filter((port) => this.#vlansOf(port).includes(vlan));
       if (users.length > 0) {
         const attached = users.map((port) => port.name);
         throw refusal("CONFLICT", `${action}: NICs are in it: ${attached.join(", ")}`, {
@@ -174,7 +174,8 @@ export class OvsIsolator implements NetworkIsolator {
           remedy: "detach them first",
         });
       }
-      return [setNetwork(this.#options.bridge, name, undefined), state.networksUnchanged, ...vlanUnused(vlan)];
+      const asSeen = ports.map(portUnchanged);
+      return [setNetwork(this.#options.bridge, name, undefined), state.networksUnchanged, ...asSeen];
     });
   }
 
@@ -290,12 +291,19 @@ export class OvsIsolator implements NetworkIsolator {
   #freeVlan(action: string, { networks, ports }: OvsState): number {
     const { first, last } = this.#options.vlans;
     const taken = new Set([...networks.values()].map(({ vlan }) => vlan));
-    for (const { native, tagged } of ports.values()) for (const vlan of [native ?? 0, ...tagged]) taken.add(vlan);
+    for (const port of ports.values()) for (const vlan of this.#vlansOf(port)) taken.add(vlan);
     for (let vlan = first; vlan <= last; vlan++) if (!taken.has(vlan)) return vlan;
     throw refusal("POOL_FULL", `${action}: all VLANs from ${first} to ${last} are taken`, {
       action,
       remedy: "remove networks that nobody uses, or widen the pool of VLANs",
     });
+  }
+
+  /** The VLANs that a port's machine is in. A port of no node carries tagged ones past the bridge, as to another switch. */
+  #vlansOf({ name, project, native, tagged }: OvsPort): number[] {
+    const nodes = Object.values(this.#options.nodes()).flat();
+    const isNodes = project !== undefined || nodes.some(({ nic }) => nic === name);
+    return [...(native === undefined ? [] : [native]), ...(isNodes ? tagged : [])];
   }
 
   #view(name: string, ports: OvsPort[], state: OvsState): IsolatedNode {
