@@ -17,11 +17,14 @@ export type Cabling = {
  */
 export async function addNode(appliance: Appliance, request: NewNode, requestedBy: string): Promise<NodeRecord> {
   const node = await appliance.nodes.add(request, requestedBy);
+  const end = appliance.runner.beginCabling(node.id, node.name);
   try {
     await settleCabling(appliance, node);
   } catch (error) {
     await appliance.nodes.remove(node.id);
     throw error;
+  } finally {
+    end();
   }
   return node;
 }
@@ -43,18 +46,22 @@ export async function cableNode(appliance: Appliance, nameOrId: string, cabling:
       },
     );
   }
-  const node = await appliance.nodes.change(before.id, (found) => cabled(found, cabling));
+  // nobody is to provision it by ports that may be taken back
+  const end = appliance.runner.beginCabling(before.id, before.name);
   try {
-    await settleCabling(appliance, node);
-  } catch (error) {
-    await appliance.nodes.change(before.id, (found) => ({
-      ...withoutName(found),
-      ...nameOf(before),
-      nics: before.nics,
-    }));
-    throw error;
+    const node = await appliance.nodes.change(before.id, (found) => cabled(found, cabling));
+    await settleCabling(appliance, node).catch(async (error) => {
+      await appliance.nodes.change(before.id, (found) => ({
+        ...withoutName(found),
+        ...nameOf(before),
+        nics: before.nics,
+      }));
+      throw error;
+    });
+    return node;
+  } finally {
+    end();
   }
-  return node;
 }
 
 function cabled(node: NodeRecord, { isolatedAs, ports = [] }: Cabling): NodeRecord {

@@ -2,7 +2,7 @@ import { ApplianceError } from "../errors.ts";
 import type { OperationRecord } from "./operation.ts";
 
 /** Who uses something that others may use too. An operation's name is its id. */
-type User = { kind: "operation" | "download"; name: string };
+type User = { kind: "operation" | "download" | "cabling"; name: string };
 
 /**
  * Which operation is at which node, disk or image: one that changes it holds it alone, others use it together. Until they

@@ -196,6 +196,12 @@ export class OperationRunner {
     return this.#holds.use(thing, { kind: "download", name });
   }
 
+  /** Notes that a node's cabling is looked at, until what is answered is called. BUSY when an operation holds it, or that is done already. */
+  beginCabling(node: string, name: string): () => void {
+    this.#holds.refuse(node);
+    return this.#holds.use(node, { kind: "cabling", name });
+  }
+
   /** The operations and downloads that hold or use this thing, but for those that give way to others. */
   usersOf(thing: string): ReturnType<Holds["usersOf"]> {
     return this.#holds.usersOf(thing);

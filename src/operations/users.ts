@@ -3,7 +3,7 @@ import type { Appliance } from "./appliance.ts";
 
 /** What keeps something in use; `project` where that is another one. An operation's name is its id. */
 export type User = {
-  kind: "node" | "image" | "disk" | "network" | "operation" | "download";
+  kind: "node" | "image" | "disk" | "network" | "operation" | "download" | "cabling";
   name: string;
   project?: string;
 };

@@ -2,6 +2,7 @@ import { expect, it } from "vitest";
 import { allocationOf } from "../../../src/nodes/allocation.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { attachDisk } from "../../../src/operations/attach-disk.ts";
+import { cableNode } from "../../../src/operations/cable-node.ts";
 import { deprovision } from "../../../src/operations/deprovision.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
 import { attachNetwork, detachNetwork } from "../../../src/operations/network-membership.ts";
@@ -208,6 +209,23 @@ it("takes a NIC out of the network that its project means by a name, not out of 
     });
     await done(appliance, detachNetwork(appliance, { ...nic, network: "blue/storage" }, "test"));
     expect(owners()).toEqual([]);
+  }));
+
+it("begins nothing at a node while it is seen whether its cabling is right, and takes that back whole", () =>
+  inWorld(async (appliance, world) => {
+    await withImage(appliance);
+    const before = appliance.nodes.get("node-1");
+    const ports = [{ mac: before.nics[0]!.mac, port: "nowhere" }];
+    const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+    const look = world.isolator.node.bind(world.isolator);
+    world.isolator.node = (name) => answered.then(() => look(name));
+    const cabling = cableNode(appliance, "node-1", { ports });
+    await expect(fromImage(appliance, "node-1")).rejects.toMatchObject({ code: "BUSY" });
+    await expect(cableNode(appliance, "node-1", { ports })).rejects.toMatchObject({ code: "BUSY" });
+    answer();
+    await expect(cabling).rejects.toMatchObject({ code: "NOT_FOUND" });
+    expect(appliance.nodes.get("node-1")).toEqual(before);
+    await done(appliance, fromImage(appliance, "node-1"));
   }));
 
 it("shares a network of HIL whose VLAN was asked for, and keeps it for its owner", async () => {
