@@ -112,7 +112,7 @@ export class OvsIsolator implements NetworkIsolator {
         if (there.project === project && (vlan ?? there.vlan) === there.vlan) return [];
         throw refusal("EXISTS", `bridge ${this.#options.bridge} has another network ${name}`, {
           ...there,
-          remedy: "choose another name, or remove that network",
+          remedy: `choose another name, or, once no NIC is in that one: ovs-vsctl remove bridge ${this.#options.bridge} external_ids '"ingot-network:${name}"'`,
         });
       }
       chosen = vlan ?? this.#freeVlan(action, state);
