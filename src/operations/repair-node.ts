@@ -4,7 +4,7 @@ import { isolatedName } from "../nodes/node.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf } from "./attachment.ts";
 import { type NicNetwork, recordedNetworks } from "./compare-nodes.ts";
-import { networkSeconds } from "./isolation-steps.ts";
+import { isolatedProject, networkSeconds } from "./isolation-steps.ts";
 import { without } from "./node-drift.ts";
 import type { Step } from "./operation.ts";
 import { ensureOff, powerSeconds } from "./power-steps.ts";
@@ -46,7 +46,9 @@ export function nodeRepairSteps<Plan>(appliance: Appliance, { kind, id }: NodeRe
     }
   });
   const join = step("join-networks", async (signal) => {
-    for (const one of without(wanted(), await present(signal))) {
+    const missing = without(wanted(), await present(signal));
+    for (const network of new Set(missing.map((one) => one.network))) await makeAgain(appliance, network, signal);
+    for (const one of missing) {
       await appliance.isolator().ensureAttached({ node: name(), ...one }, signal);
     }
   });
@@ -66,6 +68,19 @@ export function nodeRepairSteps<Plan>(appliance: Appliance, { kind, id }: NodeRe
   if (kind === "networks") return [leave, join];
   if (kind === "owner") return [allocate, leave, join, free];
   return [off];
+}
+
+/** Has the isolator make a network that it is to have: its records may be lost, as with the database of a switch. */
+async function makeAgain(appliance: Appliance, name: string, signal: AbortSignal): Promise<void> {
+  const tenants = [...appliance.networks.all()].find(({ isolatedAs }) => isolatedAs === name);
+  const found = tenants ?? appliance.config.networks.find((one) => (one.isolatedAs ?? one.name) === name);
+  if (found?.vlan === undefined) return;
+  const { vlan, project } = found;
+  const owner = project === undefined ? {} : { project: isolatedProject(appliance, project) };
+  await appliance.isolator().ensureNetwork({ name, vlan, ...owner }, signal);
+  if (!tenants?.sharedWith?.length) return;
+  const projects = [tenants.project, ...tenants.sharedWith].map((one) => isolatedProject(appliance, one));
+  await appliance.isolator().ensureAccess(name, projects, signal);
 }
 
 function provisioned(name: string): ApplianceError {

@@ -6,7 +6,7 @@
  * `attachment`: a disk attached to a node that does not boot it; it is detached.
  * `leftover`: something half made, or the former content of a reverted disk; it goes, or is finished.
  * `former-target`: a target of an appliance that is lost; it goes once nobody is heard on it.
- * `networks`: NICs that the isolator has in other networks than the records; they are moved.
+ * `networks`: NICs that the isolator has in other networks than the records; they are moved, into networks that are made again where it lost them.
  * `owner`: a node that the isolator has for another project than the records, or for one where nobody has it; so it is there afterwards.
  * `powered`: a node that is on although nobody has it; its power is cut.
  */

@@ -6,9 +6,11 @@ import { compareNodes } from "../../../src/operations/compare-nodes.ts";
 import { deprovision } from "../../../src/operations/deprovision.ts";
 import { findDrift } from "../../../src/operations/drift.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
+import { attachNetwork } from "../../../src/operations/network-membership.ts";
 import { provision } from "../../../src/operations/provision.ts";
 import { reconcile } from "../../../src/operations/reconcile.ts";
 import type { Repair } from "../../../src/operations/repairs.ts";
+import { createNetwork, shareNetwork } from "../../../src/operations/tenant-network.ts";
 import { done, proveProcedures } from "./prove-procedures.ts";
 import { isolatedAsRecorded, newNode, nothingLeftBehind, settled, World } from "./world.ts";
 
@@ -142,6 +144,28 @@ it("leaves alone a node that boots since before nodes were isolated, until it is
   } finally {
     await before.end();
   }
+});
+
+it("makes networks again that the isolator has lost", async () => {
+  await appliance.projects.add({ name: "blue" }, "test");
+  await done(appliance, createNetwork(appliance, { project: "blue", name: "storage" }, "test"));
+  const sharing = { project: "blue", network: "storage", projects: [project] };
+  await done(
+    appliance,
+    shareNetwork(appliance, "share", sharing, () => true, "test"),
+  );
+  const joining = { node: "node-1", nic: "other-1", network: "storage", channel: "native" } as const;
+  await done(appliance, attachNetwork(appliance, joining, "test"));
+  const { isolator } = world;
+  for (const { name: nic, networks } of (await isolator.node("node-1")).nics) {
+    for (const one of networks) await isolator.ensureDetached({ node: "node-1", nic, ...one });
+  }
+  await isolator.free("node-1", project);
+  isolator.networks.clear();
+  isolator.access.clear();
+  expect(await repaired("owner")).toBe("done");
+  expect(await found()).toEqual([]);
+  await isolatedAsRecorded(appliance, world);
 });
 
 proveProcedures(
