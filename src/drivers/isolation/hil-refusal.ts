@@ -4,13 +4,20 @@ import { driverFailed } from "../failure.ts";
 /** How HIL said no. `type` and `said` only where it was HIL's own no, not its web server's. */
 export type Refusal = { status: number; type?: string; said?: string };
 
-const CODES: Record<string, ErrorCode> = {
-  NotFoundError: "NOT_FOUND",
-  DuplicateError: "EXISTS",
-  BlockedError: "CONFLICT",
-  ProjectMismatchError: "CONFLICT",
-  IllegalStateError: "CONFLICT",
-  BadArgumentError: "INVALID",
+const BUSY = { code: "CONFLICT", remedy: "look in HIL at who has it and what goes on there; then try again" } as const;
+
+/** HIL's words for its noes. */
+const NOES: Record<string, { code: ErrorCode; remedy: string }> = {
+  NotFoundError: {
+    code: "NOT_FOUND",
+    remedy:
+      "make it in HIL, or say what HIL calls it: isolation.projects, networks[].isolatedAs, ingot node cable --isolated-as",
+  },
+  DuplicateError: { code: "EXISTS", remedy: "choose another name, or remove the one that is in HIL" },
+  BlockedError: BUSY,
+  ProjectMismatchError: BUSY,
+  IllegalStateError: BUSY,
+  BadArgumentError: { code: "INVALID", remedy: "look at what HIL says of it, and correct that there or here" },
 };
 
 /** The error for a refusal; `known`: whether HIL knows who asks. Its details have HIL's own word as `hilError`. */
@@ -28,8 +35,9 @@ export function refusalError(action: string, url: string, refusal: Refusal, know
       },
     });
   }
-  const code = type === undefined ? undefined : CODES[type];
-  if (code) return new ApplianceError(code, `${action}: HIL refuses: ${said}`, { details: facts });
+  const no = type === undefined ? undefined : NOES[type];
+  if (no)
+    return new ApplianceError(no.code, `${action}: HIL refuses: ${said}`, { details: { ...facts, remedy: no.remedy } });
   if (status === 502 || status === 503 || status === 504)
     return new ApplianceError("UNAVAILABLE", `${action}: HIL at ${url} is down (${status})`, {
       details: { ...facts, remedy: "look whether HIL runs behind its web server" },

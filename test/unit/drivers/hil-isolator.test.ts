@@ -312,7 +312,7 @@ describe("actions", () => {
     const hil = await start();
     node("n1").project = "p";
     const error = await failure(hil.ensureAttached({ ...native("prov"), ...wrong }, signal()));
-    expect(error).toMatchObject({ code });
+    expect(error).toMatchObject({ code, details: { remedy: expect.any(String) } });
     expect(`${error.message} ${error.details.remedy}`).toMatch(told);
   });
 });
