@@ -22,16 +22,15 @@ export const bmcCheck: Check = {
 
 async function lookAt(appliance: Appliance, node: NodeRecord, signal: AbortSignal): Promise<Finding> {
   const about = { check: "bmcs", subject: node.name };
-  if (signal.aborted) {
-    const remedy = `too many BMCs are slow; ask it alone: ingot node power ${node.name}`;
-    return { ...about, state: "warning", message: "was not asked in time", remedy };
-  }
+  const alone = `too many BMCs are slow; ask it alone: ingot node power ${node.name}`;
+  if (signal.aborted) return { ...about, state: "warning", message: "was not asked in time", remedy: alone };
   const patience = node.power.driver === "hil" ? HIL_MS : BMC_MS;
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(patience)]);
   try {
     const power = await withDeadline(appliance.powerOf(node).status(deadline), deadline);
     return { ...about, state: "ok", message: `answers: power is ${power}` };
   } catch (error) {
+    if (signal.aborted) return { ...about, state: "warning", message: "had no time to answer", remedy: alone };
     const { message, details } = toApplianceError(error);
     const remedy = details.remedy ?? "look at its cable, address, user and password file: ingot node show";
     return {

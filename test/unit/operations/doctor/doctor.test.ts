@@ -369,6 +369,28 @@ describe("the doctor", () => {
     ]);
   });
 
+  it("hears what a check has found by its deadline", async () => {
+    const untilItsDeadline = async (signal: AbortSignal) => {
+      await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+    };
+    const findings = await runDoctor(
+      { appliance, configFile },
+      {
+        deadlineMs: 50,
+        checks: [
+          {
+            name: "slow",
+            run: async (_, signal) => {
+              await untilItsDeadline(signal);
+              return [{ check: "slow", subject: "node-1", state: "ok", message: "answers" }];
+            },
+          },
+        ],
+      },
+    );
+    expect(findings).toMatchObject([{ check: "slow", subject: "node-1", state: "ok" }]);
+  });
+
   it("is done in time although a check hangs or breaks", async () => {
     const findings = await runDoctor(
       { appliance, configFile },
