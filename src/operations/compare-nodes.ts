@@ -7,6 +7,7 @@ import { allocationOf } from "../nodes/allocation.ts";
 import { isolatedName, type NodeRecord } from "../nodes/node.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf } from "./attachment.ts";
+import { heldFromNow } from "./held-from-now.ts";
 
 /** BMCs asked at a time. */
 const AT_ONCE = 8;
@@ -17,7 +18,7 @@ export type NicNetwork = { nic: string; network: string; channel: "native" | "ta
 /** What each of them says of one node; `trouble` where it could not be asked. */
 export type NodeStanding = {
   node: NodeRecord;
-  /** Whether an operation is at it: then they need not agree. */
+  /** Whether an operation is at it, or was while they were asked: then they need not agree. */
   busy: boolean;
   /** The records: the disk that it boots, and where the isolator must have it. */
   entry: BootEntry | undefined;
@@ -39,6 +40,7 @@ export function isAnswer<T>(said: T | Trouble): said is T {
 
 /** What records, isolator, target servers and BMCs say of every node, side by side, by name. Changes nothing. */
 export async function compareNodes(appliance: Appliance, signal: AbortSignal): Promise<NodeStanding[]> {
+  const heldSince = heldFromNow(appliance.runner);
   const nodes = appliance.nodes.list();
   const limit = pLimit(AT_ONCE);
   const [isolated, served, powers] = await Promise.all([
@@ -46,6 +48,7 @@ export async function compareNodes(appliance: Appliance, signal: AbortSignal): P
     askTargets(appliance, signal),
     Promise.all(nodes.map((node) => limit(() => askPower(appliance, node, signal)))),
   ]);
+  const held = heldSince();
   return nodes.map((node, index) => {
     const entry = bootEntryOf(appliance.records, node.id);
     const allocation = allocationOf(appliance.records, node.id);
@@ -53,7 +56,7 @@ export async function compareNodes(appliance: Appliance, signal: AbortSignal): P
     const power = powers[index];
     return {
       node,
-      busy: appliance.runner.holder(node.id) !== undefined,
+      busy: held.has(node.id),
       entry,
       owner: allocation?.isolated.project,
       networks: recordedNetworks(appliance, node.id),

@@ -7,6 +7,7 @@ import type { ImageRecord } from "../images/image.ts";
 import { parseTargetIqn } from "../values/iqn.ts";
 import type { Appliance } from "./appliance.ts";
 import { type Recorded, recorded } from "./describe-record.ts";
+import { heldFromNow } from "./held-from-now.ts";
 import { ofNodes } from "./node-drift.ts";
 import { isLiving } from "./presence.ts";
 import { type Repair, repairBy } from "./repairs.ts";
@@ -22,22 +23,24 @@ export type Drift = { kind: DriftKind; id: string; subject: string; message: str
 
 const SURVEY_SECONDS = 300;
 
-/** Compares records with pool, targets, isolator and BMCs. Changes nothing; leaves out what operations are at. */
+/** Compares records with pool, targets, isolator and BMCs. Changes nothing; leaves out what operations are at, or were meanwhile. */
 export async function findDrift(
   appliance: Appliance,
   signal: AbortSignal = AbortSignal.timeout(SURVEY_SECONDS * 1000),
 ): Promise<Drift[]> {
+  const heldSince = heldFromNow(appliance.runner);
   // what is made or removed during the survey is not in both of these
   const before = new Map([...recorded(appliance)].map((one) => [one.record.id, one]));
   const { things, leftovers } = await appliance.catalogue.survey(signal);
   const after = [...recorded(appliance)].filter(({ record }) => before.has(record.id));
-  const isAtRest = ({ id }: { id: string }) => appliance.runner.holder(id) === undefined;
+  const held = heldSince();
+  const isAtRest = ({ id }: { id: string }) => !held.has(id);
   const there = new Map(things.map((one) => [one.id, one]));
   return [
     ...after.filter(({ record }) => isAtRest(record)).flatMap((one) => ofRecord(appliance, one, there)),
     ...things.filter(isAtRest).flatMap((one) => ofContent(appliance, one)),
     ...(await ofLeftovers(appliance, leftovers.filter(isAtRest), things, signal)),
-    ...(await ofTargets(appliance, signal)),
+    ...(await ofTargets(appliance, heldSince, signal)),
     ...(await ofNodes(appliance, signal)),
   ];
 }
@@ -111,7 +114,11 @@ const MESSAGES: Record<Exclude<Leftover["what"], "deleted">, string> = {
   mark: "is the mark of a snapshot that was not finished",
 };
 
-async function ofTargets(appliance: Appliance, signal: AbortSignal): Promise<Drift[]> {
+async function ofTargets(
+  appliance: Appliance,
+  heldSince: () => ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<Drift[]> {
   const entries = [...appliance.records.collection<BootEntry>("bootEntries").values()];
   const drifts: Drift[] = [];
   for (const network of appliance.config.networks) {
@@ -121,10 +128,11 @@ async function ofTargets(appliance: Appliance, signal: AbortSignal): Promise<Dri
       throw error;
     });
     if (!states) continue;
+    const held = heldSince();
     drifts.push(...states.flatMap((state) => ofForeignTarget(appliance, state)));
     for (const { nodeName, iqn, disk, network: name } of entries) {
       const isServed = name !== network.name || states.some((state) => state.iqn === iqn);
-      if (isServed || appliance.runner.holder(disk) !== undefined) continue;
+      if (isServed || held.has(disk)) continue;
       const message = "its boot entry has no target";
       const remedy = "made again within a second; if it stays, ingot doctor says what keeps it";
       drifts.push({ kind: "target-missing", id: disk, subject: `node ${nodeName}`, message, remedy });

@@ -118,6 +118,22 @@ it("leaves alone what an operation is at", async () => {
   await settled(appliance, appliance.runner.get(id));
 });
 
+it("leaves alone what an operation was at while it asked", async () => {
+  const { isolator } = world;
+  const nodes = isolator.nodes.bind(isolator);
+  let meanwhile: Promise<unknown> | undefined;
+  isolator.nodes = async () => {
+    const before = await nodes();
+    meanwhile ??= done(appliance, deprovision(appliance, { node: "node-1", disk: "keep", now: true }, "test"));
+    await meanwhile;
+    return before;
+  };
+  expect(await found()).toEqual([]);
+  isolator.nodes = nodes;
+  await isolator.allocate("node-1", "strangers");
+  expect(await found()).toHaveLength(1);
+});
+
 it("leaves alone a node that boots since before nodes were isolated, until it is released", async () => {
   const before = new World();
   try {
