@@ -10,7 +10,10 @@ const HOUR_MS = 3_600_000;
  */
 export async function purgeDeleted(appliance: Appliance, signal: AbortSignal): Promise<void> {
   const { clock, config, disks, pool, runner } = appliance;
-  for (const { id, project, deletedAt = 0 } of disks.listDeleted()) {
+  for (const { id, project } of disks.listDeleted()) {
+    // those before it took their time: it may have been brought back, and deleted again
+    const deletedAt = disks.find(id)?.deletedAt;
+    if (deletedAt === undefined) continue;
     const isOver = deletedAt + config.disks.graceHours * HOUR_MS <= clock.now();
     const isShort = pool.level === "closed" || pool.level === "critical";
     if ((!isOver && !isShort) || runner.holder(id) !== undefined) continue;

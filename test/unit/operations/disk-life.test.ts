@@ -93,6 +93,33 @@ describe("a deleted disk", () => {
     expect(isStored(second!.id)).toBe(false);
   });
 
+  it("has its grace anew when it was brought back and deleted again while others went", async () => {
+    for (const name of ["first", "second"]) {
+      await create(name);
+      await remove(name);
+    }
+    const [first, second] = appliance.disks.listDeleted();
+    const late = afterHours(appliance.config.disks.graceHours + 1);
+    const purging = purgeDeleted(late, new AbortController().signal);
+    await undeleteDisk(appliance, { project, disk: second!.id });
+    const deletedAt = late.clock.now();
+    await appliance.records.commit([{ collection: "disks", key: second!.id, value: { ...second, deletedAt } }]);
+    await purging;
+    expect([isStored(first!.id), isStored(second!.id)]).toEqual([false, true]);
+  });
+
+  it("that was brought back meanwhile keeps no other from going", async () => {
+    for (const name of ["first", "second", "third"]) {
+      await create(name);
+      await remove(name);
+    }
+    const [first, second, third] = appliance.disks.listDeleted();
+    const purging = purgeDeleted(afterHours(appliance.config.disks.graceHours + 1), new AbortController().signal);
+    await undeleteDisk(appliance, { project, disk: second!.id });
+    await purging;
+    expect([first, second, third].map((one) => isStored(one!.id))).toEqual([false, true, false]);
+  });
+
   it("can be purged by hand, and a living one of that name is not touched", async () => {
     await create("web");
     await remove("web");
