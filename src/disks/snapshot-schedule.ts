@@ -34,16 +34,17 @@ export function checkSchedule({ everySeconds, keep }: Pick<SnapshotSchedule, "ev
   }
 }
 
-/** Whether one is to be taken now: when many were missed, one. */
+/** Whether one is to be taken now: when many were missed, one. Moments far ahead are those of a clock that was set back since. */
 export function isDue({ everySeconds, lastAt, failure }: SnapshotSchedule, now: number): boolean {
-  if (failure && now < failure.at + Math.min(RETRY_MS, everySeconds * 1000)) return false;
-  return lastAt === undefined || now >= lastAt + everySeconds * 1000;
+  const every = everySeconds * 1000;
+  if (failure && Math.abs(now - failure.at) < Math.min(RETRY_MS, every)) return false;
+  return lastAt === undefined || Math.abs(now - lastAt) >= every;
 }
 
 /** The schedule once one was taken at `now`: the next is due when it would have been, had none been missed or late. */
 export function taken({ everySeconds, keep, lastAt }: SnapshotSchedule, now: number): SnapshotSchedule {
   const every = everySeconds * 1000;
-  return { everySeconds, keep, lastAt: lastAt === undefined ? now : now - ((now - lastAt) % every) };
+  return { everySeconds, keep, lastAt: lastAt === undefined || lastAt > now ? now : now - ((now - lastAt) % every) };
 }
 
 /** `node-1-1-20261127-1900`, in UTC; long names of disks are cut. */
@@ -53,15 +54,20 @@ export function scheduledName(disk: string, now: number): string {
   return `${disk.slice(0, NAME_LETTERS).replace(/[^a-z0-9]+$/, "")}-${moment}`;
 }
 
-/** Of a disk's own scheduled snapshots that are its project's still, those beyond the newest `keep`. */
+/**
+ * Of a disk's own scheduled snapshots that are its project's still, those beyond the newest `keep`. What is from a time to come
+ * was taken before the clock was set back: it is older than all that was taken since.
+ */
 export function surplus(
   images: readonly ImageRecord[],
   disk: Pick<DiskRecord, "id" | "project">,
   keep: number,
+  now: number,
 ): ImageRecord[] {
+  const isAhead = ({ createdAt }: ImageRecord) => Number(createdAt > now);
   return images
     .filter(({ project, ready }) => ready && project === disk.project)
     .filter(({ origin }) => origin.kind === "snapshot" && origin.disk === disk.id && origin.scheduled)
-    .sort((a, b) => b.createdAt - a.createdAt)
+    .sort((a, b) => isAhead(a) - isAhead(b) || b.createdAt - a.createdAt)
     .slice(keep);
 }

@@ -48,9 +48,11 @@ export function listSchedules({ disks }: Pick<Appliance, "disks">): { disks: num
  */
 export async function takeDueSnapshots(appliance: Appliance, signal: AbortSignal): Promise<void> {
   const { clock, disks, runner } = appliance;
-  for (const { id, project, schedule } of disks.list()) {
-    if (!schedule) continue;
+  for (const { id } of disks.list()) {
     if (signal.aborted) return;
+    // those before it took their time: it may have another schedule by now
+    const schedule = scheduledDisk(appliance, id)?.schedule;
+    if (!schedule) continue;
     // whoever is at the disk now is not in the way for long
     if (!isDue(schedule, clock.now()) || runner.holder(id) !== undefined) continue;
     const now = clock.now();
@@ -63,8 +65,14 @@ export async function takeDueSnapshots(appliance: Appliance, signal: AbortSignal
       appliance.log.warn({ component: "schedule", disk: id, reason: message }, "scheduled snapshot not taken");
       await note(appliance, id, (current) => ({ ...current, failure: { at: now, message } }));
     }
-    await removeSurplus(appliance, { id, project }, schedule.keep, signal);
+    await removeSurplus(appliance, id, signal);
   }
+}
+
+/** The disk, if it still has a schedule. */
+function scheduledDisk({ disks }: Appliance, id: string): (DiskRecord & { schedule: SnapshotSchedule }) | undefined {
+  const disk = disks.find(id);
+  return disk?.schedule && disk.deletedAt === undefined ? { ...disk, schedule: disk.schedule } : undefined;
 }
 
 async function takeOne(appliance: Appliance, id: string, now: number): Promise<void> {
@@ -75,17 +83,20 @@ async function takeOne(appliance: Appliance, id: string, now: number): Promise<v
   if (state !== "done") throw new ApplianceError("CONFLICT", error?.message ?? `the operation ended ${state}`);
 }
 
-async function removeSurplus(
-  appliance: Appliance,
-  disk: Pick<DiskRecord, "id" | "project">,
-  keep: number,
-  signal: AbortSignal,
-): Promise<void> {
-  for (const image of surplus(appliance.images.list(), disk, keep)) {
-    if (signal.aborted) return;
-    if (usersOfImage(appliance, image).length > 0) continue;
-    const { id } = await removeImage(appliance, { project: image.project, image: image.id }, REQUESTED_BY);
-    await appliance.runner.settled(id);
+/** Each as things are when it is its turn: people make snapshots their own, and change schedules, while others are removed. */
+async function removeSurplus(appliance: Appliance, id: string, signal: AbortSignal): Promise<void> {
+  const { clock, images, runner } = appliance;
+  const tried = new Set<string>();
+  while (!signal.aborted) {
+    const disk = scheduledDisk(appliance, id);
+    if (!disk) return;
+    const image = surplus(images.list(), disk, disk.schedule.keep, clock.now()).find(
+      (one) => !tried.has(one.id) && usersOfImage(appliance, one).length === 0,
+    );
+    if (!image) return;
+    tried.add(image.id);
+    const removal = await removeImage(appliance, { project: image.project, image: image.id }, REQUESTED_BY);
+    await runner.settled(removal.id);
   }
 }
 

@@ -23,21 +23,32 @@ it("tries one that failed again after ten minutes", () => {
   expect(taken(failed, at)).not.toHaveProperty("failure");
 });
 
+it("is due within twice its time, whatever the clock was set back by", () => {
+  const ahead = { ...hourly, lastAt: at + 100 * HOUR_MS };
+  expect(isDue(ahead, at)).toBe(true);
+  expect(taken(ahead, at).lastAt).toBe(at);
+  // a little is no reason for another one
+  expect(isDue({ ...hourly, lastAt: at + 1000 }, at)).toBe(false);
+  const failed = { ...hourly, failure: { at: at + 100 * HOUR_MS, message: "no room" } };
+  expect(isDue(failed, at)).toBe(true);
+});
+
 it("names snapshots after disk and moment, in UTC", () => {
   expect(scheduledName("web", at)).toBe("web-20261127-1905");
   const long = scheduledName(`${"a".repeat(45)}--${"b".repeat(16)}`, at);
   expect(parseName(long)).toBe(long);
 });
 
+const image = (id: string, createdAt: number, origin: Partial<ImageRecord["origin"]> = {}, ready = true) =>
+  ({
+    id,
+    project: "default",
+    createdAt,
+    ready,
+    origin: { kind: "snapshot", disk: "disk-1", clean: false, scheduled: true, ...origin },
+  }) as ImageRecord;
+
 it("counts only a disk's own scheduled snapshots that are whole", () => {
-  const image = (id: string, createdAt: number, origin: Partial<ImageRecord["origin"]> = {}, ready = true) =>
-    ({
-      id,
-      project: "default",
-      createdAt,
-      ready,
-      origin: { kind: "snapshot", disk: "disk-1", clean: false, scheduled: true, ...origin },
-    }) as ImageRecord;
   const images = [
     image("old", 1),
     image("new", 3),
@@ -47,7 +58,13 @@ it("counts only a disk's own scheduled snapshots that are whole", () => {
     { ...image("given-away", 0), project: "lab" },
     image("middle", 2),
   ];
-  expect(surplus(images, { id: "disk-1", project: "default" }, 2).map(({ id }) => id)).toEqual(["old"]);
+  expect(surplus(images, { id: "disk-1", project: "default" }, 2, at).map(({ id }) => id)).toEqual(["old"]);
+});
+
+it("keeps what was taken since the clock was set back, rather than what is from a time to come", () => {
+  const images = [image("ahead", at + 2), image("far-ahead", at + 3), image("new", at), image("old", at - 1)];
+  const disk = { id: "disk-1", project: "default" };
+  expect(surplus(images, disk, 2, at).map(({ id }) => id)).toEqual(["far-ahead", "ahead"]);
 });
 
 it.each([

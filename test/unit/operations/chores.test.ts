@@ -130,6 +130,35 @@ describe("scheduled snapshots", () => {
     expect(appliance.images.list()).toHaveLength(kept.length + 2);
   });
 
+  it("go by the schedule that the disk has when it is their turn", async () => {
+    for (const hours of [0, 1]) await takeDueSnapshots(later(hours), signal);
+    const kept = names();
+    const change = (schedule?: { everySeconds: number; keep: number }) =>
+      scheduleSnapshots(appliance, { project, disk: "web", ...(schedule ? { schedule } : {}) });
+    before = (verb) => verb === "images.snapshot" && void change({ everySeconds: 3600, keep: 3 });
+    await takeDueSnapshots(later(2), signal);
+    expect(names()).toEqual(expect.arrayContaining(kept));
+    before = (verb) => verb === "images.snapshot" && void change();
+    await takeDueSnapshots(later(3), signal);
+    expect(names()).toHaveLength(4);
+  });
+
+  it("that are too many stay, where people make them their own while others are removed", async () => {
+    for (const hours of [0, 1]) await takeDueSnapshots(later(hours), signal);
+    await scheduleSnapshots(appliance, { project, disk: "web", schedule: { everySeconds: 3600, keep: 1 } });
+    const [oldest, next] = appliance.images.list(project).sort((a, b) => a.createdAt - b.createdAt);
+    let isFirst = true;
+    before = (verb) => {
+      if (verb !== "images.remove" || !isFirst) return;
+      isFirst = false;
+      const image = appliance.images.find(next!.id)?.ready === false ? oldest! : next!;
+      void editImage(appliance, { project, image: image.id, name: "mine" });
+    };
+    await takeDueSnapshots(later(2), signal);
+    expect(names()).toContain("mine");
+    expect(names()).toHaveLength(2);
+  });
+
   it("end with their schedule", async () => {
     await scheduleSnapshots(appliance, { project, disk: "web" });
     await takeDueSnapshots(later(100), signal);
