@@ -9,6 +9,7 @@ import { without } from "./node-drift.ts";
 import type { Step } from "./operation.ts";
 import { ensureOff, powerSeconds } from "./power-steps.ts";
 import type { Repair } from "./repairs.ts";
+import { isolatedProjects } from "./tenant-network.ts";
 
 /** What is repaired at the isolator, or by a BMC. */
 export type NodeRepair = { kind: Repair; id: string };
@@ -79,7 +80,7 @@ async function makeAgain(appliance: Appliance, name: string, signal: AbortSignal
   const owner = project === undefined ? {} : { project: isolatedProject(appliance, project) };
   await appliance.isolator().ensureNetwork({ name, vlan, ...owner }, signal);
   if (!tenants?.sharedWith?.length) return;
-  const projects = [tenants.project, ...tenants.sharedWith].map((one) => isolatedProject(appliance, one));
+  const projects = isolatedProjects(appliance, tenants.project, tenants.sharedWith);
   await appliance.isolator().ensureAccess(name, projects, signal);
 }
 

@@ -160,7 +160,7 @@ export function shareNetworkProcedure(appliance: Appliance): Procedure<SharePlan
   const set = async (context: StepContext<SharePlan>, projects: string[]) => {
     const { network: id, isolatedAs } = context.plan;
     const { sharedWith: _, ...network } = recordOf(appliance, id);
-    const names = [network.project, ...projects].map((one) => isolatedProject(appliance, one));
+    const names = isolatedProjects(appliance, network.project, projects);
     await askIsolator(appliance, context, (isolator, ...rest) => isolator.ensureAccess(isolatedAs, names, ...rest));
     const value = { ...network, ...(projects.length > 0 ? { sharedWith: projects } : {}) };
     return { changes: [{ collection: NETWORKS, key: id, value }] };
@@ -176,6 +176,15 @@ export function shareNetworkProcedure(appliance: Appliance): Procedure<SharePlan
       },
     ],
   };
+}
+
+/**
+ * Who may attach to a network, as the isolator calls them. Of those that it is shared with, projects that there are: an isolator may
+ * refuse others, and would tell by that which there are.
+ */
+export function isolatedProjects(appliance: Appliance, owner: string, sharedWith: readonly string[]): string[] {
+  const known = new Set(appliance.projects.list().map(({ name }) => name));
+  return [owner, ...sharedWith.filter((one) => known.has(one))].map((one) => isolatedProject(appliance, one));
 }
 
 function remove(appliance: Appliance, context: StepContext<NetworkPlan>): Promise<void> {

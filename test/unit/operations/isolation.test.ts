@@ -39,6 +39,7 @@ async function withProvisioned(appliance: Appliance): Promise<void> {
 
 async function withNetworks(appliance: Appliance): Promise<void> {
   await withImage(appliance);
+  await appliance.projects.add({ name: "blue" }, "test");
   for (const name of ["storage", "backup"]) await done(appliance, createNetwork(appliance, { project, name }, "test"));
 }
 
@@ -234,7 +235,8 @@ it("shares a network of HIL whose VLAN was asked for, and keeps it for its owner
     const appliance = await world.start();
     await done(appliance, createNetwork(appliance, { project, name: "storage", vlan: 300 }, "test"));
     const { isolatedAs } = appliance.networks.get(project, "storage");
-    const sharing = { project, network: "storage", projects: ["blue"] };
+    await appliance.projects.add({ name: "blue" }, "test");
+    const sharing = { project, network: "storage", projects: ["blue", "none"] };
     const access = () => world.rack.hil.world.networks.get(isolatedAs)?.access?.toSorted();
     await done(
       appliance,
