@@ -56,10 +56,14 @@ async function attempt<Known>(
   const keys = user === undefined ? from : [...from, `user ${user}`];
   failedLogins.refuse(keys);
   const found = await log();
-  if (found instanceof ApplianceError) {
-    failedLogins.failed(keys);
-    throw found;
+  const isWrong = found instanceof ApplianceError;
+  try {
+    // many guesses may have been asked for at once: no answer tells anything that one after the other would not have told
+    failedLogins.refuse(keys);
+  } finally {
+    if (isWrong) failedLogins.failed(keys);
   }
+  if (isWrong) throw found;
   if (user !== undefined) failedLogins.succeeded(`user ${user}`);
   return found;
 }

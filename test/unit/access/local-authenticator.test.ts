@@ -200,6 +200,17 @@ describe("who guesses", () => {
     expect((await guess("user-9", "192.0.2.8")).code).toBe("UNAUTHENTICATED");
   });
 
+  it("learns no more from many guesses at once than from one after the other", async () => {
+    await users.add({ name: "ada", password: PASSWORD, grants: [] }, "local");
+    const guesses = [...Array.from({ length: 12 }, (_, at) => `wrong password ${at}`), PASSWORD];
+    const asked = await Promise.allSettled(guesses.map((password) => basic("ada", password)));
+    const codes = asked.map((one) => (one.status === "rejected" ? one.reason.code : "in"));
+    expect(codes.filter((code) => code === "UNAUTHENTICATED")).toHaveLength(5);
+    expect(codes.filter((code) => code === "THROTTLED")).toHaveLength(8);
+    // each of them counts
+    expect((await guess("ada")).details.retryAfterSeconds).toBe(128);
+  });
+
   it("does not shut out everybody behind a proxy on this machine", async () => {
     const { secret } = await tokens.add({ name: "ci", grants: [ADMIN] }, "local");
     for (let time = 0; time < 20; time++) await bearer("wrong", "127.0.0.1").catch(() => {});
