@@ -14,15 +14,20 @@ export function tenuresAt(tenures: Collection<Tenure>, at: number, fits: (tenure
   );
 }
 
-/** What each project had in a month, `2026-11`, in UTC; up to now for the one that lasts. By project. */
-export function usageOf(tenures: Collection<Tenure>, month: string, now: number): Usage[] {
+/** What each project had in a month, `2026-11`, in UTC, by the tenures that `fits` takes; up to now for the one that lasts. By project. */
+export function usageOf(
+  tenures: Collection<Tenure>,
+  month: string,
+  now: number,
+  fits: (tenure: Tenure) => boolean = () => true,
+): Usage[] {
   const [year = 0, number = 1] = month.split("-").map(Number);
   const from = Date.UTC(year, number - 1);
   const to = Date.UTC(year, number);
   const byProject = new Map<string, Usage>();
   for (const tenure of tenures.values()) {
     const hours = overlap(tenure, from, to, now) / HOUR;
-    if (hours === 0) continue;
+    if (hours === 0 || !fits(tenure)) continue;
     const { project } = tenure;
     const usage = byProject.get(project) ?? { month, project, nodeHours: 0, gibHours: 0 };
     if (tenure.kind === "node") usage.nodeHours += hours;

@@ -32,6 +32,11 @@ export class ProjectRegistry {
     throw noSuchProject(name);
   }
 
+  /** Whether a project of this name was another one at that time: the one that has it now is younger, or there is none. */
+  isFormer(name: string, at: number): boolean {
+    return name !== DEFAULT_PROJECT && at < (this.#projects.get(name)?.createdAt ?? Number.POSITIVE_INFINITY);
+  }
+
   /** Makes a project. EXISTS for a name in use, INVALID for what can't be a name. */
   async add(request: { name: string; description?: string }, requestedBy: string): Promise<ProjectRecord> {
     const name = parseName(request.name);

@@ -32,19 +32,24 @@ export function demand(caller: Caller, right: Right): void {
   if (!holdsEverywhere(caller, right)) throw forbidden(caller, right);
 }
 
-/** Whether a caller may look at an operation. */
-export function seesOperation(caller: Caller, operation: OperationRecord): boolean {
-  return isApplianceWide(operation)
-    ? holdsEverywhere(caller, "operation:read")
-    : holdsIn(caller, "operation:read", operation.project);
+/** Whether a caller may look at an operation: those of an earlier project of the same name are for who sees all. */
+export function seesOperation({ projects }: Appliance, caller: Caller, operation: OperationRecord): boolean {
+  if (holdsEverywhere(caller, "operation:read")) return true;
+  const { project, endedAt } = operation;
+  return (
+    !isApplianceWide(operation) &&
+    holdsIn(caller, "operation:read", project) &&
+    !(endedAt !== undefined && projects.isFormer(project, endedAt))
+  );
 }
 
 /** The project of what a path names, seen by the caller; undefined where it names nothing that a project owns. */
 function projectOf(
-  { projects, nodes, runner }: Appliance,
+  appliance: Appliance,
   caller: Caller,
   { project, node, operation }: Record<string, string>,
 ): string | undefined {
+  const { projects, nodes, runner } = appliance;
   if (project !== undefined) {
     if (!seesProject(caller, projects.get(project).name)) throw noSuchProject(project);
     return project;
@@ -56,7 +61,7 @@ function projectOf(
   }
   if (operation !== undefined) {
     const record = runner.get(operation);
-    if (!seesOperation(caller, record)) throw noSuchOperation(operation);
+    if (!seesOperation(appliance, caller, record)) throw noSuchOperation(operation);
     return isApplianceWide(record) ? undefined : record.project;
   }
   return undefined;

@@ -62,7 +62,7 @@ export function addOperationRoutes(api: Api, { appliance }: ApiParts): void {
     c.json(
       runner
         .list()
-        .filter((operation) => seesOperation(c.var.caller, operation))
+        .filter((operation) => seesOperation(appliance, c.var.caller, operation))
         .map((operation) => viewOperation(appliance, operation)),
       200,
     ),
