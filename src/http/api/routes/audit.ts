@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { z } from "@hono/zod-openapi";
-import { holdsIn } from "../../../access/caller.ts";
+import { holdsEverywhere, holdsIn } from "../../../access/caller.ts";
 import { TENURES, type Tenure } from "../../../audit/tenure.ts";
 import { tenuresAt, usageOf } from "../../../audit/usage.ts";
 import { verifyChain } from "../../../audit/verify.ts";
@@ -87,7 +87,9 @@ const routes = {
 export function addAuditRoutes(api: Api, { audit, appliance }: ApiParts): void {
   const tenures = appliance.records.collection<Tenure>(TENURES);
   api.openapi(routes.list, async (c) => {
-    const { limit, who, project, operation, since, until } = c.req.valid("query");
+    const { limit, who, project, operation, ...span } = c.req.valid("query");
+    // as entries have it: it may come without milliseconds
+    const [since, until] = [span.since, span.until].map((at) => at && new Date(at).toISOString());
     const found = await audit.last(
       limit,
       (entry) =>
@@ -124,10 +126,11 @@ export function addAuditRoutes(api: Api, { audit, appliance }: ApiParts): void {
   api.openapi(routes.usage, (c) => {
     const now = appliance.clock.now();
     const { month = new Date(now).toISOString().slice(0, 7) } = c.req.valid("query");
-    const usage = usageOf(tenures, month, now);
-    return c.json(
-      usage.filter(({ project }) => holdsIn(c.var.caller, "project:read", project)),
-      200,
-    );
+    const { caller } = c.var;
+    // an earlier project of the same name was another one
+    const isOwn = ({ project, until = now }: Tenure) =>
+      holdsEverywhere(caller, "project:read") ||
+      (holdsIn(caller, "project:read", project) && !appliance.projects.isFormer(project, until));
+    return c.json(usageOf(tenures, month, now, isOwn), 200);
   });
 }
