@@ -30,7 +30,7 @@ export async function moveNode(
       },
     );
   }
-  if (node.dirty && node.dirty.project !== project && !unwiped) {
+  if (node.dirty && isDirtyFor(appliance, node, project) && !unwiped) {
     throw new ApplianceError(
       "CONFLICT",
       `node ${node.name}: its own drives may hold what project ${node.dirty.project} wrote`,
@@ -47,6 +47,11 @@ export async function moveNode(
   // how it booted so far is its former project's business
   for (const { mac } of node.nics) appliance.boots.forget(mac);
   return moved;
+}
+
+/** Whether a node's drives may hold what a project other than this one wrote; an earlier one of the same name is another one. */
+export function isDirtyFor({ projects }: Pick<Appliance, "projects">, { dirty }: NodeRecord, project: string): boolean {
+  return dirty !== undefined && (dirty.project !== project || projects.isFormer(project, dirty.since));
 }
 
 /** An operator says that the drives of a free node are wiped. CONFLICT while an OS may write to them; NOT_FOUND; BUSY. */

@@ -104,4 +104,16 @@ describe("a node of another project's past", () => {
     expect((await move("default")).status).toBe(200);
     expect((await move("nowhere")).status).toBe(404);
   });
+
+  it("is another's, though a later project has the name", async () => {
+    await ask("POST", "/v1/projects", { name: "teal" });
+    await ask("POST", "/v1/nodes", { ...NODE, project: "teal" });
+    await over(ask("POST", "/v1/projects/teal/images", { name: "golden", path: "/import/x", format: "raw" }));
+    await over(ask("POST", "/v1/nodes/node-1/provision", { image: "golden" }));
+    expect(await over(ask("POST", "/v1/projects/teal/close", {}))).toMatchObject({ state: "done" });
+    await ask("POST", "/v1/projects", { name: "teal" });
+    const move = (unwiped: boolean) => ask("POST", "/v1/nodes/node-1/move", { project: "teal", unwiped });
+    expect(await read(move(false))).toMatchObject({ code: "CONFLICT" });
+    expect(await read(move(true))).toMatchObject({ project: "teal" });
+  });
 });

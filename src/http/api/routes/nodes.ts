@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { holdsIn } from "../../../access/caller.ts";
 import { bootNic } from "../../../nodes/node.ts";
 import { addNode, cableNode } from "../../../operations/cable-node.ts";
-import { moveNode, noteWiped } from "../../../operations/move-node.ts";
+import { isDirtyFor, moveNode, noteWiped } from "../../../operations/move-node.ts";
 import { removeNode } from "../../../operations/remove-node.ts";
 import { stallOf } from "../../../operations/stalls.ts";
 import { DEFAULT_PROJECT } from "../../../projects/project.ts";
@@ -168,8 +168,7 @@ export function addNodeRoutes(api: Api, { appliance, boots }: ApiParts): void {
     const { project, unwiped } = c.req.valid("json");
     const before = nodes.get(c.req.valid("param").node);
     const node = await moveNode(appliance, { node: before.id, project, unwiped });
-    const drives =
-      node.dirty && node.dirty.project !== project ? `, drives unwiped since ${node.dirty.project} had it` : "";
+    const drives = isDirtyFor(appliance, node, project) ? `, drives unwiped since ${node.dirty?.project} had it` : "";
     c.set("summary", `node ${node.name} from ${before.project} to ${project}${drives}`);
     return c.json(viewNode(appliance, node, c.var.caller), 200);
   });
