@@ -9,7 +9,7 @@ import type { Appliance } from "./appliance.ts";
 import { originPath } from "./incoming.ts";
 import type { OperationRecord, Procedure, Step } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
-import { checkQuota } from "./quota.ts";
+import { checkQuota, countImage } from "./quota.ts";
 import type { UploadRecord, UploadRequest } from "./uploads.ts";
 
 export type ImportImageRequest = {
@@ -190,12 +190,10 @@ function importContent(appliance: Appliance): Step<ImportPlan> {
         (done, total) => progress(done, total, "bytes"),
         signal,
       );
-      const record = images.find(image) as ImageRecord;
-      // how much there is in it is known now only
-      checkQuota(appliance, record.project, { bytes: sizeBytes - record.sizeBytes });
+      const record = await countImage(appliance, images.find(image) as ImageRecord, sizeBytes);
       // done twice, the image is there already, and nobody asks for its file
       if (plan.isIncoming) await incoming.remove(image);
-      const ready: ImageRecord = { ...record, sizeBytes, sha256, ready: true };
+      const ready: ImageRecord = { ...record, sha256, ready: true };
       return { output: { sizeBytes, sha256 }, changes: [{ collection: "images", key: image, value: ready }] };
     },
     undo: async ({ plan, signal }) => {

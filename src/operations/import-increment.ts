@@ -5,7 +5,7 @@ import type { Appliance } from "./appliance.ts";
 import { cloneableImage } from "./cloneable-image.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
-import { checkQuota } from "./quota.ts";
+import { checkQuota, countImage } from "./quota.ts";
 
 export type ImportIncrementRequest = {
   project: string;
@@ -64,10 +64,9 @@ export function importIncrementProcedure(appliance: Appliance): Procedure<Import
         run: async ({ plan, progress, signal }) => {
           const onProgress = (done: number, total: number) => progress(done, total, "bytes");
           const { sizeBytes, sha256 } = await exchange.applyIncrement(plan, onProgress, signal);
-          const record = images.find(plan.image) as ImageRecord;
           // it may be longer than its base
-          checkQuota(appliance, record.project, { bytes: sizeBytes - record.sizeBytes });
-          const image: ImageRecord = { ...record, sizeBytes, sha256, ready: true };
+          const record = await countImage(appliance, images.find(plan.image) as ImageRecord, sizeBytes);
+          const image: ImageRecord = { ...record, sha256, ready: true };
           return { output: { sizeBytes, sha256 }, changes: [{ collection: "images", key: plan.image, value: image }] };
         },
         undo: async ({ plan, signal }) => {

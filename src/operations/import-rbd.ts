@@ -4,7 +4,7 @@ import { newId } from "../values/id.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
-import { checkQuota } from "./quota.ts";
+import { checkQuota, countImage } from "./quota.ts";
 
 export type ImportRbdRequest = {
   project: string;
@@ -60,9 +60,8 @@ export function importRbdProcedure(appliance: Appliance): Procedure<ImportRbdPla
         deadlineSeconds: 300,
         run: async ({ plan, signal }) => {
           const { sizeBytes } = await exchange.adoptRbd(plan, signal);
-          const image = images.find(plan.image) as ImageRecord;
-          checkQuota(appliance, image.project, { bytes: sizeBytes - image.sizeBytes });
-          return { changes: [{ collection: "images", key: plan.image, value: { ...image, sizeBytes, ready: true } }] };
+          const image = await countImage(appliance, images.find(plan.image) as ImageRecord, sizeBytes);
+          return { changes: [{ collection: "images", key: plan.image, value: { ...image, ready: true } }] };
         },
         undo: async ({ plan, signal }) => {
           await store.remove("image", plan.image, signal);

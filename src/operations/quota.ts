@@ -1,4 +1,5 @@
 import { ApplianceError } from "../errors.ts";
+import type { ImageRecord } from "../images/image.ts";
 import type { Collection } from "../store/records.ts";
 import type { Appliance } from "./appliance.ts";
 
@@ -52,6 +53,17 @@ export function checkQuota(parts: Parts, project: string, more: Partial<Amounts>
       },
     );
   }
+}
+
+/**
+ * Notes how much an image that is being made holds, where that is known at its end only. It counts at once: others may end
+ * at the same moment. QUOTA.
+ */
+export async function countImage(parts: Parts, image: ImageRecord, sizeBytes: number): Promise<ImageRecord> {
+  checkQuota(parts, image.project, { bytes: sizeBytes - image.sizeBytes });
+  const counted: ImageRecord = { ...image, sizeBytes };
+  await parts.records.commit([{ collection: "images", key: image.id, value: counted }]);
+  return counted;
 }
 
 /** Sets what a project may have; null takes a limit away, what is left out stays. What it has already stays too. NOT_FOUND, INVALID. */

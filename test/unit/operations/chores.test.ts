@@ -270,6 +270,28 @@ describe("a quota", () => {
     await expect(importImage(appliance, golden, "test")).rejects.toMatchObject({ code: "QUOTA" });
   });
 
+  it("holds for imports that end at the same moment", async () => {
+    await setQuota(appliance, project, { bytes: 1024 ** 2 });
+    const importContent = world.images.import.bind(world.images);
+    const both = Promise.withResolvers<void>();
+    let arrived = 0;
+    world.images.import = async (...request: Parameters<typeof importContent>) => {
+      const result = await importContent(...request);
+      arrived += 1;
+      if (arrived === 2) both.resolve();
+      await both.promise;
+      return result;
+    };
+    const golden = { project, path: "/import/golden.raw", format: "raw", phonesHome: false } as const;
+    const begun = await Promise.all(
+      ["one", "two"].map((name) => importImage(appliance, { ...golden, name }, "test")),
+    );
+    const ended = await Promise.all(begun.map((operation) => settled(appliance, operation)));
+    expect(ended.map(({ state }) => state).sort()).toEqual(["done", "undone"]);
+    expect(quotaOf(appliance, project).used).toMatchObject({ images: 1, bytes: 1024 ** 2 });
+    nothingLeftBehind(appliance, world);
+  });
+
   describe("of bytes or images", () => {
     const MIB = 1024 ** 2;
     const web = { project, name: "web", source: "vms/web", phonesHome: false };
