@@ -5,7 +5,10 @@ export type Verdict = { lines: number; first?: number; last?: number; head: stri
 
 const MOST_FAULTS = 100;
 
-/** Looks whether lines are one unbroken chain. One that begins later than with 1 is taken at its word for the beginning. */
+/**
+ * Looks whether lines are one unbroken chain. Where it begins later than with 1, what its first line follows is gone, and nothing
+ * vouches for that line: `first` is the one after it.
+ */
 export async function verifyChain(lines: AsyncIterable<string> | Iterable<string>): Promise<Verdict> {
   const verdict: Verdict = { lines: 0, head: CHAIN_START, faults: [] };
   const fault = (text: string) => {
@@ -19,11 +22,11 @@ export async function verifyChain(lines: AsyncIterable<string> | Iterable<string
       continue;
     }
     const seq = Number(link.value.seq);
-    const isTaken = verdict.first === undefined && seq > 1;
+    const isTaken = verdict.last === undefined && seq > 1;
     if (link.value.kind === "gap") fault(`entry ${seq} begins anew: ${link.value.why}`);
     if (verdict.last !== undefined && seq !== verdict.last + 1) fault(`entry ${seq} follows entry ${verdict.last}`);
     if (!isTaken && !readLink(line, verdict.head)) fault(`entry ${seq} was changed, or what is before it`);
-    verdict.first ??= seq;
+    if (!isTaken) verdict.first ??= seq;
     verdict.last = seq;
     verdict.head = link.hash;
   }

@@ -59,7 +59,7 @@ export function addAuditCommands(program: Command, open: Open): void {
     .action(async (_: object, command: Command) => {
       const session = open(command);
       const verdict = await session.api.get<AuditVerdict>("/v1/audit/verdict");
-      const { first = 0, last = 0, head, faults } = verdict;
+      const { last = 0, first = last, head, faults } = verdict;
       session.answer(verdict, () =>
         faults.length === 0
           ? `entries ${first} to ${last} are one unbroken chain; keep its head elsewhere:\n${head}\n`
