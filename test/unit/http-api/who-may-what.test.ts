@@ -415,7 +415,10 @@ describe("the audit log", () => {
     const [{ at, seq }] = entries as [{ at: string; seq: number }];
     for (const written of [at, at.replace(/\.\d+Z/, "Z")]) {
       const since: { seq: number }[] = await read(as("admin", "GET", `/v1/audit?since=${written}`));
-      expect(since.map((entry) => entry.seq), written).toContain(seq);
+      expect(
+        since.map((entry) => entry.seq),
+        written,
+      ).toContain(seq);
     }
     const until: { seq: number }[] = await read(
       as("admin", "GET", `/v1/audit?limit=1000&until=${at.replace(/\.\d+Z/, "Z")}`),

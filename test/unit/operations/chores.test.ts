@@ -283,9 +283,7 @@ describe("a quota", () => {
       return result;
     };
     const golden = { project, path: "/import/golden.raw", format: "raw", phonesHome: false } as const;
-    const begun = await Promise.all(
-      ["one", "two"].map((name) => importImage(appliance, { ...golden, name }, "test")),
-    );
+    const begun = await Promise.all(["one", "two"].map((name) => importImage(appliance, { ...golden, name }, "test")));
     const ended = await Promise.all(begun.map((operation) => settled(appliance, operation)));
     expect(ended.map(({ state }) => state).sort()).toEqual(["done", "undone"]);
     expect(quotaOf(appliance, project).used).toMatchObject({ images: 1, bytes: 1024 ** 2 });
