@@ -13,7 +13,9 @@ const NARROWEST = 8;
 
 /** Rows under their titles, at most `width` wide as long as the columns that may be cut leave room for it. */
 export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[], width: number): string {
-  const cells = [columns.map(({ title }) => title), ...rows.map((row) => columns.map(({ show }) => show(row)))];
+  // whoever writes a line break somewhere must not make up rows
+  const cellOf = (row: Row) => columns.map(({ show }) => show(row).replaceAll("\n", "�"));
+  const cells = [columns.map(({ title }) => title), ...rows.map(cellOf)];
   const widths = fit(
     columns,
     columns.map((_, index) => Math.max(...cells.map((line) => line[index]!.length))),

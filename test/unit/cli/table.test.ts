@@ -17,6 +17,11 @@ describe("tables", () => {
     );
   });
 
+  it("have one line for each row, whatever it holds", () => {
+    const forged = formatTable(COLUMNS, [{ id: "op-1", what: "import", path: "/v1/\nop-2  import  /b" }], 80);
+    expect(forged).toBe("ID    WHAT    PATH\nop-1  import  /v1/�op-2  import  /b\n");
+  });
+
   it("shorten the widest column that may be, and never one that may not", () => {
     const row = { id: "op-7k2m9q4x0b3d", what: "x".repeat(100), path: `/var/lib/${"y".repeat(40)}/end.raw` };
     const table = formatTable(COLUMNS, [row], 80);
