@@ -26,12 +26,9 @@ export const auditSchema = z
 export const verdictSchema = z
   .object({
     lines: z.int(),
-    first: z
-      .int()
-      .optional()
-      .openapi({
-        description: "Behind the oldest entry that is kept, once others are gone: nothing vouches for that one",
-      }),
+    first: z.int().optional().openapi({
+      description: "Behind the oldest entry that is kept, once others are gone: nothing vouches for that one",
+    }),
     last: z.int().optional(),
     head: z.string().openapi({ description: "Hash of the last line: kept elsewhere, it tells of a chain cut short" }),
     faults: z.array(z.string()).openapi({ description: "Empty: one unbroken chain" }),
