@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import { ApplianceError } from "../../errors.ts";
@@ -34,6 +35,8 @@ import { addTenantNetworkRoutes } from "./routes/tenant-networks.ts";
 import { addUploadRoutes, isUpload } from "./routes/uploads.ts";
 
 const BODY_BYTES = 1024 * 1024;
+/** Whoever takes longer than that to send a body is asked who they are once more. */
+const SLOW_BODY_MS = 5_000;
 
 /** The admin API as an application of requests and answers; `startApi` puts it on sockets. INTERNAL when a route states no right. */
 export function createApi(parts: ApiParts, gate: Gate): Api {
@@ -61,14 +64,19 @@ export function createApi(parts: ApiParts, gate: Gate): Api {
     const caller = context.get("caller")?.name;
     log.info({ requestId, method, path, status: context.res.status, ms, requestedBy: caller }, "request answered");
   });
-  api.use(async (context, next) => {
+  const letIn = async (context: Context<ApiEnvironment>) => {
     const { localCaller, source } = context.env;
     const shown = { authorization: context.req.header("Authorization"), authToken: context.req.header("X-Auth-Token") };
-    const caller = localCaller ?? (await authenticate(gate, shown, source));
-    context.set("caller", caller);
-    await trail.asked(context);
+    context.set("caller", localCaller ?? (await authenticate(gate, shown, source)));
+  };
+  const checkRight = (context: Context<ApiEnvironment>) => {
     const route = routeOf(api, context);
-    if (route) admit(parts.appliance, caller, route, context.req.path);
+    if (route) admit(parts.appliance, context.var.caller, route, context.req.path);
+  };
+  api.use(async (context, next) => {
+    await letIn(context);
+    await trail.asked(context);
+    checkRight(context);
     await next();
   });
   const limited = bodyLimit({
@@ -77,8 +85,21 @@ export function createApi(parts: ApiParts, gate: Gate): Api {
       throw new HTTPException(413);
     },
   });
-  // what is streamed counts its own bytes, or keeps none
-  api.use((context, next) => (isUpload(context.req) || isTyping(context.req) ? next() : limited(context, next)));
+  api.use((context, next) => {
+    const { req } = context;
+    // what is streamed counts its own bytes, or keeps none
+    if (isUpload(req) || isTyping(req)) return next();
+    const began = performance.now();
+    return limited(context, async () => {
+      if (req.method !== "GET") await req.arrayBuffer();
+      // they may have lost their rights meanwhile
+      if (performance.now() - began > SLOW_BODY_MS) {
+        await letIn(context);
+        checkRight(context);
+      }
+      await next();
+    });
+  });
 
   api.onError((error, context) => {
     const { requestId } = context.var;

@@ -1,6 +1,6 @@
 import type { RouteConfig } from "@hono/zod-openapi";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { Grant } from "../../../src/access/caller.ts";
 import { admit } from "../../../src/http/api/admission.ts";
 import type { Api } from "../../../src/http/api/api.ts";
@@ -380,6 +380,42 @@ describe("a person", () => {
     expect((await ask("DELETE", "/v1/users/eve")).status).toBe(204);
     expect(await read(newToken(`Bearer ${secret}`, { name: "child" }))).toMatchObject({ code: "UNAUTHENTICATED" });
     await ask("DELETE", "/v1/users/root");
+  });
+});
+
+describe("a request", () => {
+  it("whose body comes slowly is judged by what its sender may do once it is here", async () => {
+    const grants = GRANTS.admin;
+    const { secret } = await read(ask("POST", "/v1/tokens", { name: "leaving", grants }));
+    const late = async (meanwhile: () => Promise<unknown>) => {
+      const waitedFor = Promise.withResolvers<void>();
+      const arrival = Promise.withResolvers<void>();
+      const body = new ReadableStream<Uint8Array>(
+        {
+          pull: async (controller) => {
+            waitedFor.resolve();
+            await arrival.promise;
+            controller.enqueue(Buffer.from(JSON.stringify({ name: "kept", grants })));
+            controller.close();
+          },
+        },
+        { highWaterMark: 0 },
+      );
+      const headers = { Authorization: `Bearer ${secret}`, ...JSON_TYPE };
+      const answer = api.request("/v1/tokens", { method: "POST", headers, body, duplex: "half" } as RequestInit, {});
+      await waitedFor.promise;
+      await meanwhile();
+      const later = performance.now() + 60_000;
+      const now = vi.spyOn(performance, "now").mockImplementation(() => later);
+      arrival.resolve();
+      const { status } = await answer;
+      now.mockRestore();
+      return status;
+    };
+    expect(await late(async () => {})).toBe(201);
+    await world.appliance.tokens.remove("kept");
+    expect(await late(() => world.appliance.tokens.remove("leaving"))).toBe(401);
+    expect(world.appliance.tokens.list().map(({ name }) => name)).not.toContain("kept");
   });
 });
 
