@@ -43,8 +43,11 @@ export type NodeRecord = {
   power: NodePower;
   /** What the network isolator calls the node; absent where that is HIL's name for its power, or its name here. */
   isolatedAs?: string;
-  /** Since when, and by a disk of which project, an OS may have written to its own drives; absent once they were wiped. */
-  dirty?: { project: string; since: number };
+  /**
+   * Since when, and by a disk of which project, an OS may have written to its own drives; absent once they were wiped.
+   * `allowedTo`: the project that may have it nevertheless, by an operator's word.
+   */
+  dirty?: { project: string; since: number; allowedTo?: string };
   createdAt: number;
   requestedBy: string;
 };

@@ -30,28 +30,38 @@ export async function moveNode(
       },
     );
   }
-  if (node.dirty && isDirtyFor(appliance, node, project) && !unwiped) {
-    throw new ApplianceError(
-      "CONFLICT",
-      `node ${node.name}: its own drives may hold what project ${node.dirty.project} wrote`,
-      {
-        details: {
-          field: "node",
-          value: node.name,
-          remedy: `wipe them, then ingot node wiped ${node.name}; or answer for it: ingot node move ${node.name} ${project} --unwiped`,
-        },
-      },
-    );
-  }
-  const moved = await appliance.nodes.change(node.id, (found) => ({ ...found, project }));
+  const isAllowed = unwiped && isDirtyFor(appliance, node, project);
+  if (!isAllowed) refuseDirty(appliance, node, project);
+  const moved = await appliance.nodes.change(node.id, ({ dirty, ...found }) => ({
+    ...found,
+    project,
+    ...(dirty && { dirty: isAllowed ? { ...dirty, allowedTo: project } : dirty }),
+  }));
   // how it booted so far is its former project's business
   for (const { mac } of node.nics) appliance.boots.forget(mac);
   return moved;
 }
 
-/** Whether a node's drives may hold what a project other than this one wrote; an earlier one of the same name is another one. */
+/**
+ * Whether a node's drives may hold what a project other than this one wrote, and no operator has answered for that; an earlier one
+ * of the same name is another one.
+ */
 export function isDirtyFor({ projects }: Pick<Appliance, "projects">, { dirty }: NodeRecord, project: string): boolean {
-  return dirty !== undefined && (dirty.project !== project || projects.isFormer(project, dirty.since));
+  if (dirty === undefined || dirty.allowedTo === project) return false;
+  return dirty.project !== project || projects.isFormer(project, dirty.since);
+}
+
+/** CONFLICT for a node that is dirty for this project. */
+export function refuseDirty(appliance: Pick<Appliance, "projects">, node: NodeRecord, project: string): void {
+  if (!isDirtyFor(appliance, node, project)) return;
+  const { name } = node;
+  throw new ApplianceError("CONFLICT", `node ${name}: its own drives may hold what another project wrote`, {
+    details: {
+      field: "node",
+      value: name,
+      remedy: `wipe them, then ingot node wiped ${name}; or answer for it: ingot node move ${name} ${project} --unwiped (operators)`,
+    },
+  });
 }
 
 /** An operator says that the drives of a free node are wiped. CONFLICT while an OS may write to them; NOT_FOUND; BUSY. */

@@ -24,6 +24,7 @@ import {
 } from "./attachment.ts";
 import { cloneableImage } from "./cloneable-image.ts";
 import { type Isolation, isolationOf } from "./isolation-steps.ts";
+import { refuseDirty } from "./move-node.ts";
 import { type Joining, newMembership } from "./network-membership.ts";
 import type { OperationRecord } from "./operation.ts";
 import { checkPoolOpen } from "./pool-report.ts";
@@ -79,8 +80,8 @@ export type ProvisionPlan = Vouched & {
 
 /**
  * Makes a node boot a disk: a new clone of an image, or an existing disk.
- * NOT_FOUND, INVALID, FORBIDDEN (its network is another project's), IN_USE (the node or the disk is taken), BUSY (another operation is at it), POOL_FULL (the pool
- * takes no new clones).
+ * NOT_FOUND, INVALID, FORBIDDEN (its network is another project's), CONFLICT (it is dirty for its project), IN_USE (the node or the disk
+ * is taken), BUSY (another operation is at it), POOL_FULL (the pool takes no new clones).
  */
 export async function provision(
   appliance: Appliance,
@@ -110,6 +111,7 @@ function newProvision(
       details: { field: "node", value: node.name, remedy: `ingot deprovision ${node.name} first` },
     });
   }
+  refuseDirty(appliance, node, node.project);
   const image = request.image === undefined ? undefined : cloneableImage(appliance, node.project, request.image);
   const disk = image ? newDisk(appliance, node, image, request, requestedBy) : existingDisk(appliance, node, request);
   const takenFrom = image ? undefined : disk.node;

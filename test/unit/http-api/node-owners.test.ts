@@ -111,6 +111,12 @@ describe("a node of another project's past", () => {
     await over(ask("POST", "/v1/projects/teal/images", { name: "golden", path: "/import/x", format: "raw" }));
     await over(ask("POST", "/v1/nodes/node-1/provision", { image: "golden" }));
     expect(await over(ask("POST", "/v1/projects/teal/close", {}))).toMatchObject({ state: "done" });
+    await over(ask("POST", "/v1/projects/default/images", { name: "golden", path: "/import/x", format: "raw" }));
+    const provision = () => ask("POST", "/v1/nodes/node-1/provision", { image: "golden" });
+    expect(await read(provision())).toMatchObject({ code: "CONFLICT", remedy: expect.stringContaining("--unwiped") });
+    expect((await ask("POST", "/v1/nodes/node-1/move", { project: "default", unwiped: true })).status).toBe(200);
+    expect(await over(provision())).toMatchObject({ state: "done" });
+    await over(ask("POST", "/v1/nodes/node-1/deprovision", { disk: "delete" }));
     await ask("POST", "/v1/projects", { name: "teal" });
     const move = (unwiped: boolean) => ask("POST", "/v1/nodes/node-1/move", { project: "teal", unwiped });
     expect(await read(move(false))).toMatchObject({ code: "CONFLICT" });

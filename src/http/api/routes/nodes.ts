@@ -167,8 +167,10 @@ export function addNodeRoutes(api: Api, { appliance, boots }: ApiParts): void {
   api.openapi(routes.move, async (c) => {
     const { project, unwiped } = c.req.valid("json");
     const before = nodes.get(c.req.valid("param").node);
+    const drives = isDirtyFor(appliance, before, project)
+      ? `, drives unwiped since ${before.dirty?.project} had it`
+      : "";
     const node = await moveNode(appliance, { node: before.id, project, unwiped });
-    const drives = isDirtyFor(appliance, node, project) ? `, drives unwiped since ${node.dirty?.project} had it` : "";
     c.set("summary", `node ${node.name} from ${before.project} to ${project}${drives}`);
     return c.json(viewNode(appliance, node, c.var.caller), 200);
   });
