@@ -45,13 +45,13 @@ import { cablingOf } from "./nodes/cabling.ts";
 import type { FindNode, NodeRecord } from "./nodes/node.ts";
 import { NodeRegistry } from "./nodes/node-registry.ts";
 import type { Appliance } from "./operations/appliance.ts";
+import { auditEnds, auditLostEnds } from "./operations/audit-ends.ts";
 import { startChores } from "./operations/chores.ts";
 import { DiskTraffic } from "./operations/disk-traffic.ts";
 import { LastDrift, watchDrift } from "./operations/drift-watch.ts";
 import { createFlattenDeep } from "./operations/flatten-deep.ts";
 import { Incoming } from "./operations/incoming.ts";
 import { innerAddresses } from "./operations/inner-addresses.ts";
-import type { OperationRecord } from "./operations/operation.ts";
 import { OperatorRequests } from "./operations/operator-requests.ts";
 import { PoolWatch } from "./operations/pool-watch.ts";
 import { createPortalView } from "./operations/portals.ts";
@@ -161,7 +161,7 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
     clock,
     log: log.child({ component: "operations" }),
     checkProject: (name) => projects.get(name),
-    onSettled: auditOperations(audit, log),
+    onSettled: auditEnds(audit, log),
   });
   const poolWatch = new PoolWatch({ store: storage.images, space: storage.space, config, clock, log });
   const [images, disks] = [new ImageCatalogue(store), new DiskCatalogue(store)];
@@ -259,6 +259,8 @@ async function start(options: IngotOptions, stops: (() => Promise<unknown> | unk
   stops.push(() => rearming.stop());
   poolWatch.start();
   stops.push(() => poolWatch.stop());
+  const lostEnds = auditLostEnds(audit, store, log).catch((err) => log.error({ err }, "the audit log can't be read"));
+  stops.push(() => lostEnds);
   runner.resume();
   await uploads.start();
   stops.push(() => uploads.stop());
@@ -315,16 +317,6 @@ async function bootTokenKey(store: Store): Promise<Buffer> {
   const key = randomBytes(32);
   await store.commit([{ collection: "settings", key: "bootTokens", value: { key: key.toString("hex") } }]);
   return key;
-}
-
-/** What came of long changes goes into the audit log; that they did something is in their own records too. */
-function auditOperations(audit: AuditLog, log: Log): (operation: OperationRecord) => void {
-  return ({ id, summary, project, requestedBy, state, error }) => {
-    const note = { who: requestedBy, operation: id, summary, project, state, ...(error ? { code: error.code } : {}) };
-    audit
-      .append({ kind: "operation", ...note })
-      .catch((err) => log.error({ err, audit: note }, "end of an operation not in the audit log"));
-  };
 }
 
 function bmcAccount(node: NodeRecord, { isolation }: Config, environment: NodeJS.ProcessEnv): BmcAccount {

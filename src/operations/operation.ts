@@ -122,3 +122,8 @@ export type Procedure<Plan> = {
   /** Further changes in the journal line that ends the operation undone. */
   undone?(plan: Plan): Change[];
 };
+
+/** Whether nothing more comes of it. */
+export function isOver(state: OperationState): boolean {
+  return state === "done" || state === "undone";
+}

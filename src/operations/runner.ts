@@ -4,16 +4,17 @@ import type { Log } from "../log.ts";
 import type { Change, Collection, Records } from "../store/records.ts";
 import { newId } from "../values/id.ts";
 import { Holds } from "./holds.ts";
-import type {
-  OperationKind,
-  OperationRecord,
-  OperationState,
-  Procedure,
-  RecordedError,
-  Step,
-  StepContext,
-  StepRecord,
-  StepResult,
+import {
+  isOver,
+  type OperationKind,
+  type OperationRecord,
+  type OperationState,
+  type Procedure,
+  type RecordedError,
+  type Step,
+  type StepContext,
+  type StepRecord,
+  type StepResult,
 } from "./operation.ts";
 
 const TRIES = 4;
@@ -467,10 +468,6 @@ export class OperationRunner {
 }
 
 const STOPPED = new ApplianceError("UNAVAILABLE", "the appliance is stopping");
-
-function isOver(state: OperationState): boolean {
-  return state === "done" || state === "undone";
-}
 
 function tooLate(step: string, seconds: number): ApplianceError {
   return new ApplianceError("TIMEOUT", `${step}: not done within ${seconds} s`, { details: { action: step } });
