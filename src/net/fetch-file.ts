@@ -224,10 +224,11 @@ async function* piecesOf(response: IncomingMessage, url: string): AsyncGenerator
   }
 }
 
-/** What If-Range takes (RFC 9110 13.1.5): a weak tag does not promise the same bytes. */
+/** What If-Range takes (RFC 9110 13.1.5): neither a weak tag nor a date whose second is not over promises the same bytes. */
 function strongValidator({ headers }: IncomingMessage): string | undefined {
   if (headers.etag !== undefined) return headers.etag.startsWith("W/") ? undefined : headers.etag;
-  return headers["last-modified"];
+  const [modified, date] = [headers["last-modified"], headers.date].map((text) => Date.parse(text ?? ""));
+  return date! - modified! >= 1000 ? headers["last-modified"] : undefined;
 }
 
 /** What failed on the way to the server, or there. */

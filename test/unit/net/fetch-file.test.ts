@@ -107,6 +107,25 @@ describe("a fetch", () => {
   });
 
   it.each([
+    ["goes on by a date that was long over", 60, true],
+    ["begins anew where the file may have changed twice within the second of its date", 0, false],
+  ])("%s", async (_, age, goesOn) => {
+    const now = Math.floor(Date.now() / 1000) * 1000;
+    const dates = { Date: new Date(now).toUTCString(), "Last-Modified": new Date(now - age * 1000).toUTCString() };
+    answer = (_, response) => {
+      response.writeHead(200, { ...dates, "Content-Length": content.length });
+      response.write(content.subarray(0, 100_000));
+      const arrived = () => (statSync(path(), { throwIfNoEntry: false })?.size ?? 0) > 0;
+      void until("something arrived", arrived).then(() => response.destroy());
+    };
+    await expect(fetchIt(at("/a.raw"))).rejects.toMatchObject({ code: "UNAVAILABLE", retryable: true });
+    answer = (_, response) => response.writeHead(200, { "Content-Length": content.length }).end(content);
+    await fetchIt(at("/a.raw"));
+    expect(asked[1]!.headers["if-range"]).toBe(goesOn ? dates["Last-Modified"] : undefined);
+    expect(readFileSync(path()).equals(content)).toBe(true);
+  });
+
+  it.each([
     ["a server that sends less than was asked for", 1000, (from: number) => `bytes ${from}-${from + 999}/300000`],
     ["one that says nothing of the whole's length", 0, (from: number) => `bytes ${from}-${from + 999}/*`],
     ["one that begins elsewhere", 0, () => "bytes 0-999/300000"],
