@@ -135,7 +135,7 @@ export function adoptedRecord(
     const made = { origin, phonesHome: false, createdAt: clock.now(), requestedBy };
     return { ...made, ...known, ...facts, name: nameOf(project, known?.name ?? id), ready: true } as ImageRecord;
   }
-  const made = { image: "unknown", createdAt: clock.now(), requestedBy };
+  const made = { ...(known ? {} : { image: "unknown" }), createdAt: clock.now(), requestedBy };
   // a node that has it may be writing to it
   const clean = known?.clean === true && description?.node === undefined;
   const {

@@ -3,6 +3,7 @@ import { ApplianceError } from "../../../src/errors.ts";
 import { adopt } from "../../../src/operations/adopt.ts";
 import { type AdoptionChoice, compareWithPool } from "../../../src/operations/adoption.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
+import { createDisk } from "../../../src/operations/create-disk.ts";
 import { deprovision } from "../../../src/operations/deprovision.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
 import { provision } from "../../../src/operations/provision.ts";
@@ -95,6 +96,17 @@ describe("adoption from an appliance that is gone", () => {
     expect(await standings(appliance)).toEqual([]);
     expect(appliance.mirror.state).toEqual({ behind: 0, taken: [], trouble: undefined });
     expect(await appliance.poolLeases.holder("adopt", signal)).toBeUndefined();
+  });
+
+  it("takes a disk that began blank for one", async () => {
+    const pool = newWorld(OLD);
+    const former = await pool.start();
+    await done(former, await createDisk(former, { project, name: "scratch", sizeBytes: 4096 }, "test"));
+    await former.mirror.catchUp(signal);
+    await pool.end();
+    const appliance = await newWorld("app-new", pool).start();
+    await done(appliance, await adopt(appliance, FROM_OLD, "test"));
+    expect(appliance.disks.get(project, "scratch")).not.toHaveProperty("image");
   });
 
   it("gives a thing another name where its own is in use", async () => {
