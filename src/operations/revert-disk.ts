@@ -54,6 +54,7 @@ function newRevert(appliance: Appliance, request: RevertRequest, requestedBy: st
       ? wholeImage(appliance, origin.project, origin.id)
       : wholeImage(appliance, request.project, request.image ?? imageOf(disk));
   const sizeBytes = Math.max(disk.sizeBytes, image.sizeBytes);
+  const rescue = newId("img");
   checkQuota(appliance, disk.project, { bytes: sizeBytes - disk.sizeBytes });
   return {
     summary: `revert disk ${disk.name} to image ${image.name}`,
@@ -64,10 +65,10 @@ function newRevert(appliance: Appliance, request: RevertRequest, requestedBy: st
       image: image.id,
       sizeBytes,
       formerBytes: disk.sizeBytes,
-      rescue: newId("img"),
+      rescue,
       ...(disk.node ? { node: disk.node } : {}),
     },
-    holds: [disk.id, ...(disk.node ? [disk.node] : [])],
+    holds: [disk.id, rescue, ...(disk.node ? [disk.node] : [])],
     uses: [image.id],
     changes: [{ collection: "disks", key: disk.id, value: { ...disk, sizeBytes } }],
   };

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { ApplianceError } from "../../../src/errors.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
+import { findDrift } from "../../../src/operations/drift.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
 import type { OperationRecord } from "../../../src/operations/operation.ts";
 import { powerNode } from "../../../src/operations/power-node.ts";
@@ -49,6 +51,23 @@ it("refuses while a BMC says that the node is on", async () => {
   await provisioned(appliance, "ipmi");
   const operation = await settled(appliance, await revertDisk(appliance, { project, disk }, "test"));
   expect(operation).toMatchObject({ state: "undone", error: { code: "CONFLICT" } });
+});
+
+it("has what it keeps for its undo to itself, for as long as it takes", async () => {
+  let isFailing = true;
+  const appliance = await world.start({
+    before: (verb) => {
+      if (verb === "images.remove" && isFailing) throw new ApplianceError("DRIVER_FAILED", "no luck");
+    },
+  });
+  await provisioned(appliance, "ipmi");
+  await done(appliance, powerNode(appliance, { node: "node-1", action: "off" }, "test"));
+  const { id, state } = await settled(appliance, await revertDisk(appliance, { project, disk }, "test"));
+  expect(state).toBe("stuck");
+  expect(await findDrift(appliance)).toEqual([]);
+  isFailing = false;
+  await done(appliance, appliance.runner.retry(id));
+  expect(await findDrift(appliance)).toEqual([]);
 });
 
 it("calls a disk as clean as the image that it now holds", async () => {
