@@ -1,6 +1,6 @@
 import type { BootEntry } from "../boot/boot-entry.ts";
 import type { DiskRecord } from "../disks/disk.ts";
-import type { Leftover, SurveyedThing } from "../drivers/images/pool-catalogue.ts";
+import { type Leftover, type SurveyedThing, thingsOfLeftover } from "../drivers/images/pool-catalogue.ts";
 import type { TargetState } from "../drivers/targets/target-server.ts";
 import { isApplianceError } from "../errors.ts";
 import type { ImageRecord } from "../images/image.ts";
@@ -35,11 +35,12 @@ export async function findDrift(
   const after = [...recorded(appliance)].filter(({ record }) => before.has(record.id));
   const held = heldSince();
   const isAtRest = ({ id }: { id: string }) => !held.has(id);
+  const resting = leftovers.filter(({ name }) => thingsOfLeftover(name).every((id) => isAtRest({ id })));
   const there = new Map(things.map((one) => [one.id, one]));
   return [
     ...after.filter(({ record }) => isAtRest(record)).flatMap((one) => ofRecord(appliance, one, there)),
     ...things.filter(isAtRest).flatMap((one) => ofContent(appliance, one)),
-    ...(await ofLeftovers(appliance, leftovers.filter(isAtRest), things, signal)),
+    ...(await ofLeftovers(appliance, resting, things, signal)),
     ...(await ofTargets(appliance, heldSince, signal)),
     ...(await ofNodes(appliance, signal)),
   ];

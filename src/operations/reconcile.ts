@@ -1,3 +1,4 @@
+import { thingsOfLeftover } from "../drivers/images/pool-catalogue.ts";
 import { ApplianceError } from "../errors.ts";
 import { DEFAULT_PROJECT } from "../projects/project.ts";
 import type { Change } from "../store/records.ts";
@@ -34,7 +35,8 @@ export async function reconcile(
     project: DEFAULT_PROJECT,
     requestedBy,
     plan: { repairs },
-    holds: [...new Set(repairs.map(({ id }) => id))],
+    // a leftover is some of what its disk's next revert or snapshot makes anew
+    holds: [...new Set(repairs.flatMap(({ kind, id }) => (kind === "leftover" ? thingsOfLeftover(id) : id)))],
   });
 }
 

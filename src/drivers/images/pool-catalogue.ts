@@ -46,4 +46,9 @@ export type SurveyedThing = { kind: StoredKind; id: string; sizeBytes: number; d
  */
 export type Leftover = { what: "unfinished" | "half-made" | "replaced" | "deleted" | "mark"; id: string; name: string };
 
+/** The images and disks that such a name is about: `old.disk-1`, `disk-1@img-1`. */
+export function thingsOfLeftover(name: string): string[] {
+  return name.replace(/^(?:new|old)\./, "").split("@");
+}
+
 export type Survey = { things: SurveyedThing[]; leftovers: Leftover[] };

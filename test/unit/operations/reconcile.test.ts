@@ -5,6 +5,7 @@ import type { ImageRecord } from "../../../src/images/image.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { createDisk } from "../../../src/operations/create-disk.ts";
 import { findDrift } from "../../../src/operations/drift.ts";
+import { flatten } from "../../../src/operations/flatten.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
 import { provision } from "../../../src/operations/provision.ts";
 import { reconcile } from "../../../src/operations/reconcile.ts";
@@ -119,6 +120,28 @@ it("names leftovers, and clears those that are its own when told", async () => {
   ]);
   expect(await repaired("leftover")).toBe("done");
   expect(world.catalogue.leftovers.map(({ what }) => what)).toEqual(["deleted"]);
+});
+
+it("has the disks that leftovers are of to itself, and leaves those alone that others are at", async () => {
+  const { id } = root();
+  const held: unknown[] = [];
+  const watched = await world.start({
+    before: (verb) => verb === "catalogue.clear" && held.push(watched.runner.holder(id)),
+  });
+  world.catalogue.leftovers = [{ what: "mark", id: "img-gone", name: `${id}@img-gone` }];
+  const operation = await reconcile(watched, { repair: ["leftover"] }, "test");
+  expect((await settled(watched, operation)).state).toBe("done");
+  world.catalogue.leftovers = [{ what: "replaced", id, name: `old.${id}` }];
+  const again = await reconcile(watched, { repair: ["leftover"] }, "test");
+  expect((await settled(watched, again)).state).toBe("done");
+  expect(held).toEqual([operation.id, again.id]);
+
+  world.catalogue.leftovers = [{ what: "mark", id: "img-gone", name: `${id}@img-gone` }];
+  world.images.flatten = () => new Promise(() => {});
+  const busy = await flatten(watched, { project, kind: "disk", name: id }, "test");
+  expect(await findDrift(watched)).toEqual([]);
+  await watched.runner.cancel(busy.id);
+  await watched.runner.settled(busy.id);
 });
 
 it("takes a living appliance's unfinished work for no leftover", async () => {
