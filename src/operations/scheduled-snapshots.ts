@@ -53,8 +53,8 @@ export async function takeDueSnapshots(appliance: Appliance, signal: AbortSignal
     // those before it took their time: it may have another schedule by now
     const schedule = scheduledDisk(appliance, id)?.schedule;
     if (!schedule) continue;
-    // whoever is at the disk now is not in the way for long
-    if (!isDue(schedule, clock.now()) || runner.holder(id) !== undefined) continue;
+    // whoever is at the disk now, and does not give way, is not in the way for long
+    if (!isDue(schedule, clock.now()) || runner.usersOf(id).length > 0) continue;
     const now = clock.now();
     try {
       await takeOne(appliance, id, now);

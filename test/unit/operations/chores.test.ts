@@ -159,6 +159,13 @@ describe("scheduled snapshots", () => {
     expect(names()).toHaveLength(2);
   });
 
+  it("do not wait for what gives way to them", async () => {
+    world.images.flatten = () => new Promise(() => {});
+    await flatten(appliance, { project, kind: "disk", name: "web", yields: true }, "ingot");
+    await takeDueSnapshots(appliance, signal);
+    expect(names()).toHaveLength(1);
+  });
+
   it("end with their schedule", async () => {
     await scheduleSnapshots(appliance, { project, disk: "web" });
     await takeDueSnapshots(later(100), signal);
