@@ -9,7 +9,7 @@ import { bootEntryOf, dataDisksOf, detached, networkOf, SECRETS } from "./attach
 import { freeNode, leaveNetworks, lookAtOwner } from "./isolation-steps.ts";
 import type { OperationRecord, Procedure, Step, StepContext } from "./operation.ts";
 import { ensureOff, powerSeconds, softOff, type Vouched } from "./power-steps.ts";
-import { removeContent } from "./remove-content.ts";
+import { REMOVAL_SECONDS, removeContent } from "./remove-content.ts";
 
 export type DeprovisionRequest = {
   node: string;
@@ -152,7 +152,7 @@ export function deprovisionProcedure(appliance: Appliance): Procedure<Deprovisio
 
   const deleteDisk: Step<DeprovisionPlan> = {
     name: "delete-disk",
-    deadlineSeconds: 60,
+    deadlineSeconds: REMOVAL_SECONDS,
     run: async ({ plan, output, signal }) => {
       await removeContent(appliance, "disk", plan.disk, signal);
       return {

@@ -4,7 +4,7 @@ import type { Appliance } from "./appliance.ts";
 import { detachRemedy } from "./attachment.ts";
 import { seeUnserved } from "./former-targets.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
-import { removeContent } from "./remove-content.ts";
+import { REMOVAL_SECONDS, removeContent } from "./remove-content.ts";
 
 /** `later`: it is only put out of sight; its content goes when the grace is over. */
 type RemoveDiskPlan = { disk: string; later: boolean };
@@ -82,7 +82,7 @@ export function removeDiskProcedure(appliance: Appliance): Procedure<RemoveDiskP
           }
         : {
             name: "remove-content",
-            deadlineSeconds: 120,
+            deadlineSeconds: REMOVAL_SECONDS,
             pointOfNoReturn: true,
             run: async ({ plan, signal }) => {
               await removeContent(appliance, "disk", plan.disk, signal);

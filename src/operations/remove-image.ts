@@ -1,7 +1,7 @@
 import { ApplianceError } from "../errors.ts";
 import type { Appliance } from "./appliance.ts";
 import type { OperationRecord, Procedure } from "./operation.ts";
-import { removeContent } from "./remove-content.ts";
+import { REMOVAL_SECONDS, removeContent } from "./remove-content.ts";
 import type { OperationRequest } from "./runner.ts";
 import { describeUsers, usersOfImage } from "./users.ts";
 
@@ -54,7 +54,7 @@ export function removeImageProcedure(appliance: Appliance): Procedure<RemoveImag
     steps: () => [
       {
         name: "remove-content",
-        deadlineSeconds: 120,
+        deadlineSeconds: REMOVAL_SECONDS,
         pointOfNoReturn: true,
         run: async ({ plan, signal }) => {
           await removeContent(appliance, "image", plan.image, signal);

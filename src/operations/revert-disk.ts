@@ -10,6 +10,7 @@ import { seeUnserved } from "./former-targets.ts";
 import type { OperationRecord, Procedure, StepContext } from "./operation.ts";
 import { powerSeconds, requireOff, type Vouched } from "./power-steps.ts";
 import { checkQuota } from "./quota.ts";
+import { REMOVAL_SECONDS } from "./remove-content.ts";
 import type { OperationRequest } from "./runner.ts";
 
 export type RevertRequest = {
@@ -128,7 +129,7 @@ export function revertProcedure(appliance: Appliance): Procedure<RevertPlan> {
       { name: "restore-target", deadlineSeconds: 30, run: restore, undo: withdraw },
       {
         name: "drop-saved-content",
-        deadlineSeconds: 60,
+        deadlineSeconds: REMOVAL_SECONDS,
         pointOfNoReturn: true,
         run: async ({ plan, signal }) => {
           await appliance.store.remove("image", plan.rescue, signal);
