@@ -62,5 +62,10 @@ export function removeImageProcedure(appliance: Appliance): Procedure<RemoveImag
         },
       },
     ],
+    // it never began
+    undone: ({ image: id }) => {
+      const image = appliance.images.find(id);
+      return image ? [{ collection: "images", key: id, value: { ...image, ready: true } }] : [];
+    },
   };
 }

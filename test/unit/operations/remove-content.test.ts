@@ -10,6 +10,8 @@ import { provision } from "../../../src/operations/provision.ts";
 import { removeDisk } from "../../../src/operations/remove-disk.ts";
 import { removeImage } from "../../../src/operations/remove-image.ts";
 import { revertDisk } from "../../../src/operations/revert-disk.ts";
+import type { Journal } from "../../../src/store/journal.ts";
+import { journalWithAppend } from "../../fakes/journal-with-append.ts";
 import { done } from "./prove-procedures.ts";
 import { newNode, settled, World } from "./world.ts";
 
@@ -100,6 +102,22 @@ describe("a removal that takes hours, as that of terabytes in Ceph does, is wait
     gone.resolve();
     expect(await settled(appliance, operation)).toMatchObject({ state: "done" });
   });
+});
+
+it("leaves an image whole, where the disk refused to note that its removal began", async () => {
+  let isRefused = false;
+  const wrapJournal = (journal: Journal): Journal =>
+    journalWithAppend(journal, (entry, durable, failed) => {
+      if (isRefused || !JSON.stringify(entry).includes('"state":"started"'))
+        return journal.append(entry, durable, failed);
+      isRefused = true;
+      failed(new ApplianceError("UNAVAILABLE", "the disk refuses"));
+    });
+  await appliance.runner.stop();
+  const other = await world.start({ wrapJournal });
+  const operation = await settled(other, await removeImage(other, { project, image: "golden" }, "test"));
+  expect([isRefused, operation.state]).toEqual([true, "undone"]);
+  expect(other.images.get(project, "golden").ready).toBe(true);
 });
 
 it("is stuck, and drops no record, when the pool refuses for another reason", async () => {
