@@ -3,6 +3,9 @@ import type { Collection, Records } from "../store/records.ts";
 import { byName, parseName } from "../values/name.ts";
 import type { DiskRecord } from "./disk.ts";
 
+/** What a name has room for beside a serial. */
+const STEM_LETTERS = 63 - "-9999".length;
+
 /** The disks that there are, by project and name. */
 export class DiskCatalogue {
   readonly #disks: Collection<DiskRecord>;
@@ -73,8 +76,9 @@ export class DiskCatalogue {
     }
   }
 
-  /** The first of BASE-1, BASE-2, ... that no disk of the project has. */
-  freeName(project: string, base: string): string {
+  /** The first of BASE-1, BASE-2, ... that no disk of the project has; long names are cut. */
+  freeName(project: string, wished: string): string {
+    const base = wished.slice(0, STEM_LETTERS);
     const taken = new Set(this.#of(project).map(({ name }) => name));
     let serial = 1;
     while (taken.has(`${base}-${serial}`)) serial += 1;

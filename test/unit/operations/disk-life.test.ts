@@ -179,6 +179,15 @@ it("renames, and refuses a name in use", async () => {
   expect(appliance.disks.get(project, "three").id).toBe(id);
 });
 
+it("is called after its node by a name that can be one, however long that of the node is", async () => {
+  const base = "n".repeat(63);
+  for (const serial of [1, 2]) {
+    const name = appliance.disks.freeName(project, base);
+    expect(name).toMatch(new RegExp(`^n+-${serial}$`));
+    await create(name);
+  }
+});
+
 it("lists the disks that no node has, and since when", async () => {
   await withNode();
   await done(provision(appliance, { node: "node-1", image: "golden" }, "test"));
