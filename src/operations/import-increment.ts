@@ -1,3 +1,4 @@
+import { incrementDisk } from "../drivers/images/image-exchange.ts";
 import { childDepth } from "../images/chain-depth.ts";
 import type { ImageRecord } from "../images/image.ts";
 import { newId } from "../values/id.ts";
@@ -46,7 +47,7 @@ export async function importIncrement(
     project,
     requestedBy,
     plan: { image: image.id, base: base.id, path },
-    holds: [image.id],
+    holds: [image.id, incrementDisk(image.id)],
     uses: [base.id],
     changes: [{ collection: "images", key: image.id, value: image }],
   });

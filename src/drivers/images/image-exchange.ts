@@ -74,6 +74,11 @@ export type ExportManifest = {
 /** The increment in the file `path` is to make `image` out of `base`. */
 export type Increment = { image: string; base: string; path: string };
 
+/** Id of the disk that the image of an increment is made in: its own alone, and gone in the end. */
+export function incrementDisk(image: string): string {
+  return `disk-${image}`;
+}
+
 export type RbdAdoption = { image: string; source: string };
 /** `id`: of this publication. */
 export type RbdPublication = { id: string; image: string; target: string };

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { DiskRecord } from "../../../src/disks/disk.ts";
+import { incrementDisk } from "../../../src/drivers/images/image-exchange.ts";
 import { ApplianceError } from "../../../src/errors.ts";
 import type { ImageRecord } from "../../../src/images/image.ts";
 import type { Appliance } from "../../../src/operations/appliance.ts";
@@ -7,6 +8,7 @@ import { createDisk } from "../../../src/operations/create-disk.ts";
 import { findDrift } from "../../../src/operations/drift.ts";
 import { flatten } from "../../../src/operations/flatten.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
+import { importIncrement } from "../../../src/operations/import-increment.ts";
 import { provision } from "../../../src/operations/provision.ts";
 import { reconcile } from "../../../src/operations/reconcile.ts";
 import type { Repair } from "../../../src/operations/repairs.ts";
@@ -142,6 +144,21 @@ it("has the disks that leftovers are of to itself, and leaves those alone that o
   expect(await findDrift(watched)).toEqual([]);
   await watched.runner.cancel(busy.id);
   await watched.runner.settled(busy.id);
+});
+
+it("takes the disk that an increment goes into for no content without a record", async () => {
+  let during: unknown;
+  const applied = world.exchange.applyIncrement.bind(world.exchange);
+  world.exchange.applyIncrement = async (increment) => {
+    const disk = `disk/${incrementDisk(increment.image)}`;
+    world.images.contents.set(disk, "in the making");
+    during = await findDrift(appliance);
+    world.images.contents.delete(disk);
+    return applied(increment);
+  };
+  const request = { project, name: "monday", path: "/import/monday", onto: "golden" };
+  expect(await settled(appliance, await importIncrement(appliance, request, "test"))).toMatchObject({ state: "done" });
+  expect(during).toEqual([]);
 });
 
 it("takes a living appliance's unfinished work for no leftover", async () => {

@@ -8,7 +8,7 @@ import { writeFully } from "../../../values/write-fully.ts";
 import { abortedError, driverFailed, throwIfAborted } from "../../failure.ts";
 import { childOutput } from "../child-output.ts";
 import { poolFull } from "../file-room.ts";
-import type { ExportManifest, Increment, Progress } from "../image-exchange.ts";
+import { type ExportManifest, type Increment, incrementDisk, type Progress } from "../image-exchange.ts";
 import type { ImageStore } from "../image-store.ts";
 import { tooLarge } from "../import-child.ts";
 import { openSource } from "../import-source.ts";
@@ -54,7 +54,7 @@ export async function applyIncrement(
           ? childOutput("zstd", ["-dqc", "-"], { driver: "zstd", action: "unpack", signal, input: reading(file) })
           : reading(file);
       await checkFree(await checkDiff(unpacked(), path, manifest.sizeBytes), signal);
-      const disk = diskFor(image);
+      const disk = incrementDisk(image);
       await images.remove("disk", disk, signal);
       await images.clone(base, disk, signal);
       const look = lookForRoom(() => checkFree(0, signal));
@@ -64,7 +64,7 @@ export async function applyIncrement(
       else await changeFile(backing, diff, look, (done) => progress(done, manifest.sizeBytes), signal);
       await images.snapshot(disk, image, signal);
     }
-    await images.remove("disk", diskFor(image), signal);
+    await images.remove("disk", incrementDisk(image), signal);
     const sha256 = await hashOf(await images.read({ image }, signal));
     if (sha256 !== manifest.sha256) throw refused(path, "it belongs onto another image");
     progress(manifest.sizeBytes, manifest.sizeBytes);
@@ -81,12 +81,7 @@ export async function applyIncrement(
 
 /** As ImageExchange's `endIncrement`. */
 export function endIncrement({ images }: Applying, image: string, signal: AbortSignal): Promise<void> {
-  return images.remove("disk", diskFor(image), signal);
-}
-
-/** The disk that an image is made in. */
-function diskFor(image: string): string {
-  return `disk-${image}`;
+  return images.remove("disk", incrementDisk(image), signal);
 }
 
 function reading(file: FileHandle): Readable {
