@@ -64,8 +64,9 @@ export function importRbdProcedure(appliance: Appliance): Procedure<ImportRbdPla
           return { changes: [{ collection: "images", key: plan.image, value: { ...image, ready: true } }] };
         },
         undo: async ({ plan, signal }) => {
-          await store.remove("image", plan.image, signal);
+          // it waits for what is still under way: the clone is there by then, or never
           await exchange.endAdoption(plan, signal);
+          await store.remove("image", plan.image, signal);
         },
       },
     ],

@@ -52,7 +52,7 @@ export class MemoryImageExchange implements ImageExchange {
 
   async endIncrement(): Promise<void> {}
 
-  async adoptRbd({ image, source }: RbdAdoption): Promise<{ sizeBytes: number }> {
+  async adoptRbd({ image, source }: RbdAdoption, _: AbortSignal): Promise<{ sizeBytes: number }> {
     const volume = this.volumes.get(source);
     if (!volume) throw new ApplianceError("NOT_FOUND", `source: Ceph has no ${source}`);
     this.unfinished.add(image);

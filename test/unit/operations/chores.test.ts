@@ -173,6 +173,28 @@ describe("scheduled snapshots", () => {
   });
 });
 
+it("takes an adoption that was cancelled back once its end was waited for", async () => {
+  const begun = Promise.withResolvers<void>();
+  let ended: Promise<void> = Promise.resolve();
+  world.exchange.adoptRbd = async ({ image }, cancelled) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    ended = promise;
+    begun.resolve();
+    await new Promise((done) => cancelled.addEventListener("abort", done, { once: true }));
+    // what was on its way to the cluster arrives there
+    await appliance.clock.sleep(5);
+    world.images.contents.set(`image/${image}`, "a volume");
+    resolve();
+    throw new ApplianceError("CANCELLED", "cancelled");
+  };
+  world.exchange.endAdoption = () => ended;
+  const operation = await importRbd(appliance, { project, name: "web", source: "vms/web", phonesHome: false }, "test");
+  await begun.promise;
+  await appliance.runner.cancel(operation.id);
+  expect(await settled(appliance, operation)).toMatchObject({ state: "undone" });
+  nothingLeftBehind(appliance, world);
+});
+
 describe("the flattening of deep chains", () => {
   /** A snapshot of a disk of a snapshot of a disk, …: the last of them is so deep. */
   async function chain(depth: number): Promise<void> {

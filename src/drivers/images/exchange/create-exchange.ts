@@ -9,7 +9,10 @@ export function createImageExchange(parts: Exporting & Applying, rbd: RbdExchang
   // an undo waits for what it takes back, also where the caller of that has gone
   const turns = new Turns();
   return {
-    ...rbd,
+    adoptRbd: (request, signal) => turns.take(request.image, () => rbd.adoptRbd(request, signal)),
+    endAdoption: (request, signal) => turns.take(request.image, () => rbd.endAdoption(request, signal)),
+    publishRbd: (request, progress, signal) => turns.take(request.id, () => rbd.publishRbd(request, progress, signal)),
+    unpublishRbd: (request, signal) => turns.take(request.id, () => rbd.unpublishRbd(request, signal)),
     applyIncrement: (request, progress, signal) =>
       turns.take(request.image, () => applyIncrement(parts, request, progress, signal)),
     endIncrement: ({ image }, signal) => turns.take(image, () => endIncrement(parts, image, signal)),
