@@ -1,4 +1,4 @@
-import { createReadStream } from "node:fs";
+import { createReadStream, type Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
@@ -18,7 +18,7 @@ export type UploadSource = {
   /** Of the API, where the content goes. */
   path: string;
   file: string;
-  /** What the API's query takes: format, compression, sha256, phonesHome. */
+  /** What the API's query takes: format, compression, sha256, phonesHome. When the file was changed is told beside. */
   stated: Record<string, string>;
 };
 
@@ -32,10 +32,12 @@ export async function uploadFile(
   { path, file, stated }: UploadSource,
   progress: (doneBytes: number, totalBytes: number) => void,
 ): Promise<Operation> {
-  const sizeBytes = await sizeOf(file);
-  const put = (range: string, body?: NodeJS.ReadableStream, length = 0) =>
+  const { size: sizeBytes } = await lookAt(file);
+  // looked at each time: what is written to meanwhile must not be gone on with
+  const query = async () => new URLSearchParams({ ...stated, modifiedAt: (await lookAt(file)).mtime.toISOString() });
+  const put = (asked: URLSearchParams, range: string, body?: NodeJS.ReadableStream, length = 0) =>
     api.send<Upload | Operation>(
-      `${path}?${new URLSearchParams(stated)}`,
+      `${path}?${asked}`,
       { "Content-Range": `bytes ${range}/${sizeBytes}`, "Content-Length": String(length) },
       body,
     );
@@ -43,12 +45,13 @@ export async function uploadFile(
   let [position, sent] = [0, 0];
   for (;;) {
     try {
-      let answer = await put("*");
+      let answer = await put(await query(), "*");
       while ("receivedBytes" in answer) {
         if (answer.receivedBytes > position) failingSince = undefined;
         position = answer.receivedBytes;
         progress(position, sizeBytes);
         const last = Math.min(position + PIECE_BYTES, sizeBytes) - 1;
+        const asked = await query();
         const piece = createReadStream(file, { start: position, end: last });
         const begun = position;
         sent = begun;
@@ -57,7 +60,7 @@ export async function uploadFile(
           if (sent - begun > HELD_BYTES) failingSince = undefined;
           progress(sent, sizeBytes);
         });
-        answer = await put(`${position}-${last}`, piece, last - position + 1);
+        answer = await put(asked, `${position}-${last}`, piece, last - position + 1);
         failingSince = undefined;
       }
       const isOwn = sent > 0 || failingSince !== undefined || answer.state === "running";
@@ -88,12 +91,12 @@ export function uploadStream(
   return api.send<Operation>(`${path}?${new URLSearchParams(stated)}`, { "Transfer-Encoding": "chunked" }, content);
 }
 
-async function sizeOf(file: string): Promise<number> {
+async function lookAt(file: string): Promise<Stats> {
   const found = await stat(file).catch((cause) => {
     throw unreadable(file, cause.code, cause);
   });
   if (!found.isFile()) throw unreadable(file, "it is no file");
-  return found.size;
+  return found;
 }
 
 /** What was imported a moment ago, by another call, may be another file of the same length. */

@@ -17,6 +17,8 @@ export type UploadRequest = {
   compression: Compression;
   /** Of the file as it is sent, hex. */
   sha256?: string;
+  /** When the file was last changed, as its sender knows it (RFC 3339). */
+  modifiedAt?: string;
   /** Undefined: whoever sends it does not know either, until all of it is here. */
   sizeBytes?: number;
   phonesHome: boolean;
@@ -294,8 +296,10 @@ export class Uploads {
   }
 
   #checkSame(begun: UploadRecord, request: UploadRequest): void {
-    for (const field of ["sizeBytes", "format", "compression", "sha256"] as const) {
+    for (const field of ["sizeBytes", "format", "compression", "sha256", "modifiedAt"] as const) {
       if (begun[field] === request[field]) continue;
+      // not every sender knows
+      if (field === "modifiedAt" && (begun[field] === undefined || request[field] === undefined)) continue;
       throw new ApplianceError(
         "CONFLICT",
         `${field}: the upload of ${begun.name} was begun with ${begun[field] ?? "none"}`,

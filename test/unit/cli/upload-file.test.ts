@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -64,6 +64,22 @@ it("goes on after a connection broke, however long the piece before has taken", 
   };
   expect(await upload()).toMatchObject({ id: "op-1" });
   expect(begun).toEqual(["bytes 0-999/1000", "bytes 300-999/1000", "bytes 600-999/1000"]);
+});
+
+it("tells when the file was changed, each time", async () => {
+  const told: (string | null)[] = [];
+  const file = join(directory, "file");
+  take = (request, response) => {
+    told.push(new URL(request.url!, "http://ingot").searchParams.get("modifiedAt"));
+    if (told.length === 1) {
+      utimesSync(file, new Date(2_000), new Date(2_000));
+      return breakLate(300)(request);
+    }
+    request.resume().on("end", () => response.writeHead(202).end(JSON.stringify({ id: "op-1", state: "running" })));
+  };
+  utimesSync(file, new Date(1_000), new Date(1_000));
+  await upload();
+  expect(told).toEqual(["1970-01-01T00:00:01.000Z", "1970-01-01T00:00:02.000Z"]);
 });
 
 it("gives up when nothing gets through for a minute", async () => {

@@ -123,6 +123,18 @@ describe("an upload", () => {
     }
   });
 
+  it("is one state of its file, where its senders tell when that was changed", async () => {
+    const changed = (at: string) => ({ query: `format=raw&modifiedAt=${at}` });
+    const [monday, tuesday] = ["2026-11-23T08:00:00.000Z", "2026-11-24T08:00:00.000Z"].map(changed);
+    await put({ ...monday, ...piece(0, 400) });
+    const other = await put({ ...tuesday, ...piece(400, 1000) });
+    expect(other).toMatchObject({ status: 409, answer: { code: "CONFLICT", field: "modifiedAt" } });
+    expect(await put({ ...changed("yesterday"), range: "bytes */1000" })).toMatchObject({ status: 400 });
+    expect(await put({ ...monday, ...piece(400, 600) })).toMatchObject({ answer: { receivedBytes: 600 } });
+    // whoever does not know goes by the length
+    expect((await put(piece(600, 1000))).status).toBe(202);
+  });
+
   it("takes no more than was announced", async () => {
     await put(piece(0, 400));
     const long = await put({ range: "bytes 400-999/1000", body: CONTENT });

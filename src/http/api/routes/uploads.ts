@@ -6,6 +6,7 @@ import { sha256Field } from "../../../values/zod.ts";
 import type { Api, ApiParts } from "../api.ts";
 import { exact } from "../fields.ts";
 import { describeRoute } from "../route.ts";
+import { momentSchema } from "../views/text.ts";
 import { uploadSchema, viewUpload } from "../views/upload-view.ts";
 import { ACCEPTED, accepted, json } from "./answers.ts";
 
@@ -16,6 +17,9 @@ const query = z.strictObject({
   format: z.enum(IMAGE_FORMATS).openapi({ description: "Stated, never probed" }),
   compression: z.enum(COMPRESSIONS).default("none").openapi({ description: "On top of the format; never probed" }),
   sha256: sha256Field.optional().openapi({ description: "Of the file as it is sent; checked before it is imported" }),
+  modifiedAt: momentSchema
+    .optional()
+    .openapi({ description: "When the file was last changed: its upload does not go on with another state of it" }),
   phonesHome: z
     .enum(["true", "false"])
     .default("false")
