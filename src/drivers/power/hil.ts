@@ -1,11 +1,14 @@
 import { ApplianceError, isApplianceError } from "../../errors.ts";
 import { abortedError, driverFailed } from "../failure.ts";
 import { type HilCall, type HilClient, networkReason } from "../isolation/hil-client.ts";
-import { enableObm } from "../isolation/hil-obm.ts";
+import { disableObm, enableObm } from "../isolation/hil-obm.ts";
+import { HilNode } from "../isolation/hil-views.ts";
 import type { Turns } from "../turns.ts";
 import type { PowerControl } from "./power-control.ts";
 
 type Verb = { method: "GET" | "PUT" | "POST"; verb: string; body?: Record<string, unknown>; action: string };
+
+const SHUT_MS = 10_000;
 
 /** What all that go through HIL share: whose turn it is at a node, and at an OBMd, which has one lock for all its nodes. */
 export type HilPowerShared = {
@@ -81,14 +84,31 @@ export class HilPower implements PowerControl {
   /** Does one verb in the node's turn, and answers what OBMd said. The OBM is enabled when it is not, or when its token is dead. */
   async #do(verb: Verb, signal: AbortSignal): Promise<string> {
     return await this.#inTurn(`${this.#client.url} ${this.#node}`, verb, signal, async () => {
-      for (let isEnabled = false; ; isEnabled = true) {
-        const address = await this.#address(verb, signal);
-        const answer = address === undefined ? undefined : await this.#follow(verb, address, signal);
-        if (answer !== undefined) return answer;
-        if (isEnabled) throw this.#failed(verb, "OBMd does not take the token that it gave HIL", true);
-        await this.#enable(signal);
+      let isEnabled = false;
+      try {
+        for (;;) {
+          const address = await this.#address(verb, signal);
+          const answer = address === undefined ? undefined : await this.#follow(verb, address, signal);
+          if (answer !== undefined) return answer;
+          if (isEnabled) throw this.#failed(verb, "OBMd does not take the token that it gave HIL", true);
+          isEnabled = true;
+          await this.#enable(signal);
+        }
+      } finally {
+        if (isEnabled) await this.#disableUnlessHad();
       }
     });
+  }
+
+  /** An admin of HIL may enable the OBM of a node that nobody has, or has any more: whoever gets it next must not find it so. */
+  async #disableUnlessHad(): Promise<void> {
+    const signal = AbortSignal.timeout(SHUT_MS);
+    try {
+      const { project } = await this.#client.get(["node", this.#node], HilNode, `read node ${this.#node}`, signal);
+      if (project === null) await disableObm(this.#client, this.#node, signal);
+    } catch {
+      // what was asked for was done or has failed by itself
+    }
   }
 
   #inTurn<T>(key: string, { action }: Verb, signal: AbortSignal, run: () => Promise<T>): Promise<T> {

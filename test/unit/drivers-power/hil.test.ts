@@ -13,6 +13,8 @@ afterEach(() => rack.stop());
 
 async function start(options: Parameters<typeof startHilRack>[0] = {}, seconds = 5): Promise<PowerControl> {
   rack = await startHilRack(options);
+  if (options.user !== "tenant")
+    for (const { name } of rack.hil.world.nodes.values()) rack.hil.world.node(name).project = "p";
   return power("n1", seconds);
 }
 const power = (node: string, obmSeconds = 5) =>
@@ -116,6 +118,27 @@ describe("power through HIL", () => {
     await isolator.free("n1", "p", signal());
     expect(machine()?.token).toBeUndefined();
     expect(rack.hil.world.nodes.get("n1")).toMatchObject({ project: null });
+  });
+
+  it("leaves no way to the BMC of a node that nobody has", async () => {
+    const node = await start();
+    rack.hil.world.node("n1").project = null;
+    expect(await node.status(signal())).toBe("off");
+    expect(rack.hil.world.node("n1").token).toBeUndefined();
+    // one that was given away in between
+    rack.hil.world.node("n1").project = "p";
+    await node.on(signal());
+    rack.hil.faults.add({
+      call: /PUT .*obm/,
+      answer: "delay",
+      meanwhile: () => {
+        rack.hil.world.node("n1").project = null;
+      },
+    });
+    rack.obmd.restart();
+    await node.off(signal());
+    expect(machine()?.power).toBe("off");
+    expect(rack.hil.world.node("n1").token).toBeUndefined();
   });
 
   it("says FORBIDDEN for a node of others", async () => {
