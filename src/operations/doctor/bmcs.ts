@@ -1,5 +1,6 @@
 import pLimit from "p-limit";
 import { toApplianceError } from "../../errors.ts";
+import { allocationOf } from "../../nodes/allocation.ts";
 import type { NodeRecord } from "../../nodes/node.ts";
 import type { Appliance } from "../appliance.ts";
 import type { Check, Finding } from "./finding.ts";
@@ -24,6 +25,9 @@ async function lookAt(appliance: Appliance, node: NodeRecord, signal: AbortSigna
   const about = { check: "bmcs", subject: node.name };
   const alone = `too many BMCs are slow; ask it alone: ingot node power ${node.name}`;
   if (signal.aborted) return { ...about, state: "warning", message: "was not asked in time", remedy: alone };
+  if (isHidden(appliance, node)) {
+    return { ...about, state: "ok", message: "HIL opens the way to its BMC once it is provisioned" };
+  }
   const patience = node.power.driver === "hil" ? HIL_MS : BMC_MS;
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(patience)]);
   try {
@@ -40,6 +44,11 @@ async function lookAt(appliance: Appliance, node: NodeRecord, signal: AbortSigna
       remedy,
     };
   }
+}
+
+/** HIL shows the BMC of a node that nobody has to its admins alone, and has to be told to: that is no look that changes nothing. */
+function isHidden({ config, records }: Appliance, { id, power }: NodeRecord): boolean {
+  return power.driver === "hil" && config.isolation.driver === "hil" && !allocationOf(records, id);
 }
 
 /** Drivers obey the signal; the doctor does not rely on it. */
