@@ -76,12 +76,12 @@ export function powerProcedure(appliance: Appliance): Procedure<PowerPlan> {
   const act: Step<PowerPlan> = {
     name: "power",
     deadlineSeconds,
-    run: async ({ plan, output, signal }) => {
+    run: async ({ plan, output, signal, progress }) => {
       const node = appliance.nodes.get(plan.node);
       const power = appliance.powerOf(node);
       const { before, dead } = output("look") as Seen;
       if (plan.action === "on") await powerOn(appliance, node, signal);
-      else if (plan.action === "off") await ensureOff(appliance, node, {}, signal);
+      else if (plan.action === "off") await ensureOff(appliance, node, {}, signal, progress);
       else if (plan.action === "soft-off") await power.softOff(signal);
       else {
         // a boot through us, as after power-on

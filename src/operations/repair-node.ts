@@ -4,9 +4,9 @@ import { isolatedName } from "../nodes/node.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf } from "./attachment.ts";
 import { type NicNetwork, recordedNetworks } from "./compare-nodes.ts";
-import { isolatedProject, networkSeconds } from "./isolation-steps.ts";
+import { askIsolator, isolatedProject, networkSeconds } from "./isolation-steps.ts";
 import { without } from "./node-drift.ts";
-import type { Step } from "./operation.ts";
+import type { Step, StepContext } from "./operation.ts";
 import { ensureOff, powerSeconds } from "./power-steps.ts";
 import type { Repair } from "./repairs.ts";
 import { isolatedProjects } from "./tenant-network.ts";
@@ -14,12 +14,16 @@ import { isolatedProjects } from "./tenant-network.ts";
 /** What is repaired at the isolator, or by a BMC. */
 export type NodeRepair = { kind: Repair; id: string };
 
+type Context = Pick<StepContext<unknown>, "signal" | "progress">;
+
 /** Whether a repair is of a node. */
-export function isNodeRepair({ kind }: NodeRepair): boolean {
+export function isNodeRepair({ kind }: Pick<NodeRepair, "kind">): boolean {
   return kind === "networks" || kind === "owner" || kind === "powered";
 }
 
-/** The steps that make the isolator have a node as the records do at that moment; or that cut the power of one that nobody has. */
+/**
+ * The steps that make the isolator have a node as the records do at that moment; or that cut the power of one that nobody has.
+ */
 export function nodeRepairSteps<Plan>(appliance: Appliance, { kind, id }: NodeRepair): Step<Plan>[] {
   const node = appliance.nodes.find(id);
   // it was removed meanwhile
@@ -27,41 +31,49 @@ export function nodeRepairSteps<Plan>(appliance: Appliance, { kind, id }: NodeRe
   const allocation = () => allocationOf(appliance.records, id);
   const name = () => allocation()?.isolated.node ?? isolatedName(node);
   const wanted = () => recordedNetworks(appliance, id);
-  const present = async (signal: AbortSignal): Promise<NicNetwork[]> =>
-    (await appliance.isolator().node(name(), signal)).nics.flatMap(({ name: nic, networks }) =>
-      networks.map((one) => ({ nic, ...one })),
+  const look = async (context: Context): Promise<{ project: string | undefined; networks: NicNetwork[] }> => {
+    const { project, nics } = await askIsolator(appliance, context, (isolator, signal) =>
+      isolator.node(name(), signal),
     );
-  const step = (verb: string, run: (signal: AbortSignal) => Promise<void>): Step<Plan> => ({
+    return { project, networks: nics.flatMap(({ name: nic, networks }) => networks.map((one) => ({ nic, ...one }))) };
+  };
+  const step = (verb: string, run: (context: Context) => Promise<void>): Step<Plan> => ({
     name: `${node.name}: ${verb}`,
     deadlineSeconds: networkSeconds(appliance),
-    run: ({ signal }) => run(signal),
+    run,
   });
 
-  const allocate = step("allocate", async (signal) => {
+  const allocate = step("allocate", async (context) => {
     const has = allocation()?.isolated;
-    if (has) await appliance.isolator().allocate(has.node, has.project, signal);
+    if (!has) return;
+    await askIsolator(appliance, context, (isolator, ...rest) => isolator.allocate(has.node, has.project, ...rest));
   });
-  const leave = step("leave-networks", async (signal) => {
-    for (const one of without(await present(signal), wanted())) {
-      await appliance.isolator().ensureDetached({ node: name(), ...one }, signal);
+  const leave = step("leave-networks", async (context) => {
+    const { networks } = await look(context);
+    for (const one of without(networks, wanted())) {
+      const attachment = { node: name(), ...one };
+      await askIsolator(appliance, context, (isolator, ...rest) => isolator.ensureDetached(attachment, ...rest));
     }
   });
-  const join = step("join-networks", async (signal) => {
-    const missing = without(wanted(), await present(signal));
-    for (const network of new Set(missing.map((one) => one.network))) await makeAgain(appliance, network, signal);
+  const join = step("join-networks", async (context) => {
+    const { networks } = await look(context);
+    const missing = without(wanted(), networks);
+    for (const network of new Set(missing.map((one) => one.network))) await makeAgain(appliance, network, context);
     for (const one of missing) {
-      await appliance.isolator().ensureAttached({ node: name(), ...one }, signal);
+      const attachment = { node: name(), ...one };
+      await askIsolator(appliance, context, (isolator, ...rest) => isolator.ensureAttached(attachment, ...rest));
     }
   });
-  const free = step("free-node", async (signal) => {
+  const free = step("free-node", async (context) => {
     if (allocation()) return;
-    const { project } = await appliance.isolator().node(name(), signal);
-    if (project !== undefined) await appliance.isolator().free(name(), project, signal);
+    const { project } = await look(context);
+    if (project === undefined) return;
+    await askIsolator(appliance, context, (isolator, ...rest) => isolator.free(name(), project, ...rest));
   });
   const off: Step<Plan> = {
-    ...step("power-off", async (signal) => {
+    ...step("power-off", async (context) => {
       if (bootEntryOf(appliance.records, id)) throw provisioned(node.name);
-      await ensureOff(appliance, node, {}, signal);
+      await ensureOff(appliance, node, {}, context.signal, context.progress);
     }),
     deadlineSeconds: powerSeconds(appliance, node),
   };
@@ -72,16 +84,18 @@ export function nodeRepairSteps<Plan>(appliance: Appliance, { kind, id }: NodeRe
 }
 
 /** Has the isolator make a network that it is to have: its records may be lost, as with the database of a switch. */
-async function makeAgain(appliance: Appliance, name: string, signal: AbortSignal): Promise<void> {
+async function makeAgain(appliance: Appliance, name: string, context: Context): Promise<void> {
   const tenants = [...appliance.networks.all()].find(({ isolatedAs }) => isolatedAs === name);
   const found = tenants ?? appliance.config.networks.find((one) => (one.isolatedAs ?? one.name) === name);
   if (found?.vlan === undefined) return;
   const { vlan, project } = found;
   const owner = project === undefined ? {} : { project: isolatedProject(appliance, project) };
-  await appliance.isolator().ensureNetwork({ name, vlan, ...owner }, signal);
+  await askIsolator(appliance, context, (isolator, ...rest) =>
+    isolator.ensureNetwork({ name, vlan, ...owner }, ...rest),
+  );
   if (!tenants?.sharedWith?.length) return;
   const projects = isolatedProjects(appliance, tenants.project, tenants.sharedWith);
-  await appliance.isolator().ensureAccess(name, projects, signal);
+  await askIsolator(appliance, context, (isolator, ...rest) => isolator.ensureAccess(name, projects, ...rest));
 }
 
 function provisioned(name: string): ApplianceError {

@@ -2,7 +2,9 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { deprovision } from "../../../src/operations/deprovision.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
+import { powerNode } from "../../../src/operations/power-node.ts";
 import { provision } from "../../../src/operations/provision.ts";
+import { reconcile } from "../../../src/operations/reconcile.ts";
 import { agreesWithHil, HilWorld, nodeInHil } from "./hil-world.ts";
 import { done } from "./prove-procedures.ts";
 
@@ -75,6 +77,34 @@ it("a release shows that it waits for the BMC's word", async () => {
   expect(appliance.runner.progress(id)).toMatchObject(waits);
   obmd.restart();
   expect((await appliance.runner.settled(id)).state).toBe("done");
+});
+
+it("a node that is switched off by hand shows that it waits for the BMC's word", async () => {
+  await done(appliance, provisionNode());
+  const { obmd } = world.rack;
+  obmd.faults.add({ call: /power_status/, after: 2, answer: "hang" });
+  const { id } = await powerNode(appliance, { node: "node-1", action: "off" }, "test");
+  const waits = { step: "power", unit: "seconds", waitingFor: "the BMC of node-1 to say that it is off" };
+  await expect.poll(() => obmd.faults.left, SOON).toBe(0);
+  expect(appliance.runner.progress(id)).toMatchObject(waits);
+  obmd.restart();
+  expect((await appliance.runner.settled(id)).state).toBe("done");
+});
+
+it("a repair shows what HIL has not done yet", async () => {
+  await done(appliance, provisionNode());
+  inHil().nics.get("eth0")?.networks.clear();
+  world.rack.hil.daemon.stop();
+  const { id } = await reconcile(appliance, { repair: ["networks"] }, "test");
+  await expect
+    .poll(() => appliance.runner.progress(id), SOON)
+    .toMatchObject({
+      ...{ step: "node-1: join-networks", unit: "seconds", total: ACTION_SECONDS },
+      waitingFor: "attach eth0 of u-node-1 to prov: HIL has not done it yet (PENDING)",
+    });
+  world.rack.hil.daemon.start(2);
+  expect((await appliance.runner.settled(id)).state).toBe("done");
+  agreesWithHil(appliance, world, "repaired");
 });
 
 it("a network that HIL can't be made to leave is stuck, with the reason, until its daemon is back", async () => {
