@@ -18,8 +18,11 @@ import { type Repair, repairBy } from "./repairs.ts";
  */
 export type DriftKind = Repair | "unrecorded" | "target-missing" | "unisolated" | "unanswered";
 
-/** One disagreement. `subject` is the thing's name, `message` what is wrong, `remedy` what to do. */
-export type Drift = { kind: DriftKind; id: string; subject: string; message: string; remedy: string };
+/**
+ * One disagreement. `subject` is the thing's name, `message` what is wrong, `remedy` what to do; `owner`, of a node, whom the
+ * isolator has it for.
+ */
+export type Drift = { kind: DriftKind; id: string; subject: string; message: string; remedy: string; owner?: string };
 
 const SURVEY_SECONDS = 300;
 

@@ -37,9 +37,10 @@ export function disagreements(appliance: Appliance, standing: NodeStanding): Dri
   }
   // who uses a node of HIL without us is nobody's drift
   if (!isOurs) return drifts;
+  const seen = { ...about, ...(isolator.owner === undefined ? {} : { owner: isolator.owner }) };
   if (isolator.owner !== owner) {
     const message = `${driver} has it for ${isolator.owner ?? "nobody"}; by the records, ${owner ?? "nobody"} has it`;
-    drifts.push({ ...about, kind: "owner", message, remedy: repairBy("owner", "has it as the records say") });
+    drifts.push({ ...seen, kind: "owner", message, remedy: repairBy("owner", "has it as the records say") });
   }
   const [more, less] = [without(isolator.networks, networks), without(networks, isolator.networks)];
   if (more.length + less.length > 0) {
@@ -47,7 +48,7 @@ export function disagreements(appliance: Appliance, standing: NodeStanding): Dri
       .filter(Boolean)
       .join(", and ");
     drifts.push({
-      ...about,
+      ...seen,
       kind: "networks",
       message,
       remedy: repairBy("networks", "has its NICs as the records say"),

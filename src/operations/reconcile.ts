@@ -6,10 +6,10 @@ import type { Appliance } from "./appliance.ts";
 import { type Drift, findDrift, isBooted } from "./drift.ts";
 import { releaseFormerTarget } from "./former-targets.ts";
 import type { OperationRecord, Procedure, Step } from "./operation.ts";
-import { isNodeRepair, nodeRepairSteps } from "./repair-node.ts";
+import { isNodeRepair, type NodeRepair, nodeRepairSteps } from "./repair-node.ts";
 import type { Repair } from "./repairs.ts";
 
-type ReconcilePlan = { repairs: { kind: Repair; id: string }[] };
+type ReconcilePlan = { repairs: NodeRepair[] };
 
 /** Only one appliance of a pool tidies it at a time. */
 const LEASE = "reconcile";
@@ -40,8 +40,8 @@ export async function reconcile(
   });
 }
 
-function toRepair({ kind, id }: Drift): ReconcilePlan["repairs"][number] {
-  return { kind: kind as Repair, id };
+function toRepair({ kind, id, owner }: Drift): ReconcilePlan["repairs"][number] {
+  return { kind: kind as Repair, id, ...(owner === undefined ? {} : { owner }) };
 }
 
 /**

@@ -11,8 +11,8 @@ import { ensureOff, powerSeconds } from "./power-steps.ts";
 import type { Repair } from "./repairs.ts";
 import { isolatedProjects } from "./tenant-network.ts";
 
-/** What is repaired at the isolator, or by a BMC. */
-export type NodeRepair = { kind: Repair; id: string };
+/** What is repaired at the isolator, or by a BMC. `owner`: whom the isolator had the node for when that was shown. */
+export type NodeRepair = { kind: Repair; id: string; owner?: string };
 
 type Context = Pick<StepContext<unknown>, "signal" | "progress">;
 
@@ -23,8 +23,9 @@ export function isNodeRepair({ kind }: Pick<NodeRepair, "kind">): boolean {
 
 /**
  * The steps that make the isolator have a node as the records do at that moment; or that cut the power of one that nobody has.
+ * A node that changed hands since it was shown is left to whoever has it.
  */
-export function nodeRepairSteps<Plan>(appliance: Appliance, { kind, id }: NodeRepair): Step<Plan>[] {
+export function nodeRepairSteps<Plan>(appliance: Appliance, { kind, id, owner }: NodeRepair): Step<Plan>[] {
   const node = appliance.nodes.find(id);
   // it was removed meanwhile
   if (!node) return [];
@@ -37,6 +38,8 @@ export function nodeRepairSteps<Plan>(appliance: Appliance, { kind, id }: NodeRe
     );
     return { project, networks: nics.flatMap(({ name: nic, networks }) => networks.map((one) => ({ nic, ...one }))) };
   };
+  const isOthers = (project: string | undefined) =>
+    project !== undefined && project !== owner && project !== allocation()?.isolated.project;
   const step = (verb: string, run: (context: Context) => Promise<void>): Step<Plan> => ({
     name: `${node.name}: ${verb}`,
     deadlineSeconds: networkSeconds(appliance),
@@ -49,14 +52,16 @@ export function nodeRepairSteps<Plan>(appliance: Appliance, { kind, id }: NodeRe
     await askIsolator(appliance, context, (isolator, ...rest) => isolator.allocate(has.node, has.project, ...rest));
   });
   const leave = step("leave-networks", async (context) => {
-    const { networks } = await look(context);
+    const { project, networks } = await look(context);
+    if (isOthers(project)) return;
     for (const one of without(networks, wanted())) {
       const attachment = { node: name(), ...one };
       await askIsolator(appliance, context, (isolator, ...rest) => isolator.ensureDetached(attachment, ...rest));
     }
   });
   const join = step("join-networks", async (context) => {
-    const { networks } = await look(context);
+    const { project, networks } = await look(context);
+    if (isOthers(project)) return;
     const missing = without(wanted(), networks);
     for (const network of new Set(missing.map((one) => one.network))) await makeAgain(appliance, network, context);
     for (const one of missing) {
@@ -67,12 +72,13 @@ export function nodeRepairSteps<Plan>(appliance: Appliance, { kind, id }: NodeRe
   const free = step("free-node", async (context) => {
     if (allocation()) return;
     const { project } = await look(context);
-    if (project === undefined) return;
+    if (project === undefined || isOthers(project)) return;
     await askIsolator(appliance, context, (isolator, ...rest) => isolator.free(name(), project, ...rest));
   });
   const off: Step<Plan> = {
     ...step("power-off", async (context) => {
       if (bootEntryOf(appliance.records, id)) throw provisioned(node.name);
+      if (isOthers((await look(context)).project)) return;
       await ensureOff(appliance, node, {}, context.signal, context.progress);
     }),
     deadlineSeconds: powerSeconds(appliance, node),

@@ -98,6 +98,36 @@ it("gives a node back to who has it by the records", async () => {
   expect(await found()).toEqual([]);
 });
 
+it.each(["owner", "networks", "powered"] as const)(
+  "leaves a node to others who got it since it was shown: %s",
+  async (kind) => {
+    const { isolator } = world;
+    const attachment = { node: "node-2", nic: "port-2", network: "prov", channel: "native" } as const;
+    const power = appliance.powerOf(appliance.nodes.get("node-2"));
+    await power.on(new AbortController().signal);
+    if (kind !== "powered") {
+      await isolator.allocate("node-2", "strangers");
+      await isolator.ensureAttached(attachment);
+    }
+    const nodes = isolator.nodes.bind(isolator);
+    isolator.nodes = async () => {
+      const shown = await nodes();
+      isolator.nodes = nodes;
+      await isolator.ensureDetached(attachment);
+      await isolator.free("node-2", "strangers");
+      await isolator.allocate("node-2", "others");
+      await isolator.ensureAttached(attachment);
+      return shown;
+    };
+    expect(await repaired(kind)).toBe("done");
+    expect(await isolator.node("node-2")).toMatchObject({
+      project: "others",
+      nics: [{ networks: [{ network: "prov" }] }, { networks: [] }],
+    });
+    expect(await power.status(new AbortController().signal)).toBe("on");
+  },
+);
+
 it("says who could not be asked, and goes on with the others", async () => {
   await tamper(world);
   broken = "isolator.nodes";

@@ -37,6 +37,7 @@ const driftSchema = z
     subject: z.string(),
     message: z.string(),
     remedy: z.string(),
+    owner: z.string().optional().openapi({ description: "Whom the isolator has the node for, by its own names" }),
   })
   .openapi("Drift");
 
