@@ -76,10 +76,11 @@ export class NodeConsole {
     await this.#parts.record.settled();
   }
 
-  /** Types. CONFLICT while the line is not open; THROTTLED when it takes no more for now. Nothing of it is typed then. */
+  /** Types. CONFLICT while the line is not open, or is given up; THROTTLED when it takes no more for now. Nothing of it is typed then. */
   type(bytes: Uint8Array): void {
-    if (!this.#line) {
-      const { why = "the BMC is asked", remedy } = this.#state;
+    const isGivenUp = this.#stop.signal.aborted;
+    if (!this.#line || isGivenUp) {
+      const { why = isGivenUp ? "it is given up" : "the BMC is asked", remedy } = this.#state;
       throw new ApplianceError("CONFLICT", `the console of ${this.#parts.name} is not open: ${why}`, {
         details: { field: "node", value: this.#parts.name, remedy: remedy ?? "wait a moment" },
       });

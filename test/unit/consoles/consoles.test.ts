@@ -134,7 +134,10 @@ describe("the consoles of an appliance", () => {
     })();
     const closed = Promise.withResolvers<void>();
     lineOf("n1").closing = closed.promise;
+    const reds = consoleOf("n1");
     put(node("n1", { project: "blue" }));
+    expect(() => reds.type(Buffer.from("red's command\r"))).toThrow("not open: it is given up");
+    expect(lineOf("n1").typed).toBe("");
     // cut off at once, also while the line takes its time to end
     await red;
     expect(() => consoleOf("n1")).toThrow("begins just now");
