@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from "node:util";
+import type { HilAccount } from "../isolation/hil-account.ts";
 import { HilClient } from "../isolation/hil-client.ts";
 import { Turns } from "../turns.ts";
 import { HilPower } from "./hil.ts";
@@ -22,7 +24,7 @@ export type PowerControls = (account: BmcAccount) => PowerControl;
 
 /**
  * Makes the power controls of a process; once, because what is known of a BMC is shared by all who ask for it: whose
- * turn it is, which cipher suite it takes, what an operator confirmed.
+ * turn it is, which cipher suite it takes, what an operator confirmed; and how many may ask HIL at a time.
  */
 export function createPowerControls({
   confirm,
@@ -32,9 +34,15 @@ export function createPowerControls({
 }: PowerDependencies): PowerControls {
   const turns = new Turns();
   const confirmed = new Map<string, "on" | "off">();
+  let hil: { account: HilAccount; client: HilClient } | undefined;
+  const clientOf = (account: HilAccount) => {
+    if (!hil || !isDeepStrictEqual(hil.account, account))
+      hil = { account, client: new HilClient(account, { callSeconds }) };
+    return hil.client;
+  };
   return (account) => {
     if (account.driver === "manual") return new ManualPower(account.node, confirm, confirmed);
     if (account.driver === "ipmi") return new IpmiPower(account, ipmi);
-    return new HilPower(account.node, new HilClient(account.hil, { callSeconds }), { turns, obmSeconds });
+    return new HilPower(account.node, clientOf(account.hil), { turns, obmSeconds });
   };
 }

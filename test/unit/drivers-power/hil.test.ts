@@ -109,6 +109,29 @@ describe("power through HIL", () => {
     expect(asked()).toBe(1);
   });
 
+  it("asks HIL of a few nodes at a time, whoever asks", async () => {
+    await start({ nodes: 12 });
+    let asking = 0;
+    let most = 0;
+    const real = globalThis.fetch;
+    globalThis.fetch = async (...call) => {
+      if (!String(call[0]).startsWith(rack.hil.url)) return await real(...call);
+      most = Math.max(most, ++asking);
+      return await real(...call).finally(() => asking--);
+    };
+    try {
+      const controls = createPowerControls({ confirm: async () => {}, callSeconds: 5 });
+      const nodes = [...rack.hil.world.nodes.keys()];
+      const states = await Promise.all(
+        nodes.map((node) => controls({ driver: "hil", node, hil: { ...rack.account } }).status(signal())),
+      );
+      expect(states).toEqual(nodes.map(() => "off"));
+    } finally {
+      globalThis.fetch = real;
+    }
+    expect(most).toBeLessThanOrEqual(4);
+  });
+
   it("lets its node be freed, though the OBM was enabled", async () => {
     const node = await start();
     const isolator = new HilIsolator(new HilClient(rack.account), { pollMs: 5 });
