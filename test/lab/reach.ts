@@ -45,7 +45,7 @@ async function reachedBy(run: RunThere, way: string, places: Place[], atATime: n
     const said = await run(
       `sh -c '${each(`replace $a/32 ${way}`)}; ${attempts.join("")} wait; ${each("del $a/32")}; true'`,
     );
-    reached.push(...some.filter((_, index) => said.includes(`reached-${index}`)).map(({ name }) => name));
+    reached.push(...some.filter((_, index) => new RegExp(`reached-${index}\\b`).test(said)).map(({ name }) => name));
   }
   return reached;
 }
