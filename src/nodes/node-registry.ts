@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config/schema.ts";
 import { ApplianceError } from "../errors.ts";
+import { DEFAULT_PROJECT } from "../projects/project.ts";
 import { ProjectRegistry } from "../projects/project-registry.ts";
 import type { Change, Collection, Records } from "../store/records.ts";
 import { newId } from "../values/id.ts";
@@ -20,10 +21,14 @@ export type NewNode = {
   isolatedAs?: string;
 };
 
+/** The collection of whose data the drives may hold of nodes that were removed while they were dirty, keyed by the MACs of their cards. */
+const UNWIPED = "unwipedCards";
+
 /** The nodes that were registered, by name, id and MAC. */
 export class NodeRegistry {
   readonly #records: Records;
   readonly #nodes: Collection<NodeRecord>;
+  readonly #unwiped: Collection<NonNullable<NodeRecord["dirty"]>>;
   readonly #projects: ProjectRegistry;
   readonly #config: Config;
   readonly #clock: Clock;
@@ -35,6 +40,7 @@ export class NodeRegistry {
   constructor(dependencies: { records: Records; config: Config; clock: Clock }) {
     this.#records = dependencies.records;
     this.#nodes = this.#records.collection("nodes");
+    this.#unwiped = this.#records.collection(UNWIPED);
     this.#projects = new ProjectRegistry(dependencies);
     this.#config = dependencies.config;
     this.#clock = dependencies.clock;
@@ -84,14 +90,24 @@ export class NodeRegistry {
     return this.#byMac.has(mac);
   }
 
-  /** Registers a node. EXISTS for a name, card or address in use; NOT_FOUND for its project; INVALID for a network that is not configured. */
+  /**
+   * Registers a node. EXISTS for a name, card or address in use; NOT_FOUND for its project; INVALID for a network that is not
+   * configured; CONFLICT for a card of a node that was removed while its drives held what another project wrote.
+   */
   async add(request: NewNode, requestedBy: string): Promise<NodeRecord> {
     this.#check(request);
-    const node: NodeRecord = { id: newId("node"), ...request, createdAt: this.#clock.now(), requestedBy };
+    const dirty = this.#dirtOf(request);
+    const node: NodeRecord = {
+      ...{ id: newId("node"), ...request, createdAt: this.#clock.now(), requestedBy },
+      ...(dirty && { dirty }),
+    };
     // indexed in the same turn as it is checked: two requests for one card may come at once
     this.#index(node);
     try {
-      await this.#records.commit([{ collection: "nodes", key: node.id, value: node }]);
+      await this.#records.commit([
+        { collection: "nodes", key: node.id, value: node },
+        ...this.#unwipedCards(node, null),
+      ]);
     } catch (error) {
       this.#unindex(node);
       throw error;
@@ -116,7 +132,7 @@ export class NodeRegistry {
     return { collection: "nodes", key: id, value: { ...node, dirty: { project, since } } };
   }
 
-  /** Forgets a node. IN_USE while it has a disk. */
+  /** Forgets a node, but not whose data its drives may hold. IN_USE while it has a disk. */
   async remove(nameOrId: string): Promise<void> {
     const node = this.get(nameOrId);
     if (this.#records.collection("bootEntries").get(node.id)) {
@@ -124,9 +140,32 @@ export class NodeRegistry {
         details: { field: "node", value: node.name, remedy: `ingot deprovision ${node.name} first` },
       });
     }
-    await this.#records.commit([{ collection: "nodes", key: node.id, value: null }]);
+    const unwiped = node.dirty ? this.#unwipedCards(node, node.dirty) : [];
+    await this.#records.commit([{ collection: "nodes", key: node.id, value: null }, ...unwiped]);
     this.#unindex(node);
     this.#tell(node.id);
+  }
+
+  /** What the drives of a machine with these cards may hold since it was a node before. */
+  #dirtOf({ name, project, nics }: NewNode): NodeRecord["dirty"] {
+    const dirty = nics.map(({ mac }) => this.#unwiped.get(mac)).find((one) => one !== undefined);
+    if (!dirty || dirty.project === project) return dirty;
+    // where nodes go whose project is no more
+    const home = this.#projects.list().some((one) => one.name === dirty.project) ? dirty.project : DEFAULT_PROJECT;
+    if (project === home) return dirty;
+    throw new ApplianceError("CONFLICT", `its own drives may hold what project ${dirty.project} wrote`, {
+      details: {
+        field: "project",
+        value: project,
+        remedy: `register it as ${home}'s; wipe them, then ingot node wiped ${name}, or answer for it: ingot node move ${name} ${project} --unwiped`,
+      },
+    });
+  }
+
+  #unwipedCards({ nics }: NodeRecord, value: NodeRecord["dirty"] | null): Change[] {
+    return nics
+      .filter(({ mac }) => value || this.#unwiped.get(mac))
+      .map(({ mac }) => ({ collection: UNWIPED, key: mac, value: value ?? null }));
   }
 
   #tell(id: string): void {

@@ -122,4 +122,22 @@ describe("a node of another project's past", () => {
     expect(await read(move(false))).toMatchObject({ code: "CONFLICT" });
     expect(await read(move(true))).toMatchObject({ project: "teal" });
   });
+
+  it("keeps that past when it is removed, and registered again", async () => {
+    await ask("POST", "/v1/nodes", { ...NODE, project: "blue" });
+    await over(ask("POST", "/v1/projects/blue/images", { name: "golden", path: "/import/x", format: "raw" }));
+    await over(ask("POST", "/v1/nodes/node-1/provision", { image: "golden" }));
+    await over(ask("POST", "/v1/nodes/node-1/deprovision", { disk: "delete" }));
+    expect((await ask("DELETE", "/v1/nodes/node-1")).status).toBe(204);
+    expect(await read(ask("POST", "/v1/nodes", { ...NODE, name: "node-2", isolatedAs: "node-1" }))).toMatchObject({
+      code: "CONFLICT",
+      remedy: expect.stringMatching(/as blue's; .*--unwiped/),
+    });
+    expect(await read(ask("POST", "/v1/nodes", { ...NODE, project: "blue" }))).toMatchObject({
+      dirty: { project: "blue" },
+    });
+    await ask("POST", "/v1/nodes/node-1/wiped");
+    expect((await ask("DELETE", "/v1/nodes/node-1")).status).toBe(204);
+    expect(await read(ask("POST", "/v1/nodes", NODE))).not.toHaveProperty("dirty");
+  });
 });

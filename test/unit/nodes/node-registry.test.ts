@@ -48,3 +48,17 @@ it("has nothing of a node that could not be written", async () => {
   expect(nodes.findByMac(mac)).toBeUndefined();
   expect(nodes.isReserved(address)).toBe(false);
 });
+
+it("leaves a machine whose drives hold what a project wrote that is no more to an operator's word", async () => {
+  const { nodes, records } = registry();
+  const dirty = { project: "red", since: 1 };
+  await records.commit([
+    { collection: "projects", key: "green", value: { name: "green", createdAt: 0, requestedBy: "test" } },
+    { collection: "unwipedCards", key: mac, value: dirty },
+  ]);
+  await expect(nodes.add({ ...newNode("a"), project: "green" }, "test")).rejects.toMatchObject({
+    code: "CONFLICT",
+    details: { remedy: expect.stringContaining("as default's") },
+  });
+  expect(await nodes.add(newNode("a"), "test")).toMatchObject({ dirty });
+});
