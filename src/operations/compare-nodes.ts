@@ -2,15 +2,18 @@ import pLimit from "p-limit";
 import type { BootEntry } from "../boot/boot-entry.ts";
 import type { IsolatedNode } from "../drivers/isolation/network-isolator.ts";
 import type { TargetState } from "../drivers/targets/target-server.ts";
-import { ApplianceError, toApplianceError } from "../errors.ts";
+import { ApplianceError, isApplianceError, toApplianceError } from "../errors.ts";
 import { allocationOf } from "../nodes/allocation.ts";
 import { isolatedName, type NodeRecord } from "../nodes/node.ts";
 import type { Appliance } from "./appliance.ts";
 import { bootEntryOf } from "./attachment.ts";
 import { heldFromNow } from "./held-from-now.ts";
 
-/** BMCs asked at a time. */
-const AT_ONCE = 8;
+/** BMCs asked at a time, each a process, and for how long: whoever asks waits for a whole rack of dead ones. */
+const AT_ONCE = 32;
+const BMC_MS = 20_000;
+/** Whose a node is that the isolator hides. */
+const HIDDEN = "another project";
 
 /** A networks of a NIC, as text for people: `port-1: prov`, `port-1: storage (tagged)`. */
 export type NicNetwork = { nic: string; network: string; channel: "native" | "tagged" };
@@ -86,18 +89,46 @@ type Isolated = Map<string, IsolatedNode> | Trouble | undefined;
 async function askIsolator(appliance: Appliance, signal: AbortSignal): Promise<Isolated> {
   if (appliance.config.isolation.driver === "none") return undefined;
   try {
-    const nodes = await appliance.isolator().nodes(signal);
-    return new Map(nodes.map((one) => [one.name, one]));
+    const shown = await appliance.isolator().nodes(signal);
+    const isolated = new Map(shown.map((one) => [one.name, one]));
+    const ours = appliance.nodes.list().filter((node) => isIsolated(appliance, node));
+    const missing = ours.map((node) => isolatorName(appliance, node)).filter((name) => !isolated.has(name));
+    await Promise.all(
+      missing.map(async (name) => {
+        if (await isHidden(appliance, name, signal)) isolated.set(name, { name, project: HIDDEN, nics: [] });
+      }),
+    );
+    return isolated;
   } catch (error) {
     return { trouble: toApplianceError(error) };
   }
 }
 
+/** Whether the isolator knows a node that it does not list: it is a project's that it hides. */
+async function isHidden(appliance: Appliance, name: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    await appliance.isolator().node(name, signal);
+    return false;
+  } catch (error) {
+    if (isApplianceError(error, "FORBIDDEN")) return true;
+    if (isApplianceError(error, "NOT_FOUND")) return false;
+    throw error;
+  }
+}
+
+/** Whether the isolator must know a node. */
+function isIsolated({ records }: Appliance, { id, nics }: NodeRecord): boolean {
+  return nics.some(({ port }) => port !== undefined) || allocationOf(records, id) !== undefined;
+}
+
+function isolatorName({ records }: Appliance, node: NodeRecord): string {
+  return allocationOf(records, node.id)?.isolated.node ?? isolatedName(node);
+}
+
 function isolatorOf(appliance: Appliance, node: NodeRecord, isolated: Isolated): NodeStanding["isolator"] {
-  const isCabled = node.nics.some(({ port }) => port !== undefined);
-  if (isolated === undefined || (!isCabled && !allocationOf(appliance.records, node.id))) return undefined;
+  if (isolated === undefined || !isIsolated(appliance, node)) return undefined;
   if (!isAnswer(isolated)) return isolated;
-  const name = allocationOf(appliance.records, node.id)?.isolated.node ?? isolatedName(node);
+  const name = isolatorName(appliance, node);
   const found = isolated.get(name);
   if (!found) {
     const { driver } = appliance.config.isolation;
@@ -133,7 +164,7 @@ async function askPower(
   signal: AbortSignal,
 ): Promise<NodeStanding["power"] | undefined> {
   if (node.power.driver !== "ipmi") return undefined;
-  const deadline = AbortSignal.timeout(appliance.config.operations.bmcSeconds * 1000);
+  const deadline = AbortSignal.timeout(Math.min(BMC_MS, appliance.config.operations.bmcSeconds * 1000));
   try {
     return await appliance.powerOf(node).status(AbortSignal.any([signal, deadline]));
   } catch (error) {

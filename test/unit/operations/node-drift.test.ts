@@ -11,6 +11,7 @@ import { provision } from "../../../src/operations/provision.ts";
 import { reconcile } from "../../../src/operations/reconcile.ts";
 import type { Repair } from "../../../src/operations/repairs.ts";
 import { createNetwork, shareNetwork } from "../../../src/operations/tenant-network.ts";
+import { MemoryPower } from "../../fakes/memory-power.ts";
 import { done, proveProcedures } from "./prove-procedures.ts";
 import { isolatedAsRecorded, newNode, nothingLeftBehind, settled, World } from "./world.ts";
 
@@ -127,6 +128,25 @@ it.each(["owner", "networks", "powered"] as const)(
     expect(await power.status(new AbortController().signal)).toBe("on");
   },
 );
+
+it("asks the BMCs of a rack at a time", async () => {
+  const { resolve, promise } = Promise.withResolvers<void>();
+  const names = Array.from({ length: 24 }, (_, index) => `more-${index}`);
+  for (const [index, name] of names.entries()) await appliance.nodes.add(newNode(name, 16 + index), "test");
+  let asked = 0;
+  for (const { id } of appliance.nodes.list()) {
+    const power = world.power.get(id) ?? new MemoryPower();
+    world.power.set(id, power);
+    const status = power.status.bind(power);
+    power.status = async () => {
+      if (++asked === 24) resolve();
+      await promise;
+      return await status();
+    };
+  }
+  const standings = await compareNodes(appliance, AbortSignal.timeout(5_000));
+  expect(standings.map(({ power }) => typeof power)).toEqual(standings.map(() => "string"));
+});
 
 it("says who could not be asked, and goes on with the others", async () => {
   await tamper(world);
