@@ -426,7 +426,7 @@ export type AdoptionCandidate = {
 };
 
 /** One disagreement of records, pool and targets. */
-export type Drift = { kind: string; id: string; subject: string; message: string; remedy: string };
+export type Drift = { kind: string; id: string; subject: string; message: string; remedy: string; owner?: string };
 
 /** What a project has, and may have. */
 export type Quota = {

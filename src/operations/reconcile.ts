@@ -17,14 +17,19 @@ const LEASE_SECONDS = 600;
 /** The operation may be over its deadline, or cancelled, when the lease is given back. */
 const GIVE_BACK_MS = 10_000;
 
-/** Repairs what disagrees, of the kinds that are named and no other. CONFLICT when there is nothing of them. */
+/**
+ * Repairs what disagrees, of the kinds that are named and no other; with `only`, no more of them than was shown. CONFLICT when
+ * there is nothing of them.
+ */
 export async function reconcile(
   appliance: Appliance,
-  { repair }: { repair: Repair[] },
+  { repair, only }: { repair: Repair[]; only?: Pick<Drift, "kind" | "id" | "owner">[] },
   requestedBy: string,
 ): Promise<OperationRecord> {
   const drifts = await findDrift(appliance);
-  const repairs = drifts.filter((one) => repair.includes(one.kind as Repair)).map(toRepair);
+  const wasShown = ({ kind, id, owner }: Drift) =>
+    only?.some((one) => one.kind === kind && one.id === id && one.owner === owner) ?? true;
+  const repairs = drifts.filter((one) => repair.includes(one.kind as Repair) && wasShown(one)).map(toRepair);
   if (repairs.length === 0) {
     throw new ApplianceError("CONFLICT", `there is nothing to repair of ${repair.join(", ")}`, {
       details: { field: "repair", value: repair, remedy: "ingot reconcile shows what disagrees" },
@@ -109,11 +114,24 @@ export function reconcileProcedure(appliance: Appliance): Procedure<ReconcilePla
     },
   };
 
+  /** What the last comparison found is told until the next one. */
+  const note: Step<ReconcilePlan> = {
+    name: "note",
+    deadlineSeconds: 10,
+    run: ({ plan }) => {
+      const { drift } = appliance;
+      if (drift.report?.at === undefined) return;
+      const isRepaired = ({ kind, id }: Drift) => plan.repairs.some((one) => one.kind === kind && one.id === id);
+      drift.report = { ...drift.report, drifts: drift.report.drifts.filter((one) => !isRepaired(one)) };
+    },
+  };
+
   return {
     kind: "reconcile",
     steps: ({ repairs }) => [
       ...(repairs.every(isNodeRepair) ? [] : [repairThings]),
       ...repairs.filter(isNodeRepair).flatMap((one) => nodeRepairSteps<ReconcilePlan>(appliance, one)),
+      note,
     ],
   };
 }

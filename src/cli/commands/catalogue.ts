@@ -67,13 +67,14 @@ function addReconcile(program: Command, open: Open): void {
         const found = await session.api.get<Drift[]>("/v1/system/drift");
         return session.answer(found, () => formatDrift(found, session.terminal.columns));
       }
-      if (session.asks) {
-        const found = await session.api.get<Drift[]>("/v1/system/drift");
-        const chosen = found.filter(({ kind }) => repair.includes(kind));
+      const shown = session.asks ? await session.api.get<Drift[]>("/v1/system/drift") : undefined;
+      const chosen = shown?.filter(({ kind }) => repair.includes(kind));
+      if (chosen) {
         session.terminal.err(formatDrift(chosen, session.terminal.columns));
         if (chosen.length > 0) await session.confirm(`Repair ${formatCount(chosen.length, "thing")}?`);
       }
-      await session.finish(await session.api.post<Operation>("/v1/system/reconcile", { repair }));
+      const only = chosen?.map(({ kind, id, owner }) => ({ kind, id, owner }));
+      await session.finish(await session.api.post<Operation>("/v1/system/reconcile", { repair, only }));
     });
 }
 

@@ -5,6 +5,7 @@ import { cableNode } from "../../../src/operations/cable-node.ts";
 import { compareNodes } from "../../../src/operations/compare-nodes.ts";
 import { deprovision } from "../../../src/operations/deprovision.ts";
 import { findDrift } from "../../../src/operations/drift.ts";
+import { lookForDrift } from "../../../src/operations/drift-watch.ts";
 import { importImage } from "../../../src/operations/import-image.ts";
 import { attachNetwork } from "../../../src/operations/network-membership.ts";
 import { provision } from "../../../src/operations/provision.ts";
@@ -128,6 +129,29 @@ it.each(["owner", "networks", "powered"] as const)(
     expect(await power.status(new AbortController().signal)).toBe("on");
   },
 );
+
+it("tells nobody any more of what it has repaired", async () => {
+  await world.isolator.allocate("node-2", "strangers");
+  await lookForDrift(appliance);
+  expect(appliance.drift.report).toMatchObject({ drifts: [{ kind: "owner" }] });
+  expect(await repaired("owner")).toBe("done");
+  expect(appliance.drift.report).toMatchObject({ at: expect.any(Number), drifts: [] });
+});
+
+it("repairs no more than was shown", async () => {
+  for (const name of ["node-2", "node-3"]) await world.isolator.allocate(name, "strangers");
+  await appliance.nodes.add(newNode("node-3", 3), "test");
+  const [two, three] = await findDrift(appliance);
+  await expect(reconcile(appliance, { repair: ["owner"], only: [] }, "test")).rejects.toMatchObject({
+    code: "CONFLICT",
+  });
+  const elsewhere = { ...two!, owner: "others" };
+  await expect(reconcile(appliance, { repair: ["owner"], only: [elsewhere] }, "test")).rejects.toMatchObject({
+    code: "CONFLICT",
+  });
+  await done(appliance, reconcile(appliance, { repair: ["owner"], only: [two!] }, "test"));
+  expect(await findDrift(appliance)).toEqual([three]);
+});
 
 it("asks the BMCs of a rack at a time", async () => {
   const { resolve, promise } = Promise.withResolvers<void>();

@@ -7,6 +7,7 @@ import { reconcile } from "../../../operations/reconcile.ts";
 import { REPAIRS } from "../../../operations/repairs.ts";
 import { DEFAULT_PROJECT } from "../../../projects/project.ts";
 import type { Api, ApiParts } from "../api.ts";
+import { exact } from "../fields.ts";
 import { describeRoute } from "../route.ts";
 import { candidateSchema, viewCandidate } from "../views/adoption-view.ts";
 import { nodeStandingSchema, viewNodeStanding } from "../views/node-standing-view.ts";
@@ -24,12 +25,6 @@ const adoptBody = z
   })
   .openapi("Adopt");
 
-const reconcileBody = z
-  .strictObject({
-    repair: z.array(z.enum(REPAIRS)).min(1).openapi({ description: "What is repaired; the rest stays" }),
-  })
-  .openapi("Reconcile");
-
 const driftSchema = z
   .object({
     kind: z.enum([...REPAIRS, "unrecorded", "target-missing", "unisolated", "unanswered"]),
@@ -38,8 +33,20 @@ const driftSchema = z
     message: z.string(),
     remedy: z.string(),
     owner: z.string().optional().openapi({ description: "Whom the isolator has the node for, by its own names" }),
+    of: z.string().optional().openapi({ description: "Id of the image or disk that a leftover is of" }),
   })
   .openapi("Drift");
+
+const reconcileBody = z
+  .strictObject({
+    repair: z.array(z.enum(REPAIRS)).min(1).openapi({ description: "What is repaired; the rest stays" }),
+    only: z
+      .array(driftSchema.pick({ kind: true, id: true, owner: true }))
+      .max(100_000)
+      .optional()
+      .openapi({ description: "Of these alone, as they were shown; what has come since stays" }),
+  })
+  .openapi("Reconcile");
 
 const routes = {
   drift: describeRoute("system:read", {
@@ -82,7 +89,7 @@ export function addCatalogueRoutes(api: Api, { appliance }: ApiParts): void {
     );
   });
   api.openapi(routes.reconcile, async (c) =>
-    accepted(c, appliance, await reconcile(appliance, c.req.valid("json"), c.var.caller.name)),
+    accepted(c, appliance, await reconcile(appliance, exact(c.req.valid("json")), c.var.caller.name)),
   );
   api.openapi(routes.adopt, async (c) => {
     const { dryRun, ...request } = c.req.valid("json");
