@@ -28,11 +28,18 @@ function describeDrift(report: DriftReport): Finding[] {
     const remedy = "ingot reconcile compares now";
     return [{ ...about, state: "warning", message: report.trouble, remedy }];
   }
-  const { drifts } = report;
+  const { at, drifts } = report;
+  const when = `found ${new Date(at).toISOString()}`;
   if (drifts.length === 0) return [{ ...about, state: "ok", message: "agree" }];
   const listed = drifts.slice(0, LISTED).map(({ kind, subject, message, remedy }): Finding => {
     const state = kind === "taken" || kind === "content-missing" ? "failed" : "warning";
-    return { check: "catalogue", subject, state, message, remedy };
+    return {
+      check: "catalogue",
+      subject,
+      state,
+      message: `${message} (${when}; ingot reconcile compares now)`,
+      remedy,
+    };
   });
   if (drifts.length > LISTED) {
     const message = `${drifts.length - LISTED} more disagree`;
