@@ -289,30 +289,6 @@ describe("a quota", () => {
     await expect(setQuota(appliance, "nobody", { disks: 1 })).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
 
-  it("holds for imports that end at the same time", async () => {
-    const fetched = (name: string) =>
-      importImage(appliance, { project, name, url: `http://host/${name}`, format: "raw", phonesHome: false }, "test");
-    const sizeBytes = 1024 ** 2;
-    await setQuota(appliance, project, { bytes: sizeBytes });
-    const { incoming } = appliance;
-    const removal = Promise.withResolvers<void>();
-    const removing = Promise.withResolvers<void>();
-    const remove = incoming.remove.bind(incoming);
-    incoming.remove = async (image) => {
-      incoming.remove = remove;
-      removing.resolve();
-      await removal.promise;
-      await remove(image);
-    };
-    const first = await fetched("first");
-    await removing.promise;
-    await done(fetched("second"));
-    removal.resolve();
-    expect(await settled(appliance, first)).toMatchObject({ state: "undone", error: { code: "QUOTA" } });
-    expect(quotaOf(appliance, project).used.bytes).toBe(sizeBytes);
-    nothingLeftBehind(appliance, world);
-  });
-
   it("ends an import whose content is too much, and nothing is left of it", async () => {
     await setQuota(appliance, project, { bytes: 1000 });
     const golden = { project, name: "golden", path: "/import/golden.raw", format: "raw", phonesHome: false } as const;
