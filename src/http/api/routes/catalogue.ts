@@ -33,7 +33,6 @@ const driftSchema = z
     message: z.string(),
     remedy: z.string(),
     owner: z.string().optional().openapi({ description: "Whom the isolator has the node for, by its own names" }),
-    of: z.string().optional().openapi({ description: "Id of the image or disk that a leftover is of" }),
   })
   .openapi("Drift");
 
