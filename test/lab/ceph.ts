@@ -101,7 +101,7 @@ export async function createCephCluster(host: CephHost, options: CephOptions = {
       await launch("mon", ["ceph-mon", "--id", "a"]);
       // a client that asks while the monitor comes up may hunt for it longer than it may take: each try is a new one
       const ask = ["ceph", "--conf", adminConf, "--connect-timeout", "10", "mon", "stat"];
-      await until("monitor", async () => (await host.run(ask, bounded())) !== "", at("log/ceph-mon.a.log"));
+      await until("monitor", async () => (await host.run(ask, bounded())) !== "", at("log/mon.a.log"));
     }
     if (daemon === "mgr") await launch("mgr", ["ceph-mgr", "--id", "x", "--keyring", at("mgr.x/keyring")]);
     if (daemon === "osd") {

@@ -20,6 +20,11 @@ const THREADS = "32";
 const STUCK_MS = 240_000;
 /** These go through all objects of an image, and take as long as there are. */
 const LONG: readonly (keyof Librbd)[] = ["remove", "removeTrash"];
+/** These change nothing. */
+const LOOKS: readonly (keyof Librbd)[] = [
+  ...(["list", "size", "id", "inspect", "metadata"] as const),
+  ...(["listTrash", "lockHolder", "readObject", "usage"] as const),
+];
 
 /** What a client may do is settled when it connects: one that has been there for so long may have been given more since. */
 const RIGHTS_MS = 5000;
@@ -39,12 +44,15 @@ type Worker = { child: ChildProcess; startedAt: number; pending: Map<number, Pen
 /**
  * The pool through librbd, in a process of its own that is started when it is needed and again after a fault: a tenth of
  * the command line's time. What moves content, and what is measured, goes by the command line.
- * Calls that the process takes along fail with UNAVAILABLE (retryable): nobody knows whether they were carried out.
+ * Calls that the process takes along fail with UNAVAILABLE (retryable): nobody knows whether they were carried out. What only
+ * looks is asked once more.
  */
 export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void } {
   const command = createRbdCommand(access);
   let worker: Worker | undefined;
   let nextId = 0;
+  /** Of calls that a worker took along. */
+  const lost = new WeakSet<object>();
 
   const start = (): Worker => {
     const child = fork(WORKER, {
@@ -57,7 +65,9 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
       if (worker === started) worker = undefined;
       for (const { reject, action, stuck } of started.pending.values()) {
         clearTimeout(stuck);
-        reject(started.hasAnswered ? workerGone(action) : workerCannotRun(action));
+        const error = started.hasAnswered ? workerGone(action) : workerCannotRun(action);
+        if (started.hasAnswered) lost.add(error);
+        reject(error);
       }
       started.pending.clear();
     };
@@ -98,7 +108,9 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
       // an aborted call too: what follows it, an undo, must find it ended
       return (await send(asked, verb, action, args).catch((error) => {
         const mayHaveMore = error.details?.ceph === "not-authorised" && Date.now() - asked.startedAt > RIGHTS_MS;
-        if (!mayHaveMore || signal.aborted) throw error;
+        // one that was ended for being stuck would be stuck again
+        const hasDied = lost.has(error) && !asked.child.killed && LOOKS.includes(verb);
+        if ((!mayHaveMore && !hasDied) || signal.aborted) throw error;
         // what it is still asked it answers, and ends with the last of it
         if (worker === asked) worker = undefined;
         if (asked.pending.size === 0) asked.child.kill("SIGKILL");
