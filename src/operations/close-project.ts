@@ -195,6 +195,7 @@ export function closeProjectProcedure(appliance: Appliance, uploads: Uploads): P
   };
   return {
     kind: "close-project",
+    looksBack: true,
     steps: ({ to }) => [
       release,
       ...(to === undefined ? [] : [snapshot, write]),

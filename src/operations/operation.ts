@@ -121,6 +121,8 @@ export type Procedure<Plan> = {
   steps(plan: Plan): Step<Plan>[];
   /** Further changes in the journal line that ends the operation undone. */
   undone?(plan: Plan): Change[];
+  /** Its steps ask what other operations did since it began: those are remembered until it is over. */
+  looksBack?: true;
 };
 
 /** Whether nothing more comes of it. */

@@ -437,10 +437,14 @@ export class OperationRunner {
 
   /** The changes that drop the oldest ended operations beyond those kept. */
   #forgotten(): Change[] {
-    const ended = [...this.#operations.values()].filter((one) => isOver(one.state));
+    const all = [...this.#operations.values()];
+    const ended = all.filter((one) => isOver(one.state));
+    const lookers = all.filter((one) => !isOver(one.state) && this.#procedures.get(one.kind)?.looksBack);
+    const lookedAt = Math.min(...lookers.map((one) => one.createdAt));
     return ended
       .sort((a, b) => a.createdAt - b.createdAt)
       .slice(0, Math.max(0, ended.length - KEPT))
+      .filter((one) => one.createdAt < lookedAt)
       .map((one) => ({ collection: "operations", key: one.id, value: null }));
   }
 

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Appliance } from "../../../src/operations/appliance.ts";
 import { closeProject, planClosing } from "../../../src/operations/close-project.ts";
+import { copyImage } from "../../../src/operations/copy-image.ts";
 import { createDisk } from "../../../src/operations/create-disk.ts";
 import { deprovision } from "../../../src/operations/deprovision.ts";
 import { shareImage } from "../../../src/operations/edit-image.ts";
@@ -79,6 +80,26 @@ describe("closing", () => {
       "node-1-1",
     ]);
     expect(world.images.contents.size).toBe(0);
+  });
+
+  it("exports each once, of more than there are ended operations on record", async () => {
+    for (let number = 0; number < 210; number++) {
+      const copy = { project, image: "golden", name: `copy-${number}` };
+      await done(appliance, copyImage(appliance, copy, "test"));
+    }
+    const exported: string[] = [];
+    const write = world.exchange.exportFile.bind(world.exchange);
+    world.exchange.exportFile = (request, ...rest) => {
+      exported.push(request.image);
+      return write(request, ...rest);
+    };
+    await done(appliance, closeProject(appliance, { project, to: "/export" }, "test"));
+    // golden, its copies, and what two disks hold
+    expect(exported.length).toBe(213);
+    expect(new Set(exported).size).toBe(213);
+    await done(appliance, createDisk(appliance, { project: "blue", name: "later", sizeBytes: 4096 }, "test"));
+    // the one that ends is no ended one yet
+    expect(appliance.runner.list().length).toBe(201);
   });
 
   it("is refused while others use what it owns, and never of the default project", async () => {
