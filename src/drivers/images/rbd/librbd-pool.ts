@@ -22,8 +22,15 @@ const STUCK_MS = 240_000;
 const LONG: readonly (keyof Librbd)[] = ["remove", "removeTrash"];
 /** These change nothing. */
 const LOOKS: readonly (keyof Librbd)[] = [
-  ...(["list", "size", "id", "inspect", "metadata"] as const),
-  ...(["listTrash", "lockHolder", "readObject", "usage"] as const),
+  "list",
+  "size",
+  "id",
+  "inspect",
+  "metadata",
+  "listTrash",
+  "lockHolder",
+  "readObject",
+  "usage",
 ];
 
 /** What a client may do is settled when it connects: one that has been there for so long may have been given more since. */
