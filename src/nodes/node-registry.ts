@@ -149,7 +149,7 @@ export class NodeRegistry {
   /** What the drives of a machine with these cards may hold since it was a node before. */
   #dirtOf({ name, project, nics }: NewNode): NodeRecord["dirty"] {
     const dirty = nics.map(({ mac }) => this.#unwiped.get(mac)).find((one) => one !== undefined);
-    if (!dirty || dirty.project === project) return dirty;
+    if (!dirty || dirty.project === project || dirty.allowedTo === project) return dirty;
     // where nodes go whose project is no more
     const home = this.#projects.list().some((one) => one.name === dirty.project) ? dirty.project : DEFAULT_PROJECT;
     if (project === home) return dirty;

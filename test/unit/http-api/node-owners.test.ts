@@ -98,6 +98,9 @@ describe("a node of another project's past", () => {
     const refused = await read(move("blue"));
     expect(refused).toMatchObject({ code: "CONFLICT", remedy: expect.stringContaining("--unwiped") });
     expect(await read(move("blue", true))).toMatchObject({ project: "blue", dirty: { project: "default" } });
+    // the word outlives the node, as the dirt does
+    expect((await ask("DELETE", "/v1/nodes/node-1")).status).toBe(204);
+    expect(await read(ask("POST", "/v1/nodes", { ...NODE, project: "blue" }))).toMatchObject({ project: "blue" });
     const words = (await read(ask("GET", "/v1/audit"))).map(({ summary }: { summary?: string }) => summary);
     expect(words).toContain("node node-1 from default to blue, drives unwiped since default had it");
     expect((await read(ask("POST", "/v1/nodes/node-1/wiped"))).dirty).toBeUndefined();
