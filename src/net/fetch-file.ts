@@ -3,8 +3,10 @@ import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type 
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { dirname } from "node:path";
 import { ApplianceError, isApplianceError } from "../errors.ts";
+import { appendSparsely } from "../values/append-sparsely.ts";
 import type { AddressGuard } from "./address-guard.ts";
 import { describeIncomingFailure } from "./incoming-failure.ts";
+import { passBytes } from "./pass-bytes.ts";
 
 export type FetchRequest = {
   url: string;
@@ -104,8 +106,9 @@ async function save(response: IncomingMessage, file: FileHandle, { one, begun, a
       throw refused(one.url, `the server sends more than the ${total} bytes that it announced`);
     }
     if (total === undefined) await one.checkSize(position + piece.length);
-    await file.appendFile(piece);
+    await appendSparsely(file, piece, position);
     position += piece.length;
+    passBytes(piece.length);
     one.progress(position, total ?? position);
   }
   await file.datasync();

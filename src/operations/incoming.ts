@@ -2,7 +2,7 @@ import { type FileHandle, mkdir, open, readdir, rm, stat, statfs } from "node:fs
 import { join } from "node:path";
 import { ApplianceError } from "../errors.ts";
 import { describeIncomingFailure } from "../net/incoming-failure.ts";
-import { writeFully } from "../values/write-fully.ts";
+import { appendSparsely } from "../values/append-sparsely.ts";
 
 /** What must stay free on the disk below: journals and logs may live there too. */
 const SPARED_SHARE = 0.05;
@@ -20,7 +20,8 @@ export type IncomingOptions = {
 /** What has arrived of an image, open to take more. Fails as Incoming. */
 export type IncomingFile = {
   sizeBytes(): Promise<number>;
-  write(bytes: Uint8Array, position: number): Promise<void>;
+  /** Takes what follows the `endsAt` bytes that there are. */
+  append(bytes: Uint8Array, endsAt: number): Promise<void>;
   /** All of it is on disk then. */
   close(): Promise<void>;
 };
@@ -93,9 +94,8 @@ export class Incoming {
     let unsyncedBytes = 0;
     return {
       sizeBytes: async () => (await described(file.stat())).size,
-      write: async (bytes, position) => {
-        await described(writeFully(file, bytes, position));
-        unsyncedBytes += bytes.length;
+      append: async (bytes, endsAt) => {
+        unsyncedBytes += await described(appendSparsely(file, bytes, endsAt));
         if (unsyncedBytes < UNSYNCED_BYTES) return;
         await described(file.datasync());
         unsyncedBytes = 0;

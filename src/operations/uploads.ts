@@ -1,4 +1,5 @@
 import { ApplianceError } from "../errors.ts";
+import { passBytes } from "../net/pass-bytes.ts";
 import type { Change } from "../store/records.ts";
 import { newId } from "../values/id.ts";
 import type { Compression, ImageFormat } from "../values/image-format.ts";
@@ -209,8 +210,9 @@ export class Uploads {
       if (position !== from) throw elsewhere(position);
       for await (const piece of untilAborted(body, signal)) {
         await this.#checkLength(upload, position + piece.length);
-        await file.write(piece, position);
+        await file.append(piece, position);
         position += piece.length;
+        passBytes(piece.length);
       }
     } finally {
       await file.close();

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { Readable } from "node:stream";
 import { ApplianceError } from "../errors.ts";
+import { passBytes } from "../net/pass-bytes.ts";
 
 /**
  * Bytes as they follow an answer: frames of a length (32 bits, big endian) and so many bytes. One of length 0 says that all
@@ -16,6 +17,7 @@ export async function* framed(content: Readable): AsyncGenerator<Buffer> {
     if (chunk.length === 0) continue;
     yield header(chunk.length);
     yield chunk;
+    passBytes(chunk.length);
   }
   yield header(0);
 }
@@ -38,6 +40,7 @@ async function* contentOf(socket: Socket): AsyncGenerator<Buffer> {
         left -= piece.length;
         rest = rest.subarray(piece.length);
         yield piece;
+        passBytes(piece.length);
         continue;
       }
       const missing = HEADER_BYTES - head.length;

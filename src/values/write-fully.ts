@@ -1,5 +1,5 @@
 /** An open file, as node:fs/promises gives it. */
-type Target = {
+export type WriteTarget = {
   write(bytes: Uint8Array, offset: number, length: number, position: number | null): Promise<{ bytesWritten: number }>;
 };
 
@@ -7,7 +7,11 @@ type Target = {
  * Writes all of the bytes, at `position`, or where the file is where none is named. write(2) may take fewer than it is
  * given, as on a disk that fills up: only the next call says why.
  */
-export async function writeFully(target: Target, bytes: Uint8Array, position: number | null = null): Promise<void> {
+export async function writeFully(
+  target: WriteTarget,
+  bytes: Uint8Array,
+  position: number | null = null,
+): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
     const at = position === null ? null : position + done;
     done += (await target.write(bytes, done, bytes.length - done, at)).bytesWritten;

@@ -1,7 +1,7 @@
 /**
  * What an import occupies: a sparse image of 20 GiB, raw, as qcow2, and packed, while ingotd, ingot-storaged and all of
- * their children are measured: what each has for itself, and once what they share. Then what fetching it as qcow2 does.
- * The bound is 200 MB.
+ * their children are measured: what each has for itself, and once what they share. Then the same for an upload, and for
+ * fetching it as raw and as qcow2. The bound is 200 MB.
  * usage: npm run bench -- import [--store rbd] [--json]
  */
 import { execFileSync } from "node:child_process";
@@ -44,8 +44,11 @@ try {
     const file = join(rack.importDirectory, name);
     await measure(name, "import", `image-${format}-${compression}`, "--file", file, ...packing);
   }
-  const fetched = join(stateDirectory, "fetched.qcow2");
-  await measure("download as qcow2", "download", "image-raw-none", fetched, "--format", "qcow2");
+  await measure("upload of a.raw", "upload", "uploaded", join(rack.importDirectory, "a.raw"), "--format", "raw");
+  for (const format of ["raw", "qcow2"]) {
+    const fetched = join(stateDirectory, `fetched.${format}`);
+    await measure(`download as ${format}`, "download", "uploaded", fetched, "--format", format);
+  }
 } finally {
   await rack.destroy();
 }

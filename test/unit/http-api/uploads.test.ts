@@ -394,7 +394,7 @@ describe("a folder for uploads that fails", () => {
     vi.spyOn(Object.getPrototypeOf(probe), "write").mockRejectedValue(failure);
     await probe.close();
     expect(await put(piece(400, 1000))).toMatchObject(named(directory));
-    expect(await putChunked(Buffer.alloc(10), "format=raw", "other")).toMatchObject(named(directory));
+    expect(await putChunked(CONTENT, "format=raw", "other")).toMatchObject(named(directory));
     expect(await get("/uploads")).toMatchObject([{ name: "golden", receivedBytes: 400 }]);
   });
 

@@ -85,6 +85,14 @@ describe("a fetch", () => {
     expect(sizes).toEqual([content.length]);
   });
 
+  it("keeps zeros as holes", async () => {
+    const sparse = Buffer.concat([Buffer.alloc(16 * 1024 ** 2), content, Buffer.alloc(16 * 1024 ** 2)]);
+    answer = (_, response) => response.end(sparse);
+    expect(await fetchIt(at("/a.raw"))).toEqual({ sizeBytes: sparse.length });
+    expect(readFileSync(path()).equals(sparse)).toBe(true);
+    expect(statSync(path()).blocks * 512).toBeLessThan(2 * 1024 ** 2);
+  });
+
   it("goes on where a connection broke, and begins anew when the file there is another one", async () => {
     answer = (_, response) => {
       response.writeHead(200, { ETag: ETAG, "Content-Length": content.length });
@@ -164,7 +172,7 @@ describe("a fetch", () => {
     const file = await open(path(), "a");
     await file.close();
     const failure = Object.assign(new Error(`${code}: write`), { code, syscall: "write" });
-    vi.spyOn(Object.getPrototypeOf(file), "appendFile").mockRejectedValueOnce(failure);
+    vi.spyOn(Object.getPrototypeOf(file), "write").mockRejectedValueOnce(failure);
     await expect(fetchIt(at("/a.raw"))).rejects.toMatchObject({
       code: expected,
       details: { field: "pool.incoming.directory", value: directory, remedy: expect.any(String) },

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -42,12 +42,27 @@ describe("room for what is being brought in", () => {
   });
 });
 
+it("keeps zeros as holes, and counts them as arrived", async () => {
+  const [data, zeros] = [Buffer.alloc(MIB, "data"), Buffer.alloc(16 * MIB)];
+  await incoming.promise("img-a", 1000);
+  const file = await incoming.open("img-a", "w");
+  let endsAt = 0;
+  for (const piece of [zeros, data, zeros]) {
+    await file?.append(piece, endsAt);
+    endsAt += piece.length;
+    expect(await incoming.receivedBytes("img-a")).toBe(endsAt);
+  }
+  await file?.close();
+  expect(readFileSync(incoming.path("img-a")).equals(Buffer.concat([zeros, data, zeros]))).toBe(true);
+  expect(statSync(incoming.path("img-a")).blocks * 512).toBeLessThan(2 * MIB);
+});
+
 it("is synced as it comes, so that little is left to wait for at its end", async () => {
   const probe = await open(directory);
   const handles = Object.getPrototypeOf(probe);
   await probe.close();
   let unsynced = 0;
-  const piece = new Uint8Array(48 * MIB);
+  const piece = new Uint8Array(48 * MIB).fill(1);
   const write = vi.spyOn(handles, "write").mockImplementation(async () => {
     unsynced += piece.length;
     return { bytesWritten: piece.length };
@@ -59,7 +74,7 @@ it("is synced as it comes, so that little is left to wait for at its end", async
     await incoming.promise("img-a", 10);
     const file = await incoming.open("img-a", "w");
     for (let position = 0; position < 1024 * MIB; position += piece.length) {
-      await file?.write(piece, position);
+      await file?.append(piece, position);
       expect(unsynced).toBeLessThan(300 * MIB);
     }
     expect(sync.mock.calls.length).toBeLessThan(5);
