@@ -38,7 +38,7 @@ golden.fill("content ", 2 * 1024 * 1024, 2 * 1024 * 1024 + 100_000);
 beforeAll(async () => {
   pools = new LoopPools();
   await destroyEverything(CLUSTER);
-  cluster = await createCephCluster(loopbackHost(CLUSTER), { port: 33_500 });
+  cluster = await createCephCluster(loopbackHost(CLUSTER), { port: 28_500 });
 });
 afterAll(async () => {
   await destroyEverything(CLUSTER);

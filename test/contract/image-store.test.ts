@@ -136,8 +136,8 @@ const SUBJECTS: Record<string, () => Promise<Subject>> = {
     const { images, close } = await throughStoraged(socket, subject.store, new MemoryTargetServer());
     return { ...subject, store: images, close };
   },
-  "rbd store, by librbd": () => rbdSubject(createLibrbdPool, 33_100),
-  "rbd store, by command": () => rbdSubject(createRbdCommand, 33_300),
+  "rbd store, by librbd": () => rbdSubject(createLibrbdPool, 28_100),
+  "rbd store, by command": () => rbdSubject(createRbdCommand, 28_300),
   "memory store (fake)": async () => {
     const store = new MemoryImageStore();
     return {

@@ -61,7 +61,7 @@ async function fileSubject(name: string): Promise<Subject> {
 
 async function rbdSubject(connect: (access: RbdAccess) => RbdPool & { close?(): void }): Promise<Subject> {
   await destroyEverything(CLUSTER);
-  const { conf, user, pool, rbd } = await createCephCluster(loopbackHost(CLUSTER), { port: 34_100 });
+  const { conf, user, pool, rbd } = await createCephCluster(loopbackHost(CLUSTER), { port: 29_100 });
   const access = { conf, user, pool };
   const ceph = connect(access);
   const opened = [ceph];

@@ -65,7 +65,7 @@ async function fileSubject(): Promise<Subject> {
 
 async function rbdSubject(): Promise<Subject> {
   await destroyEverything(CLUSTER);
-  const cluster = await createCephCluster(loopbackHost(CLUSTER), { port: 33_500 });
+  const cluster = await createCephCluster(loopbackHost(CLUSTER), { port: 28_500 });
   const { conf, user, pool } = cluster;
   const access = { conf, user, pool };
   const rbd = createLibrbdPool(access);

@@ -13,7 +13,7 @@ let pool: ReturnType<typeof createLibrbdPool>;
 
 beforeAll(async () => {
   await destroyEverything(STATE);
-  const cluster = await createCephCluster(loopbackHost(STATE), { port: 33_900 });
+  const cluster = await createCephCluster(loopbackHost(STATE), { port: 28_900 });
   pool = createLibrbdPool(cluster);
   await pool.create("disk-1", MIB, signal);
 }, 180_000);

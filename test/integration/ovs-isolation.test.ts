@@ -13,7 +13,7 @@ import { Namespaces } from "./namespaces.ts";
 /** Real packets through a real Open vSwitch: who reaches whom, and what happens when a part of it is away. */
 
 const directory = join(tmpdir(), "ingot-ovs-isolation");
-const TLS_PORT = 36_640;
+const TLS_PORT = 26_640;
 const signal = () => AbortSignal.timeout(30_000);
 const HOSTS = ["red1", "red2", "blue", "boot"] as const;
 type Host = (typeof HOSTS)[number];

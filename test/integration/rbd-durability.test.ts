@@ -37,7 +37,7 @@ let rbd: ReturnType<typeof createLibrbdPool>;
 beforeAll(async () => {
   await destroyEverything(STATE);
   await runProgram("mkdir", ["-p", STATE]);
-  cluster = await createCephCluster(loopbackHost(STATE), { port: 33_600 });
+  cluster = await createCephCluster(loopbackHost(STATE), { port: 28_600 });
   const { conf, user, pool } = cluster;
   const access = { conf, user, pool };
   rbd = createLibrbdPool(access);

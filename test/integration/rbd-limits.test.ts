@@ -34,7 +34,7 @@ let node: Initiator;
 beforeAll(async () => {
   await destroyEverything(STATE);
   await runProgram("mkdir", ["-p", STATE]);
-  const { conf, user, pool } = await createCephCluster(loopbackHost(STATE), { port: 33_900 });
+  const { conf, user, pool } = await createCephCluster(loopbackHost(STATE), { port: 28_900 });
   const access = { conf, user, pool };
   rbd = createLibrbdPool(access);
   store = openRbdStore({ pool: rbd, access, importDirectories: [STATE], spoolDirectory: join(STATE, "spool") });

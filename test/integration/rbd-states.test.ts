@@ -24,7 +24,7 @@ let cluster: CephCluster;
 
 beforeAll(async () => {
   await destroyEverything(STATE);
-  cluster = await createCephCluster(loopbackHost(STATE), { port: 33_900 });
+  cluster = await createCephCluster(loopbackHost(STATE), { port: 28_900 });
 });
 afterAll(() => destroyEverything(STATE));
 beforeEach(() => {

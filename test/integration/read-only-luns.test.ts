@@ -53,7 +53,7 @@ async function files(): Promise<Place> {
 }
 
 async function ceph(): Promise<Place> {
-  const cluster: CephCluster = await createCephCluster(loopbackHost(STATE), { port: 33_650 });
+  const cluster: CephCluster = await createCephCluster(loopbackHost(STATE), { port: 28_650 });
   const { conf, user, pool } = cluster;
   const access = { conf, user, pool };
   const rbd = createLibrbdPool(access);

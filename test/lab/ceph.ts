@@ -20,7 +20,10 @@ export type CephHost = {
 };
 
 export type CephOptions = {
-  /** Its monitors take this port of 127.0.0.1 and the next one, its other daemons some of the hundred behind. */
+  /**
+   * Its monitor takes this port of 127.0.0.1 and the next one, its other daemons some of the hundred behind. Below 32768:
+   * from there on, any connection to somewhere else may have one.
+   */
   port?: number;
   /** Room of its one OSD (4 GiB); its file is sparse. */
   sizeBytes?: number;
@@ -59,7 +62,7 @@ export function loopbackHost(stateDirectory: string): CephHost {
 
 /** Makes a cluster and waits until its pool takes writes: a few seconds. Its daemons are recorded in the state directory. */
 export async function createCephCluster(host: CephHost, options: CephOptions = {}): Promise<CephCluster> {
-  const { port = 33_000, sizeBytes = 4096 * MIB, directory = join(host.stateDirectory, "ceph") } = options;
+  const { port = 28_000, sizeBytes = 4096 * MIB, directory = join(host.stateDirectory, "ceph") } = options;
   const [pool, user] = ["ingot", "ingot"];
   const at = (...names: string[]) => join(directory, ...names);
   const conf = at("ceph.conf");
