@@ -181,7 +181,7 @@ export function createRbdCommand(access: RbdAccess): RbdPool {
       await rados(signal)("write object", ["put", object, "-"], text);
     },
     async importFile(file, image, progress, signal) {
-      const args = [...PATIENCE, "import", file, spec(image)];
+      const args = [...PATIENCE, ...LEAN, "import", file, spec(image)];
       await runCeph("rbd", args, { access, action: "import", image, signal, onText: percentTo(progress) });
     },
     hasParent: async (image, signal) =>
@@ -259,6 +259,9 @@ const CONNECT_SECONDS = "6";
 const PATIENCE = ["--client-mount-timeout", CONNECT_SECONDS, "--rados-mon-op-timeout", "8"];
 /** For verbs that move no content: a cluster that is well is done with each request of them at once. */
 const SHORT = ["--rados-osd-op-timeout", "15"];
+
+/** For content that is brought in: each write under way holds an object (4 MiB), and a cache would hold it once more for no gain. */
+const LEAN = ["--rbd-cache=false", "--rbd-concurrent-management-ops", "4"];
 
 /** Longest that the removal of a snapshot takes, by these. */
 const CLEANING_MS = 60_000;
