@@ -185,7 +185,8 @@ export async function createRack(options: RackOptions): Promise<Rack> {
       await network.start(argv, { name: `radvd-${name}`, stdio: ["ignore", log, log] });
     },
     async startStoraged() {
-      const argv = [node, join(repository, "src/storaged/main.ts"), "--config", configFile, "--group", "nogroup"];
+      const program = ["--max-semi-space-size=1", join(repository, "src/storaged/main.ts")];
+      const argv = [node, ...program, "--config", configFile, "--group", "nogroup"];
       const log = logTo("storaged");
       const env = { ...process.env, NODE_COMPILE_CACHE: join(stateDirectory, "storaged-cache") };
       await network.start(argv, { name: "storaged", stdio: ["ignore", log, log], env });

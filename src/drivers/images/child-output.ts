@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { Readable, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { abortedError, driverFailed } from "../failure.ts";
+import { CHILD_ENV } from "./child-env.ts";
 import type { ByteRange } from "./image-store.ts";
 
 export type ChildWork = {
@@ -26,7 +27,7 @@ export function childOutput(
 ): Readable {
   const child = spawn("nice", ["-n", "10", program, ...args], {
     stdio: [input ? "pipe" : "ignore", "pipe", "pipe", ...files],
-    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
+    env: CHILD_ENV,
     cwd: "/",
   });
   // Node throws away what nobody listens to once the program ended; the reader may come later than that

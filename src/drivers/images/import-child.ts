@@ -3,14 +3,11 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Compression, ImageFormat } from "../../values/image-format.ts";
 import { abortedError, driverFailed } from "../failure.ts";
+import { CHILD_ENV } from "./child-env.ts";
 import { confined } from "./confined.ts";
 import { refusedImage } from "./formats/refused-image.ts";
 
 const WORKER = fileURLToPath(new URL("import-worker.ts", import.meta.url));
-
-/** Without it a Node keeps what strips types from its sources in memory, 12 MB. */
-const { NODE_COMPILE_CACHE } = process.env;
-const COMPILE_CACHE = NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE };
 
 /** Each reads its standard input and writes to its standard output; none takes another format than its own. */
 const UNPACK: Record<Exclude<Compression, "none">, string[]> = {
@@ -150,7 +147,7 @@ function runChild(
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       stdio: ["ignore", "pipe", "pipe", source, target ?? "ignore"],
-      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C", ...COMPILE_CACHE },
+      env: CHILD_ENV,
       cwd: "/",
     });
     let complaint = "";

@@ -1,14 +1,14 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { ApplianceError } from "../../errors.ts";
+import { CHILD_ENV } from "./child-env.ts";
 
 const run = promisify(execFile);
 
 /** Runs a program of the system to its end. POOL_FULL when it found no room, else DRIVER_FAILED with what it said. */
 export async function runTool(action: string, program: string, args: string[], signal?: AbortSignal): Promise<void> {
   try {
-    const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" };
-    await run(program, args, { env, ...(signal ? { signal } : {}) });
+    await run(program, args, { env: CHILD_ENV, ...(signal ? { signal } : {}) });
   } catch (cause) {
     const said = ((cause as { stderr?: string }).stderr || String(cause)).trim();
     const full = /No space left/.test(said);

@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { ApplianceError } from "../../../errors.ts";
 import { abortedError, driverFailed } from "../../failure.ts";
+import { CHILD_ENV } from "../child-env.ts";
 import { childOutput } from "../child-output.ts";
 import type { ByteRange } from "../image-store.ts";
 import type { Librbd } from "./librbd.ts";
@@ -64,7 +65,7 @@ export function createLibrbdPool(access: RbdAccess): RbdPool & { close(): void }
   const start = (): Worker => {
     const child = fork(WORKER, {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
-      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C", UV_THREADPOOL_SIZE: THREADS },
+      env: { ...CHILD_ENV, UV_THREADPOOL_SIZE: THREADS },
     });
     const started: Worker = { child, startedAt: Date.now(), pending: new Map(), hasAnswered: false };
     child.on("message", (response: WorkerResponse) => settle(started, response));

@@ -2,6 +2,7 @@
  * The process that talks to Ceph through librbd, for `createLibrbdPool`: a fault in it costs the calls under way, and
  * nothing else. It is told which pool, and then verbs; it ends with its parent.
  */
+import { flushCompileCache } from "node:module";
 import { Librbd, LibrbdFault, NotThere } from "./librbd.ts";
 import type { RbdAccess } from "./rbd-pool.ts";
 
@@ -15,6 +16,7 @@ export type WorkerResponse = { id: number } & (
 );
 
 let access: RbdAccess | undefined;
+let isKept = false;
 let connection: Promise<Librbd> | undefined;
 
 process.on("message", (request: WorkerRequest) => {
@@ -27,12 +29,19 @@ process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
 async function answer({ id, verb, args }: Exclude<WorkerRequest, { access: RbdAccess }>): Promise<void> {
   try {
     const pool = await connected();
+    keepCompiled();
     const ok = (await (pool[verb] as (...args: string[]) => Promise<unknown>).apply(pool, args)) ?? null;
     reply({ id, ok });
   } catch (error) {
     if (error instanceof NotThere) return reply({ id, missing: error.what });
     reply({ id, errno: error instanceof LibrbdFault ? error.errno : 0, said: (error as Error).message });
   }
+}
+
+/** Once, when all of its code is there: it is killed in the end, and would leave nothing for the next one. */
+function keepCompiled(): void {
+  if (!isKept) flushCompileCache();
+  isKept = true;
 }
 
 function connected(): Promise<Librbd> {

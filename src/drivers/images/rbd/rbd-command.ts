@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { Readable, type Writable } from "node:stream";
 import { abortedError, driverFailed } from "../../failure.ts";
+import { CHILD_ENV } from "../child-env.ts";
 import { childOutput, feed, pick } from "../child-output.ts";
 import { cephError, isRefused, notThere } from "./rbd-fault.ts";
 import type { RbdAccess, RbdPool } from "./rbd-pool.ts";
@@ -261,7 +262,7 @@ const PATIENCE = ["--client-mount-timeout", CONNECT_SECONDS, "--rados-mon-op-tim
 const SHORT = ["--rados-osd-op-timeout", "15"];
 
 /** For content that is brought in: each write under way holds an object (4 MiB), and a cache would hold it once more for no gain. */
-const LEAN = ["--rbd-cache=false", "--rbd-concurrent-management-ops", "4"];
+const LEAN = ["--rbd-cache=false", "--rbd-concurrent-management-ops", "2"];
 
 /** Longest that the removal of a snapshot takes, by these. */
 const CLEANING_MS = 60_000;
@@ -307,7 +308,8 @@ function runCeph(
   return new Promise((resolve, reject) => {
     const child = spawn(program, ["--conf", access.conf, "--id", access.user, ...args], {
       stdio: ["pipe", "pipe", "pipe"],
-      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
+      // a heap for each of its threads would take 4 MB more
+      env: { ...CHILD_ENV, MALLOC_ARENA_MAX: "1" },
       cwd: "/",
     });
     let broken: unknown;
