@@ -30,10 +30,12 @@ export function secondsSinceStart(list: string, clock: string): number | undefin
 function readMoment(text: string): { isSet: boolean; seconds: number } | undefined {
   const counted = /^Pre-Init\s+(\d+)$/.exec(text);
   if (counted) return { isSet: false, seconds: Number(counted[1]) };
-  const sinceStart = /^S\+\s*(\d+):(\d\d):(\d\d)$/.exec(text);
+  // past its first day ipmitool tells the day too, of 1970 and on: S+ 70/002 02:10:47
+  const sinceStart = /^S\+\s*(?:(\d\d)\/(\d{3}) )?(\d+):(\d\d):(\d\d)$/.exec(text);
   if (sinceStart) {
-    const [, hours, minutes, seconds] = sinceStart.map(Number);
-    return { isSet: false, seconds: hours! * 3600 + minutes! * 60 + seconds! };
+    const [year = "70", day = "001", ...clock] = sinceStart.slice(1);
+    const [hours, minutes, seconds] = clock.map(Number);
+    return { isSet: false, seconds: Date.UTC(1900 + Number(year), 0, Number(day), hours, minutes, seconds) / 1000 };
   }
   const match = /^(\d\d)\/(\d\d)\/(\d{4}|\d\d) (\d\d):(\d\d):(\d\d)(?: UTC)?$/.exec(text);
   if (!match) return undefined;

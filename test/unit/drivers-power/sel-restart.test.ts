@@ -37,6 +37,12 @@ describe("the newest start in a system event log", () => {
       1,
     ],
     [
+      "a clock that was never set, past its first day",
+      [line(" Pre-Init  |0000094247", "System Boot Initiated #0x01", "Initiated by power up")],
+      "S+ 70/002 02:10:48",
+      1,
+    ],
+    [
       "a clock that was set in between",
       [line(" Pre-Init  |0000013676", "System Boot Initiated #0x01", "Initiated by power up")],
       clock,
