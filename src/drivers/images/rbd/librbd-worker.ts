@@ -16,7 +16,6 @@ export type WorkerResponse = { id: number } & (
 );
 
 let access: RbdAccess | undefined;
-let isKept = false;
 let connection: Promise<Librbd> | undefined;
 
 process.on("message", (request: WorkerRequest) => {
@@ -29,7 +28,6 @@ process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
 async function answer({ id, verb, args }: Exclude<WorkerRequest, { access: RbdAccess }>): Promise<void> {
   try {
     const pool = await connected();
-    keepCompiled();
     const ok = (await (pool[verb] as (...args: string[]) => Promise<unknown>).apply(pool, args)) ?? null;
     reply({ id, ok });
   } catch (error) {
@@ -38,17 +36,13 @@ async function answer({ id, verb, args }: Exclude<WorkerRequest, { access: RbdAc
   }
 }
 
-/** Once, when all of its code is there: it is killed in the end, and would leave nothing for the next one. */
-function keepCompiled(): void {
-  if (!isKept) flushCompileCache();
-  isKept = true;
-}
-
 function connected(): Promise<Librbd> {
   if (!connection) {
     const attempt = Librbd.connect(access!);
     connection = attempt;
-    attempt.catch(() => {
+    // it is killed in the end, and would leave nothing compiled for the next one
+    const kept = attempt.then(() => flushCompileCache());
+    kept.catch(() => {
       connection = undefined;
     });
   }
